@@ -4,8 +4,9 @@
 //! carried to the other side (transforms, owners and references are applied before, by the engine, for a whole portion at once).
 //! [`decide`] never asks for anything else, so that a preview, a test and the real run see the same [`Decision`].
 //!
-//! Bases move in one of two ways: rows that need no write are *settled* at once; rows that do are settled by the receipt of
-//! their write. A row that was held back moves neither base, so the change is still seen the next time (rule 3).
+//! Once decided, both bases of a row are what the sides showed. What one side still has to be told is *owed* to it: the row is in a
+//! write, or it was held back. The receipt of the write pays the debt; until then the row counts as changed on the other side, so a
+//! crash, a refusal or a withdrawn write never loses a change (rule 3).
 
 use crate::link::Base;
 use crate::mapping::{MappingRow, PairMapping, Role};
@@ -41,6 +42,8 @@ pub mod reason {
     pub const DIFFERS_ASK: &str = "differs-ask";
     /// One side's record left; the other side's was kept.
     pub const REMOVED: &str = "removed";
+    /// Our key in a second record: a create that was repeated had happened after all.
+    pub const LATE_TWIN: &str = "late-twin";
     /// One side's record left while the other side's was edited.
     pub const DELETE_AGAINST_EDIT: &str = "delete-against-edit";
     /// Records do not travel this way in this module.
@@ -92,6 +95,8 @@ pub struct RowView {
     pub left: FieldView,
     /// Right side.
     pub right: FieldView,
+    /// A write to this side was decided earlier and was never acknowledged, or was held back.
+    pub owed: Option<Side>,
     /// The left version is the one that the CRM gave to our own write (S1).
     pub left_is_receipt: bool,
     /// The same for the right side.
@@ -115,6 +120,11 @@ impl RowView {
         };
         let field = self.side(side);
         field.base.as_ref().is_some_and(|base| base.edited(&field.shown, is_receipt))
+    }
+
+    /// Whether this side has something to tell the other: an edit, or one that is still owed.
+    pub fn has_news(&self, side: Side) -> bool {
+        self.owed == Some(side.other()) || self.edited(side)
     }
 
     fn was_read(&self) -> bool {
@@ -154,6 +164,16 @@ pub enum Operation {
     Update,
 }
 
+impl Operation {
+    /// The word in the store and in machine output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Operation::Create => "create",
+            Operation::Update => "update",
+        }
+    }
+}
+
 /// Values that one row writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowWrite {
@@ -183,7 +203,7 @@ pub struct Conflict {
     pub winner: Side,
 }
 
-/// A row that is left out, and why.
+/// A row that is left out, and why. It stays owed to the side that was not written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldRow {
     /// Index of the mapping row.
@@ -218,7 +238,7 @@ pub struct Decision {
     pub verdict: Verdict,
     /// At most one write for each side.
     pub writes: Vec<Write>,
-    /// Rows whose bases become what both sides show now, without a write.
+    /// Rows whose bases become what both sides show now, with nothing owed.
     pub settled: Vec<usize>,
     /// Rows of matched records that differed before the first sync and stay so.
     pub differs: Vec<usize>,
@@ -378,7 +398,7 @@ fn fill(
 
 /// Nothing to write. Bases move only where a side shows something new: the same edit on both, or what it made of our write.
 fn settle(index: usize, cell: &RowView, decision: &mut Decision) {
-    let moved = Side::BOTH.into_iter().any(|side| {
+    let moved = cell.owed.is_some() || Side::BOTH.into_iter().any(|side| {
         let field = cell.side(side);
         field.base.as_ref().is_none_or(|base| base.sent.is_some() || base.values != field.shown)
     });
@@ -507,7 +527,7 @@ pub(crate) mod tests_support {
             left: Presence::Live,
             right: Presence::Live,
             more_than_one_match: false,
-            rows: vec![RowView { left, right, left_is_receipt: false, right_is_receipt: false }],
+            rows: vec![RowView { left, right, owed: None, left_is_receipt: false, right_is_receipt: false }],
         }
     }
 }
@@ -562,6 +582,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_owed_counts_as_changed_until_it_is_told() {
+        let check = |what: &str, owed: Side, left: (&str, &str), right: (&str, &str), expected: &str| {
+            let mut view = pair(field(Some(left.0), left.1), field(Some(right.0), right.1));
+            view.rows[0].owed = Some(owed);
+            assert_eq!(told(&decide(&view, &one_row(), &policy())), expected, "{what}");
+        };
+        check("still to be written", Side::Right, ("2", "2"), ("1", "1"), "right=2");
+        check("edited once more", Side::Right, ("2", "3"), ("1", "1"), "right=3");
+        check("the other side got there by itself", Side::Right, ("2", "2"), ("1", "2"), "settled");
+        check("the other side was edited meanwhile", Side::Right, ("2", "2"), ("1", "3"), "right=2 conflict:left");
+        check("owed to the left", Side::Left, ("1", "1"), ("2", "2"), "left=2");
+    }
+
+    #[test]
     fn first_sync_fills_and_replaces_nothing() {
         let check = |what: &str, first_sync: FirstSync, left: &str, right: &str, expected: &str| {
             let view = pair(field(None, left), field(None, right));
@@ -590,7 +624,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_carried_is_held_and_moves_no_base() {
+    fn what_cannot_be_carried_is_held() {
         let mut left = field(Some("1"), "2");
         left.carried = Carried::Held(reason::NO_COUNTERPART_VALUE.into());
         let decision = decide(&pair(left, field(Some("1"), "1")), &one_row(), &policy());

@@ -12,7 +12,7 @@ pub enum Merged {
     First,
     /// Both sides show what they showed last, or the same edit was made on both.
     Settled,
-    /// Only this side changed.
+    /// Only this side changed, or is still owed to the other one.
     Take(Side),
     /// Both changed, to different values.
     Conflict,
@@ -24,7 +24,7 @@ pub fn merge_row(row: &MappingRow, view: &RowView) -> Merged {
     if !based {
         return Merged::First;
     }
-    match (view.edited(Side::Left), view.edited(Side::Right)) {
+    match (view.has_news(Side::Left), view.has_news(Side::Right)) {
         (false, false) => Merged::Settled,
         (true, false) => Merged::Take(Side::Left),
         (false, true) => Merged::Take(Side::Right),

@@ -66,6 +66,38 @@ impl Value {
         }
     }
 
+    /// The value as a field of another kind would hold it, if that loses nothing. The kind is the contract's number (2 text, 3 integer,
+    /// 4 decimal, 5 boolean and so on); absent and empty fit every kind.
+    pub fn fitted(&self, kind: u8) -> Option<Value> {
+        let fits = match self {
+            Value::Absent | Value::Empty => true,
+            Value::Raw(_) => false,
+            Value::Text(_) => kind == 2,
+            Value::Integer(_) => kind == 3,
+            Value::Decimal(_) => kind == 4,
+            Value::Boolean(_) => kind == 5,
+            Value::Date(_) => kind == 6,
+            Value::LocalDateTime(_) => kind == 7,
+            Value::Time(_) => kind == 8,
+            Value::Instant(_) => kind == 9,
+            Value::Reference(_) => kind == 10,
+            Value::List(_) => kind == 11,
+            Value::Rows(_) => kind == 12,
+        };
+        if fits {
+            return Some(self.clone());
+        }
+        match (self, kind) {
+            (Value::Integer(_) | Value::Decimal(_) | Value::Date(_) | Value::Time(_), 2) => Some(Value::Text(self.display())),
+            (Value::Integer(number), 4) => Some(Value::Decimal(number.to_string())),
+            (Value::Decimal(text) | Value::Text(text), 3) => {
+                let number = text.parse::<i64>().ok()?;
+                (number.to_string() == *text).then_some(Value::Integer(number))
+            }
+            _ => None,
+        }
+    }
+
     /// The value as people read it in the sync log and the console. Dates are ISO 8601; an empty value is an empty text.
     pub fn display(&self) -> String {
         match self {
@@ -210,6 +242,20 @@ mod tests {
             let text = serde_json::to_string(&value).expect("values serialise");
             assert_eq!(serde_json::from_str::<Value>(&text).expect(&text), value, "{text}");
         }
+    }
+
+    #[test]
+    fn values_fit_other_kinds_only_without_loss() {
+        let check = |value: Value, kind: u8, expected: Option<Value>| assert_eq!(value.fitted(kind), expected, "{value:?} as {kind}");
+        check(Value::Empty, 6, Some(Value::Empty));
+        check(Value::Integer(5), 2, Some(Value::Text("5".into())));
+        check(Value::Integer(5), 4, Some(Value::Decimal("5".into())));
+        check(Value::Decimal("5".into()), 3, Some(Value::Integer(5)));
+        check(Value::Decimal("5.5".into()), 3, None);
+        check(Value::Text("007".into()), 3, None);
+        check(Value::Text("2020-01-01".into()), 6, None);
+        check(Value::Date(0), 2, Some(Value::Text("1970-01-01".into())));
+        check(Value::Raw("x".into()), 2, None);
     }
 
     #[test]

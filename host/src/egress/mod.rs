@@ -1,0 +1,3 @@
+//! The only door to the network.
+mod request;
+pub use request::{Admissions, Answer, CallScope, Effect, Payload, Refusal, Request};

@@ -15,10 +15,6 @@ use super::stage::{Pulled, pull_to_head};
 use super::sweep;
 use super::unknown::{StillUnknown, adopt_arrivals, find_out};
 
-/// Pause before a round that re-reads what changed under our hands: CRMs tell times in whole seconds, so a condition on the
-/// time of the last change can be trusted only when that second is over.
-const SECOND_IS_OVER_MS: u64 = 1_100;
-
 /// What a run is asked for.
 #[derive(Clone, Debug, Default)]
 pub struct RunOptions {
@@ -137,7 +133,7 @@ async fn run_pair(
         let waiting_pays = wait_for_certainty(setup, &still, &mut waited_ms).await?;
         let (ready, _) = setup.store.next_units(setup.tenant(), pair.id, 0, setup.limits.portion_rows).await?;
         if again || waiting_pays {
-            tokio::time::sleep(Duration::from_millis(if again { SECOND_IS_OVER_MS } else { 0 })).await;
+            tokio::time::sleep(Duration::from_millis(if again { setup.limits.round_pause_ms } else { 0 })).await;
             pulled = pull_both(setup, pair).await?;
         } else if gone > 0 || !ready.is_empty() {
             pulled = pulled.map(|pulled| Pulled { read: 0, ..pulled });

@@ -23,6 +23,9 @@ pub struct Limits {
     pub lease_ms: i64,
     /// Known ids are looked for at least so often where removals are not announced.
     pub sweep_every_ms: i64,
+    /// Pause before a round that re-reads what changed under our hands: CRMs tell times in whole seconds, so a condition on the time of
+    /// the last change can be trusted only when that second is over.
+    pub round_pause_ms: u64,
     /// A record that was not found is looked for once more after this pause.
     pub sweep_grace_ms: i64,
     /// Records that may vanish at once before people are asked.
@@ -40,6 +43,7 @@ impl Default for Limits {
             wait_ms_max: 15_000,
             lease_ms: 60_000,
             sweep_every_ms: 15 * 60_000,
+            round_pause_ms: 1_100,
             sweep_grace_ms: 1_000,
             safety_stop_records: 50,
             safety_stop_percent: 5,

@@ -142,12 +142,14 @@ impl Crm {
         let now_s = self.now_s();
         let values = names.iter().cloned().zip(row.values.iter().cloned()).filter(|(_, value)| value.is_read());
         let mut values: Vec<(String, Value)> = values.map(|(name, value)| (name, self.keep(value))).collect();
+        let mut existed = false;
         let id = match row.operation {
             Operation::Create => {
                 values.push((KEY_FIELD.into(), Value::Text(row.key.clone())));
                 let known = state.rows.iter().find(|(_, known)| known.fields.get(KEY_FIELD) == Some(&Value::Text(row.key.clone())));
                 match (self.habits.strict, known.map(|(id, _)| *id)) {
                     (true, Some(id)) => {
+                        existed = true;
                         state.change(id, values, now_s);
                         id
                     }
@@ -173,6 +175,7 @@ impl Crm {
             id: record.id,
             version: record.version,
             stored: (!self.habits.strict).then_some(record.values),
+            existed,
         })
     }
 

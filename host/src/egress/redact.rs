@@ -1,0 +1,293 @@
+//! What no guest may read is overwritten in an answer before its first byte reaches one: live secrets, in all the spellings in
+//! which a CRM may echo them, and the fields that the manifest calls secret.
+//!
+//! Bytes are overwritten in place, so an answer stays the JSON that it was.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::Error;
+use super::json::{Pointer, Scanner, Shape, Value, array_index};
+use super::records::BodyFault;
+
+/// Shorter secrets are not looked for: they would be found by chance, and masking them would destroy data.
+pub(super) const SECRET_BYTES_MIN: usize = 6;
+
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Finds live secrets.
+#[derive(Debug, Default)]
+pub(super) struct Redactor {
+    forms: Option<AhoCorasick>,
+}
+
+impl Redactor {
+    /// Looks for these secrets in all their spellings.
+    ///
+    /// # Errors
+    /// The secrets are too large to be looked for.
+    pub(super) fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Result<Redactor, Error> {
+        let mut forms = BTreeSet::new();
+        secrets
+            .into_iter()
+            .filter(|secret| secret.len() >= SECRET_BYTES_MIN)
+            .for_each(|secret| spell(secret, &mut forms));
+        if forms.is_empty() {
+            return Ok(Redactor { forms: None });
+        }
+        let forms = AhoCorasick::builder()
+            .match_kind(MatchKind::LeftmostLongest)
+            .build(forms)
+            .map_err(|error| Error::BadGrant(format!("its secrets cannot be kept out of answers: {error}")))?;
+        Ok(Redactor { forms: Some(forms) })
+    }
+
+    /// Overwrites every secret.
+    pub(super) fn mask(&self, bytes: &mut [u8]) {
+        let Some(forms) = &self.forms else { return };
+        let found: Vec<Range<usize>> = forms.find_iter(&*bytes).map(|found| found.range()).collect();
+        found.into_iter().for_each(|range| bytes[range].fill(b'*'));
+    }
+
+    /// A text with every secret overwritten.
+    pub(super) fn masked(&self, text: &str) -> String {
+        let mut bytes = text.as_bytes().to_vec();
+        self.mask(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+/// A field of answers that the manifest calls secret: an RFC 6901 pointer, in which the segment `*` stands for every element.
+#[derive(Clone, Debug)]
+pub(super) struct SecretField(Pointer);
+
+impl SecretField {
+    /// Reads the manifest's pointer.
+    ///
+    /// # Errors
+    /// It is not one.
+    pub(super) fn parse(pointer: &str) -> Result<SecretField, Error> {
+        Pointer::parse(pointer)
+            .map(SecretField)
+            .ok_or_else(|| Error::BadGrant(format!("the secret field `{pointer}` is not a JSON pointer")))
+    }
+}
+
+/// Overwrites the values of secret fields. A body that looks like JSON but is not is blanked as a whole, because nobody can say where
+/// its secrets are.
+pub(super) fn mask_fields(body: &mut [u8], fields: &[SecretField]) {
+    for field in fields {
+        let mut found = Vec::new();
+        if find(body, &field.0, &mut found).is_err() && body.iter().any(|byte| matches!(byte, b'{' | b'[')) {
+            body.fill(b' ');
+            return;
+        }
+        found.into_iter().for_each(|range| blank(&mut body[range]));
+    }
+}
+
+fn find(body: &[u8], pointer: &Pointer, found: &mut Vec<Range<usize>>) -> Result<(), BodyFault> {
+    let mut scanner = Scanner::new(body)?;
+    if scanner.is_at_end() {
+        return Ok(());
+    }
+    // A byte order mark is not part of what the scanner counts.
+    let skipped = if body.starts_with("\u{feff}".as_bytes()) { 3 } else { 0 };
+    walk(&mut scanner, &pointer.segments, &mut |range| found.push(range.start + skipped..range.end + skipped))?;
+    scanner.end()
+}
+
+fn walk(scanner: &mut Scanner<'_>, segments: &[String], found: &mut impl FnMut(Range<usize>)) -> Result<(), BodyFault> {
+    let shape = scanner.shape();
+    let start = scanner.position();
+    let Some((segment, below)) = segments.split_first() else {
+        scanner.value()?;
+        found(start..scanner.position());
+        return Ok(());
+    };
+    let mut first = true;
+    match shape {
+        Shape::Object => {
+            scanner.open()?;
+            while let Some(name) = scanner.member(&mut first)? {
+                if segment == "*" || name.is(segment) {
+                    walk(scanner, below, found)?;
+                } else {
+                    scanner.value()?;
+                }
+            }
+        }
+        Shape::Array => {
+            scanner.open()?;
+            let (wanted, mut index) = (array_index(segment), 0);
+            while scanner.element(&mut first)? {
+                if segment == "*" || wanted == Some(index) {
+                    walk(scanner, below, found)?;
+                } else {
+                    scanner.value()?;
+                }
+                index += 1;
+            }
+        }
+        Shape::Scalar => drop::<Value<'_>>(scanner.value()?),
+    }
+    Ok(())
+}
+
+/// Overwrites one JSON value by another of the same length.
+fn blank(value: &mut [u8]) {
+    match value {
+        [b'"', text @ .., b'"'] => text.fill(b'*'),
+        [head @ .., _, _, _, _] => {
+            head.fill(b' ');
+            let at = value.len() - 4;
+            value[at..].copy_from_slice(b"null");
+        }
+        // Too short to become `null`: one digit and blanks.
+        [first, rest @ ..] => {
+            *first = b'0';
+            rest.fill(b' ');
+        }
+        [] => {}
+    }
+}
+
+/// All spellings of a secret that an answer may hold.
+fn spell(secret: &str, forms: &mut BTreeSet<Vec<u8>>) {
+    let quoted = serde_json::Value::from(secret).to_string();
+    let escaped = &quoted[1..quoted.len() - 1];
+    let ascii: String = escaped.chars().map(json_ascii).collect();
+    let percent = utf8_percent_encode(secret, UNRESERVED).to_string();
+    let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let texts = [
+        secret.to_owned(),
+        escaped.to_owned(),
+        escaped.replace('/', "\\/"),
+        ascii.replace('/', "\\/"),
+        ascii,
+        percent.replace("%20", "+"),
+        lower_escapes(&percent),
+        percent,
+        hex.to_uppercase(),
+        hex,
+    ];
+    forms.extend(texts.into_iter().map(String::into_bytes));
+    for form in [STANDARD.encode(secret), URL_SAFE.encode(secret)] {
+        forms.insert(form.into_bytes());
+    }
+    // Inside of a longer text (`user:secret`) the secret's base64 depends on how many bytes stand before it, and only the characters
+    // that hold nothing but its own bits are certain.
+    for before in 0..3 {
+        let mut padded = vec![0; before];
+        padded.extend_from_slice(secret.as_bytes());
+        let certain = (before * 8).div_ceil(6)..padded.len() * 8 / 6;
+        forms.insert(STANDARD.encode(&padded).as_bytes()[certain.clone()].to_vec());
+        forms.insert(URL_SAFE.encode(&padded).as_bytes()[certain].to_vec());
+    }
+}
+
+fn json_ascii(letter: char) -> String {
+    match letter.is_ascii() {
+        true => letter.to_string(),
+        false => letter.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect(),
+    }
+}
+
+/// `%2F` → `%2f`, leaving everything else as it is.
+fn lower_escapes(percent: &str) -> String {
+    let mut pieces = percent.split('%');
+    let mut lowered = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        lowered.push('%');
+        lowered.push_str(&piece[..2].to_lowercase());
+        lowered.push_str(&piece[2..]);
+    }
+    lowered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "s3cr/et+Ø key\"7";
+
+    fn masked(body: &str) -> String {
+        Redactor::new([SECRET, "short"]).expect("the secrets can be looked for").masked(body)
+    }
+
+    #[test]
+    fn every_spelling_is_found() {
+        let quoted = serde_json::Value::from(SECRET).to_string();
+        let hex: String = SECRET.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let form: String = url::form_urlencoded::byte_serialize(SECRET.as_bytes()).collect();
+        for spelling in [
+            SECRET.to_owned(),
+            quoted.clone(),
+            quoted.replace('/', "\\/"),
+            quoted.replace('Ø', "\\u00d8").replace('/', "\\/"),
+            utf8_percent_encode(SECRET, UNRESERVED).to_string(),
+            utf8_percent_encode(SECRET, UNRESERVED)
+                .to_string()
+                .replace("%2F", "%2f")
+                .replace("%2B", "%2b")
+                .replace("%C3%98", "%c3%98"),
+            form,
+            hex.to_uppercase(),
+            hex,
+        ] {
+            let shown = masked(&format!("before {spelling} after"));
+            assert!(shown.starts_with("before ") && shown.ends_with(" after"), "{spelling} → {shown}");
+            assert!(
+                shown.contains("*********") && !shown.contains("3cr") && !shown.contains("key"),
+                "{spelling} → {shown}"
+            );
+        }
+    }
+
+    #[test]
+    fn base64_is_found_at_every_offset() {
+        for before in ["", "u", "us", "user", "user:", "x:y"] {
+            for engine in [&STANDARD, &URL_SAFE] {
+                let encoded = engine.encode(format!("{before}{SECRET}:after"));
+                let shown = masked(&encoded);
+                assert_eq!(shown.len(), encoded.len());
+                let decoded = engine.decode(shown.replace('*', "A")).expect("it stays base64");
+                let decoded = String::from_utf8_lossy(&decoded).into_owned();
+                assert!(!decoded.contains("3cr") && !decoded.contains("key"), "{before}: {decoded}");
+            }
+        }
+    }
+
+    #[test]
+    fn short_secrets_do_not_destroy_data() {
+        assert_eq!(masked("a short text"), "a short text");
+    }
+
+    #[test]
+    fn fields_are_masked_in_place() {
+        let check = |body: &str, fields: &[&str], expected: &str| {
+            let fields: Vec<SecretField> =
+                fields.iter().map(|field| SecretField::parse(field).expect("a pointer")).collect();
+            let mut bytes = body.as_bytes().to_vec();
+            mask_fields(&mut bytes, &fields);
+            assert_eq!(String::from_utf8_lossy(&bytes), expected);
+        };
+        check(r#"{"a":{"key":"abc"},"b":1}"#, &["/a/key"], r#"{"a":{"key":"***"},"b":1}"#);
+        check(
+            r#"{"a":[{"k":"ab"},{"k":12345},{"k":[1,2]}]}"#,
+            &["/a/*/k"],
+            r#"{"a":[{"k":"**"},{"k": null},{"k": null}]}"#,
+        );
+        check(r#"{"k":"a","k":"b"}"#, &["/k"], r#"{"k":"*","k":"*"}"#);
+        check(r#"{"k":12,"l":{}}"#, &["/k", "/l"], r#"{"k":0 ,"l":0 }"#);
+        check(r#"{"k":"a\"b"}"#, &["/k"], r#"{"k":"****"}"#);
+        check(r#"{"k":"abc""#, &["/k"], "          ");
+        check("plain text", &["/k"], "plain text");
+        check("", &["/k"], "");
+    }
+}

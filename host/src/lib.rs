@@ -2,4 +2,5 @@
 
 pub mod egress;
 pub mod engine;
+pub mod runtime;
 pub mod store;

@@ -129,7 +129,9 @@ fn whole_number(digits: &str) -> Option<Cell<'_>> {
     match digits.parse() {
         Ok(number) => Some(Cell::Integer(number)),
         // S8: whole numbers beyond 64 bits are decimals.
-        Err(error) if matches!(error.kind(), IntErrorKind::PosOverflow | IntErrorKind::NegOverflow) => Some(Cell::Decimal(digits)),
+        Err(error) if matches!(error.kind(), IntErrorKind::PosOverflow | IntErrorKind::NegOverflow) => {
+            Some(Cell::Decimal(digits))
+        }
         Err(_) => None,
     }
 }
@@ -204,7 +206,10 @@ fn time_of_day(text: &[u8]) -> Option<i64> {
 
 /// A fraction of a second; finer than a microsecond would lose something, unless the rest is zeros.
 fn micros(fraction: &[u8]) -> Option<i64> {
-    if fraction.is_empty() || !fraction.iter().all(u8::is_ascii_digit) || fraction.iter().skip(6).any(|&digit| digit != b'0') {
+    if fraction.is_empty()
+        || !fraction.iter().all(u8::is_ascii_digit)
+        || fraction.iter().skip(6).any(|&digit| digit != b'0')
+    {
         return None;
     }
     let digits = fraction.iter().copied().chain(std::iter::repeat(b'0')).take(6);

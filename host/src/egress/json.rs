@@ -447,7 +447,8 @@ mod tests {
                     _ => {}
                 }
             }
-            let serde = serde_json::from_slice::<serde::de::IgnoredAny>(&text).is_ok() && std::str::from_utf8(&text).is_ok();
+            let serde =
+                serde_json::from_slice::<serde::de::IgnoredAny>(&text).is_ok() && std::str::from_utf8(&text).is_ok();
             assert_eq!(whole(&text).is_ok(), serde, "seed {seed}: {:?}", String::from_utf8_lossy(&text));
         }
     }

@@ -101,7 +101,10 @@ mod tests {
                 let in_span = taken.iter().rev().take_while(|&&at| at + 60_000 > now_ms).count();
                 assert!(in_span <= count as usize, "seed {seed}: {in_span} of {count}");
             }
-            assert!(taken.len() as u64 >= 2_000_u64.min((now_ms - 1_000_000) * u64::from(count) / 60_000 / 2), "seed {seed}: too few");
+            assert!(
+                taken.len() as u64 >= 2_000_u64.min((now_ms - 1_000_000) * u64::from(count) / 60_000 / 2),
+                "seed {seed}: too few"
+            );
         }
     }
 

@@ -1,3 +1,38 @@
 //! The only door to the network.
+//!
+//! A plugin names an origin and a path; this room adds the address and the credential, checks where the connection really goes, obeys
+//! the CRM's limits and caps and cleans the answer. It never knows what a contact is, and no credential ever leaves it towards
+//! a guest (Rule 6). Start at [`Door::send`] in `gate.rs`, which is the path of one request.
+//!
+//! - `request.rs` what passes through · `origin.rs`, `path.rs` what may be named · `address.rs` where connections may go
+//! - `auth/` logins, single flight · `vault.rs` where the store keeps their secrets · `limiter.rs` the token bucket, pure
+//! - `transport.rs` one HTTP exchange · `redact.rs` secrets out of answers · `records.rs`, `cell.rs`, `json.rs` bodies into batches
+
+mod address;
+mod auth;
+mod cell;
+mod error;
+mod gate;
+mod json;
+mod limiter;
+mod origin;
+mod path;
+mod records;
+mod redact;
 mod request;
+#[cfg(test)]
+mod testing;
+mod transport;
+mod vault;
+
+pub use auth::{
+    Algorithm, ApiKeySpec, AuthSpec, BasicSpec, ChallengeSpec, DigestSpec, ExpiredSpec, LoginSpec, Oauth2Spec,
+    PlaceSpec, SessionSpec, TokenError,
+};
+pub use error::Error;
+pub use gate::{Clock, Counters, Door, Gate, GateConfig, Grant};
+pub use limiter::Limits;
+pub use origin::{Base, OriginSpec};
+pub use records::{BATCH_COLUMNS_MAX, BATCH_ROWS_MAX, BATCH_TEXT_BYTES_MAX, BodyFault, parse_records, read_pointer};
 pub use request::{Admissions, Answer, CallScope, Effect, Payload, Refusal, Request};
+pub use vault::{Conflict, Secrets, Vault};

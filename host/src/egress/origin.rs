@@ -164,7 +164,8 @@ pub(super) fn resolve_base(
 /// Reads an address that paths can be put below: http or https, a host, no user, no query, no fragment.
 pub(super) fn base_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("`{text}` is not an address: {error}"))?;
-    let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
+    let plain =
+        url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
     match url.scheme() {
         "http" | "https" if plain && url.host().is_some() => Ok(url),
         _ => Err("an address is `https://host` or `https://host/path`, nothing more".to_owned()),
@@ -179,7 +180,10 @@ pub(super) fn join(base: &Url, path: &Path) -> Url {
 }
 
 fn is_reserved(name: &str) -> bool {
-    HEADERS_NEVER.contains(&name) || name.starts_with("proxy-") || name.starts_with("sec-") || name.starts_with("x-forwarded")
+    HEADERS_NEVER.contains(&name)
+        || name.starts_with("proxy-")
+        || name.starts_with("sec-")
+        || name.starts_with("x-forwarded")
 }
 
 #[cfg(test)]

@@ -26,7 +26,10 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/');
 
 /// Characters that some servers fold into `.`, `/` or `\` before they look at a path.
-const LOOKALIKES: &[char] = &['\u{2024}', '\u{2044}', '\u{2215}', '\u{2216}', '\u{29f5}', '\u{fe52}', '\u{fe68}', '\u{ff0e}', '\u{ff0f}', '\u{ff3c}'];
+const LOOKALIKES: &[char] = &[
+    '\u{2024}', '\u{2044}', '\u{2215}', '\u{2216}', '\u{29f5}', '\u{fe52}', '\u{fe68}', '\u{ff0e}', '\u{ff0f}',
+    '\u{ff3c}',
+];
 
 /// An absolute path that means the same to everybody.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,9 +112,32 @@ mod tests {
         check("/v1/.hidden/..name/...", Some("/v1/.hidden/..name/..."));
         check("/v1/a:b@c", Some("/v1/a:b@c"));
         for refused in [
-            "", "v1", "//", "//evil.example/", "/v1//x", "/..", "/v1/../x", "/v1/.", "/./v1", "/v1/..;/x", "/v1/.. /x", "/v1/ ../x",
-            "/v1\\x", "/v1/\\..\\x", "/v1/%2e%2e/x", "/v1/%2E", "/v1/%5c", "/v1/%00", "/v1/%252e", "/v1/\0", "/v1/\r\nHost: x", "/v1/\u{7f}",
-            "/v1/\u{85}", "/v1/\u{ff0e}\u{ff0e}/x", "/v1\u{2215}x", "/v1/%c0%ae",
+            "",
+            "v1",
+            "//",
+            "//evil.example/",
+            "/v1//x",
+            "/..",
+            "/v1/../x",
+            "/v1/.",
+            "/./v1",
+            "/v1/..;/x",
+            "/v1/.. /x",
+            "/v1/ ../x",
+            "/v1\\x",
+            "/v1/\\..\\x",
+            "/v1/%2e%2e/x",
+            "/v1/%2E",
+            "/v1/%5c",
+            "/v1/%00",
+            "/v1/%252e",
+            "/v1/\0",
+            "/v1/\r\nHost: x",
+            "/v1/\u{7f}",
+            "/v1/\u{85}",
+            "/v1/\u{ff0e}\u{ff0e}/x",
+            "/v1\u{2215}x",
+            "/v1/%c0%ae",
         ] {
             check(refused, None);
         }
@@ -120,7 +146,9 @@ mod tests {
 
     #[test]
     fn prefixes_end_at_a_segment() {
-        let check = |path: &str, prefix: &str, expected: bool| assert_eq!(has_prefix(path, prefix), expected, "{path} {prefix}");
+        let check = |path: &str, prefix: &str, expected: bool| {
+            assert_eq!(has_prefix(path, prefix), expected, "{path} {prefix}")
+        };
         check("/v1/x", "/v1/", true);
         check("/v1/x", "/v1", true);
         check("/v1", "/v1", true);
@@ -135,12 +163,16 @@ mod tests {
     /// Whatever passes survives a URL parser unchanged and stays below its first segment.
     #[test]
     fn no_path_climbs() {
-        let pieces = ["/", ".", "..", "%2e", "%", "2f", "\\", ";", "a", "ø", " ", "?", "#", "\u{ff0e}", "\t", "@", ":", "//", "%25", "&"];
+        let pieces = [
+            "/", ".", "..", "%2e", "%", "2f", "\\", ";", "a", "ø", " ", "?", "#", "\u{ff0e}", "\t", "@", ":", "//",
+            "%25", "&",
+        ];
         for seed in 0..4_000 {
             let mut rng = Rng::new(seed);
             let tail: String = (0..rng.below(9)).map(|_| pieces[rng.below(pieces.len())]).collect();
             let Ok(path) = Path::parse(&format!("/v1/{tail}")) else { continue };
-            let url = url::Url::parse(&format!("https://a.example{}", path.encoded())).expect("an encoded path fits into a URL");
+            let url = url::Url::parse(&format!("https://a.example{}", path.encoded()))
+                .expect("an encoded path fits into a URL");
             assert_eq!(url.path(), path.encoded(), "seed {seed}");
             assert!(url.path().starts_with("/v1/"), "seed {seed}");
             assert_eq!((url.host_str(), url.query(), url.fragment()), (Some("a.example"), None, None), "seed {seed}");

@@ -211,8 +211,9 @@ impl<'a> Row<'a, '_> {
             let child = match self.shapes[node].get(place) {
                 Some(&(seen, child)) if seen == name.source => child,
                 _ => {
-                    let child =
-                        name.decode(&mut String::new()).and_then(|name| self.plan.nodes[node].by_name.get(name).copied());
+                    let child = name
+                        .decode(&mut String::new())
+                        .and_then(|name| self.plan.nodes[node].by_name.get(name).copied());
                     self.shapes[node].truncate(place);
                     self.shapes[node].push((name.source, child));
                     child
@@ -240,3 +241,6 @@ impl<'a> Row<'a, '_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,10 @@ impl Redactor {
     /// The secrets are too large to be looked for.
     pub(super) fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Result<Redactor, Error> {
         let mut forms = BTreeSet::new();
-        secrets.into_iter().filter(|secret| secret.len() >= SECRET_BYTES_MIN).for_each(|secret| spell(secret, &mut forms));
+        secrets
+            .into_iter()
+            .filter(|secret| secret.len() >= SECRET_BYTES_MIN)
+            .for_each(|secret| spell(secret, &mut forms));
         if forms.is_empty() {
             return Ok(Redactor { forms: None });
         }
@@ -82,6 +85,7 @@ pub(super) fn mask_fields(body: &mut [u8], fields: &[SecretField]) {
         let mut found = Vec::new();
         if find(body, &field.0, &mut found).is_err() && body.iter().any(|byte| matches!(byte, b'{' | b'[')) {
             body.fill(b' ');
+            return;
         }
         found.into_iter().for_each(|range| blank(&mut body[range]));
     }
@@ -204,4 +208,86 @@ fn lower_escapes(percent: &str) -> String {
         lowered.push_str(&piece[2..]);
     }
     lowered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "s3cr/et+Ø key\"7";
+
+    fn masked(body: &str) -> String {
+        Redactor::new([SECRET, "short"]).expect("the secrets can be looked for").masked(body)
+    }
+
+    #[test]
+    fn every_spelling_is_found() {
+        let quoted = serde_json::Value::from(SECRET).to_string();
+        let hex: String = SECRET.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let form: String = url::form_urlencoded::byte_serialize(SECRET.as_bytes()).collect();
+        for spelling in [
+            SECRET.to_owned(),
+            quoted.clone(),
+            quoted.replace('/', "\\/"),
+            quoted.replace('Ø', "\\u00d8").replace('/', "\\/"),
+            utf8_percent_encode(SECRET, UNRESERVED).to_string(),
+            utf8_percent_encode(SECRET, UNRESERVED)
+                .to_string()
+                .replace("%2F", "%2f")
+                .replace("%2B", "%2b")
+                .replace("%C3%98", "%c3%98"),
+            form,
+            hex.to_uppercase(),
+            hex,
+        ] {
+            let shown = masked(&format!("before {spelling} after"));
+            assert!(shown.starts_with("before ") && shown.ends_with(" after"), "{spelling} → {shown}");
+            assert!(
+                shown.contains("*********") && !shown.contains("3cr") && !shown.contains("key"),
+                "{spelling} → {shown}"
+            );
+        }
+    }
+
+    #[test]
+    fn base64_is_found_at_every_offset() {
+        for before in ["", "u", "us", "user", "user:", "x:y"] {
+            for engine in [&STANDARD, &URL_SAFE] {
+                let encoded = engine.encode(format!("{before}{SECRET}:after"));
+                let shown = masked(&encoded);
+                assert_eq!(shown.len(), encoded.len());
+                let decoded = engine.decode(shown.replace('*', "A")).expect("it stays base64");
+                let decoded = String::from_utf8_lossy(&decoded).into_owned();
+                assert!(!decoded.contains("3cr") && !decoded.contains("key"), "{before}: {decoded}");
+            }
+        }
+    }
+
+    #[test]
+    fn short_secrets_do_not_destroy_data() {
+        assert_eq!(masked("a short text"), "a short text");
+    }
+
+    #[test]
+    fn fields_are_masked_in_place() {
+        let check = |body: &str, fields: &[&str], expected: &str| {
+            let fields: Vec<SecretField> =
+                fields.iter().map(|field| SecretField::parse(field).expect("a pointer")).collect();
+            let mut bytes = body.as_bytes().to_vec();
+            mask_fields(&mut bytes, &fields);
+            assert_eq!(String::from_utf8_lossy(&bytes), expected);
+        };
+        check(r#"{"a":{"key":"abc"},"b":1}"#, &["/a/key"], r#"{"a":{"key":"***"},"b":1}"#);
+        check(
+            r#"{"a":[{"k":"ab"},{"k":12345},{"k":[1,2]}]}"#,
+            &["/a/*/k"],
+            r#"{"a":[{"k":"**"},{"k": null},{"k": null}]}"#,
+        );
+        check(r#"{"k":"a","k":"b"}"#, &["/k"], r#"{"k":"*","k":"*"}"#);
+        check(r#"{"k":12,"l":{}}"#, &["/k", "/l"], r#"{"k":0 ,"l":0 }"#);
+        check(r#"{"k":"a\"b"}"#, &["/k"], r#"{"k":"****"}"#);
+        check(r#"{"k":"abc""#, &["/k"], "          ");
+        check("plain text", &["/k"], "plain text");
+        check("", &["/k"], "");
+    }
 }

@@ -26,7 +26,11 @@ pub trait Vault: Send + Sync {
     ///
     /// # Errors
     /// Says in words why they could not be read or opened.
-    fn load<'a>(&'a self, tenant: &'a str, connection: &'a str) -> BoxFuture<'a, Result<Option<(u64, Secrets)>, String>>;
+    fn load<'a>(
+        &'a self,
+        tenant: &'a str,
+        connection: &'a str,
+    ) -> BoxFuture<'a, Result<Option<(u64, Secrets)>, String>>;
 
     /// Replaces the secrets if they still have the expected version; gives the new version.
     ///

@@ -60,7 +60,7 @@ pub mod testing;
 pub mod time;
 pub mod transform;
 
-pub use bindings::connector::crmsync::plugin::batches::Column;
+pub use bindings::connector::crmsync::plugin::batches::{Batch, Column};
 pub use connector::{
     CheckReport, Choice, Connector, Cursor, Fetched, FieldInfo, Found, ModuleInfo, Operation, Page, PushOutcome,
     PushReport, PushRequest, PushRow, Receipt, Removal, Snapshot, User,

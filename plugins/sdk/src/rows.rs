@@ -217,3 +217,58 @@ impl PushReportBuilder {
         PushReport { outcomes: self.outcomes, columns: self.columns, stored, wait_ms: self.wait_ms }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receipt(id: &str) -> Receipt {
+        Receipt { id: id.to_owned(), version: String::new(), modified_ms: 0, stored: None, existed: false }
+    }
+
+    #[test]
+    fn rows_have_as_many_cells_as_there_are_columns() {
+        let mut builder = RowsBuilder::new(2, 2);
+        builder.row([Cell::Text("a")]);
+        builder.row([Cell::Text("b"), Cell::Empty, Cell::Text("surplus")]);
+        let columns = vec![column("one", Kind::Text), column("two", Kind::Text)];
+        let rows = Rows::new(columns, builder.finish()).expect("a well formed batch");
+        let cells: Vec<Vec<Cell<'_>>> = rows.iter().map(|row| row.cells_from(0).collect()).collect();
+        assert_eq!(cells, [[Cell::Text("a"), Cell::Absent], [Cell::Text("b"), Cell::Empty]]);
+        assert_eq!((rows.row(1).text(0), rows.row(1).text(1), rows.row(9).cell(0)), ("b", "", Cell::Absent));
+    }
+
+    #[test]
+    fn malformed_batches_are_refused() {
+        let batch = batches::Batch { rows: 1, kinds: vec![2], words: vec![9], text: Vec::new() };
+        assert!(Rows::new(vec![column("one", Kind::Text)], batch.clone()).is_err());
+        assert!(Rows::new(Vec::new(), batch).is_err());
+    }
+
+    #[test]
+    fn records_without_columns_are_counted() {
+        let mut snapshot = SnapshotBuilder::new(Vec::new(), 0);
+        snapshot.row("7", "v", 0, []);
+        assert_eq!(snapshot.ids(), ["7"]);
+        assert_eq!(snapshot.finish().rows.rows, 1);
+    }
+
+    #[test]
+    fn reports_say_nothing_about_rows_that_were_not_sent() {
+        let mut report = PushReportBuilder::new(4, vec![column("one", Kind::Text)]);
+        report.stored(0, receipt("7"));
+        report.stored_as(2, receipt("8"), [Cell::Text("kept")]);
+        report.stored_as(3, receipt("9"), [Cell::Empty]);
+        assert!(report.is_open(1) && !report.is_open(2));
+        report.wait(5);
+        report.wait(3);
+        let report = report.finish();
+        assert_eq!(report.outcomes[1], PushOutcome::NotSent);
+        let rows_stored = report.outcomes.iter().map(|outcome| match outcome {
+            PushOutcome::Stored(receipt) => receipt.stored,
+            _ => None,
+        });
+        assert_eq!(rows_stored.collect::<Vec<_>>(), [None, None, Some(0), Some(1)]);
+        assert_eq!((report.stored.rows, report.wait_ms), (2, 5));
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crmsync_plugin::egress::{self, Answer, Request};
 use crmsync_plugin::rows::{self, Row, Rows, SnapshotBuilder};
-use crmsync_plugin::{Cell, Column, Fault, Fetched, Found, Kind, Snapshot, time};
+use crmsync_plugin::{Batch, Cell, Column, Fault, Fetched, Found, Kind, Snapshot, time};
 
 use crate::convert::{Shape, Value};
 use crate::fault;
@@ -191,7 +191,7 @@ pub(crate) fn fetch(module: &str, ids: &[String], fields: &[String]) -> Result<F
         let (rows, _) = asked.first_rows(&good(answer)?)?;
         live.add(asked.snapshot(module, &rows, &HashSet::new())?);
     }
-    let live = live.join(&asked);
+    let live = live.join(&asked)?;
     let there: HashSet<&String> = live.ids.iter().collect();
     let absent = ids.iter().filter(|id| !there.contains(id)).cloned().collect();
     Ok(Fetched { live, absent })
@@ -221,7 +221,7 @@ pub(crate) fn find(module: &str, key_field: &str, values: &[String], fields: &[S
         let (rows, _) = with_key.first_rows(&good(answer)?)?;
         live.add(with_key.snapshot(module, &rows, &HashSet::new())?);
     }
-    let live = live.join(&with_key);
+    let live = live.join(&with_key)?;
     with_key.columns.pop();
     keep_exact(live, with_key.columns, values)
 }
@@ -229,7 +229,7 @@ pub(crate) fn find(module: &str, key_field: &str, values: &[String], fields: &[S
 /// Keeps the records whose last column, the key, is one of the values: searching for `equals` finds more than that.
 fn keep_exact(live: Snapshot, columns: Vec<Column>, values: &[String]) -> Result<Found, Fault> {
     let Snapshot { columns: with_key, ids, versions, modified_ms, rows } = live;
-    let rows = Rows::new(with_key, rows).map_err(|malformed| Fault::other("malformed-batch", malformed.to_string()))?;
+    let rows = rows_of(with_key, rows)?;
     let mut kept = SnapshotBuilder::new(columns, rows.len());
     let mut asked = Vec::new();
     for (index, row) in rows.iter().enumerate() {
@@ -252,20 +252,24 @@ impl SnapshotParts {
         self.parts.push(part);
     }
 
-    fn join(mut self, asked: &Asked) -> Snapshot {
+    fn join(mut self, asked: &Asked) -> Result<Snapshot, Fault> {
         if self.parts.len() == 1 {
-            return self.parts.remove(0);
+            return Ok(self.parts.remove(0));
         }
         let records = self.parts.iter().map(|part| part.ids.len()).sum();
         let mut joined = SnapshotBuilder::new(asked.columns.clone(), records);
         for part in self.parts {
-            let Ok(rows) = Rows::new(part.columns, part.rows) else { continue };
+            let rows = rows_of(part.columns, part.rows)?;
             for (index, row) in rows.iter().enumerate() {
                 joined.row(&part.ids[index], &part.versions[index], part.modified_ms[index], row.cells_from(0));
             }
         }
-        joined.finish()
+        Ok(joined.finish())
     }
+}
+
+fn rows_of(columns: Vec<Column>, batch: Batch) -> Result<Rows, Fault> {
+    Rows::new(columns, batch).map_err(|malformed| Fault::other("malformed-batch", malformed.to_string()))
 }
 
 fn good(answer: Result<Answer, Fault>) -> Result<Answer, Fault> {

@@ -1,0 +1,513 @@
+//! The path of one request, from a guest's wish to a clean answer.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use url::{Url, form_urlencoded};
+
+use super::auth::{Auth, AuthSpec, Desk, Pass};
+use super::limiter::{Limiter, Limits};
+use super::origin::{OriginSpec, join, resolve_base};
+use super::path::Path;
+use super::redact::{SecretField, mask_fields};
+use super::transport::{Failure, Incoming, Outgoing, Tls, Transport};
+use super::{Answer, CallScope, Effect, Error, Payload, Refusal, Request, Vault};
+
+/// The host's clock: milliseconds since 1970.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// What holds for all doors of a host.
+#[derive(Clone)]
+pub struct GateConfig {
+    /// The host's clock.
+    pub clock: Clock,
+    /// Largest answer, compressed and decompressed, in bytes.
+    pub answer_bytes_max: usize,
+    /// Largest body of a request, in bytes.
+    pub request_bytes_max: usize,
+    /// Longest time that one request of a guest waits for its turn, in milliseconds (S10).
+    pub wait_ms_max: u64,
+    /// Longest time that one request may take, in milliseconds, whatever a manifest asks.
+    pub request_timeout_ms_max: u64,
+    /// Longest time that a CRM's `Retry-After` is obeyed without asking it again, in milliseconds.
+    pub retry_after_ms_max: u64,
+}
+
+impl GateConfig {
+    /// The defaults: 16 MiB, 2 s of waiting, 30 s for a request, a day of `Retry-After`.
+    pub fn new(clock: Clock) -> GateConfig {
+        GateConfig {
+            clock,
+            answer_bytes_max: 16 << 20,
+            request_bytes_max: 16 << 20,
+            wait_ms_max: 2_000,
+            request_timeout_ms_max: 30_000,
+            retry_after_ms_max: 86_400_000,
+        }
+    }
+}
+
+/// What one connection of one plugin may do: asked for by its manifest **and** granted by people.
+#[derive(Clone)]
+pub struct Grant {
+    /// Customer of the host.
+    pub tenant: String,
+    /// Name of the connection.
+    pub connection: String,
+    /// Version of this grant: a change of anything in it is a new version, with connections and sessions of its own.
+    pub version: u64,
+    /// Id of the plugin.
+    pub plugin: String,
+    /// The origins that may be named.
+    pub origins: Vec<OriginSpec>,
+    /// How the connection logs in.
+    pub auth: AuthSpec,
+    /// The connection's settings, none of them secret.
+    pub settings: BTreeMap<String, String>,
+    /// Addresses by which an operator replaces those of origins and of the accounts host.
+    pub origin_overrides: BTreeMap<String, Url>,
+    /// Addresses that an operator granted although they are private, spoken to without TLS, or on another port than 443: exactly these.
+    pub addresses: Vec<SocketAddr>,
+    /// RFC 6901 pointers into answers, `*` for every element: no guest sees these values.
+    pub secret_fields: Vec<String>,
+    /// What the CRM documents as its limits.
+    pub limits: Limits,
+}
+
+/// Requests that a door has sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Reads.
+    pub read: u64,
+    /// Writes.
+    pub write: u64,
+    /// The host's own, for refreshes and logins.
+    pub auth: u64,
+}
+
+/// The gate of one host process.
+pub struct Gate {
+    config: GateConfig,
+    tls: Arc<Tls>,
+    doors: Mutex<HashMap<(String, String), Weak<Door>>>,
+}
+
+impl Gate {
+    /// A gate with no doors yet.
+    ///
+    /// # Errors
+    /// A limit is zero.
+    pub fn new(config: GateConfig) -> Result<Gate, Error> {
+        if config.answer_bytes_max == 0 || config.request_timeout_ms_max == 0 {
+            return Err(Error::BadGrant("a limit of the gate is zero".to_owned()));
+        }
+        Ok(Gate { config, tls: Arc::default(), doors: Mutex::default() })
+    }
+
+    /// The door of a connection. While somebody holds the door of this very grant version, everybody gets the same one: budget,
+    /// sessions and the single flight of logins belong to the connection, not to a run.
+    ///
+    /// # Errors
+    /// The grant contradicts itself.
+    pub fn door(&self, grant: Grant, vault: Arc<dyn Vault>) -> Result<Arc<Door>, Error> {
+        let key = (grant.tenant.clone(), grant.connection.clone());
+        let mut doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
+        doors.retain(|_, door| door.strong_count() > 0);
+        if let Some(door) = doors.get(&key).and_then(Weak::upgrade)
+            && door.grant.version == grant.version
+        {
+            return Ok(door);
+        }
+        let door = Arc::new(Door::new(self.config.clone(), Arc::clone(&self.tls), grant, vault)?);
+        doors.insert(key, Arc::downgrade(&door));
+        Ok(door)
+    }
+}
+
+/// One connection's way to its CRM.
+pub struct Door {
+    config: GateConfig,
+    grant: Grant,
+    secret_fields: Vec<SecretField>,
+    desk: Arc<Desk>,
+    auth: Auth,
+    slots: Semaphore,
+    limiter: Mutex<Limiter>,
+    reads: AtomicU64,
+    writes: AtomicU64,
+}
+
+impl Door {
+    /// Sends one request of a guest.
+    ///
+    /// # Errors
+    /// See [`Refusal`]; it says whether something may have reached the CRM.
+    pub async fn send(&self, scope: &CallScope, request: Request) -> Result<Answer, Refusal> {
+        let order = self.admissible(scope, request)?;
+        let _slot = self.slot(scope).await?;
+        let mut admitted = false;
+        let answered = self.exchange(scope, &order, &mut admitted).await;
+        if let (true, Err(refusal), Effect::Write(rows), Some(admissions)) =
+            (admitted, &answered, &order.effect, &scope.admissions)
+            && !matches!(refusal, Refusal::NoAnswer(_) | Refusal::TooLarge(_))
+        {
+            // No byte left, or the CRM provably refused before it executed anything: the outcome is known.
+            admissions.retract(rows);
+        }
+        answered
+    }
+
+    async fn exchange(&self, scope: &CallScope, order: &Order<'_>, admitted: &mut bool) -> Result<Answer, Refusal> {
+        let (mut renewed, mut repeated, mut waited_ms) = (false, false, 0);
+        loop {
+            self.turn(scope, &mut waited_ms).await?;
+            let url = self.url(order).await?;
+            let peer = self.desk.transport.check(&url).await?;
+            // Only now the credential: it must not even be fetched for an address that is refused.
+            let pass = self.auth.pass(scope.deadline).await?;
+            let outgoing = order.outgoing(url, &pass)?;
+            let timeout = self.timeout(scope, order)?;
+            if !*admitted {
+                self.admit(scope, order).await?;
+                *admitted = true;
+            }
+            self.count(order);
+            match self.desk.transport.exchange(&peer, outgoing, timeout).await {
+                Ok(incoming) if self.auth.is_expired(&incoming) => {
+                    if renewed {
+                        return Err(Refusal::LoggedOut);
+                    }
+                    // The CRM has refused before it executed anything, so a write may go again, too.
+                    self.auth.expire(pass);
+                    renewed = true;
+                }
+                Ok(incoming) => return Ok(self.answer(order.origin, incoming)),
+                Err(Failure::NoAnswer { timed_out: false, .. }) if order.is_read() && !repeated => repeated = true,
+                Err(Failure::NoAnswer { .. }) if order.is_read() && Instant::now() >= scope.deadline => {
+                    return Err(Refusal::Cancelled);
+                }
+                Err(failure) => return Err(self.masked(failure)),
+            }
+        }
+    }
+
+    /// Facts for the guest: those of the login under their own names, settings as `setting.NAME`. Before the first login or request of
+    /// this door ([`Door::login_session`]) the login's are missing.
+    pub fn facts(&self) -> Vec<(String, String)> {
+        let settings = self.grant.settings.iter().map(|(name, value)| (format!("setting.{name}"), value.clone()));
+        self.auth.facts().into_iter().chain(settings).collect()
+    }
+
+    /// Makes sure that there is a working credential and that [`Door::facts`] are those of the login: logs in, refreshes, or finds that
+    /// nothing has to be done.
+    ///
+    /// # Errors
+    /// See [`Refusal`]; nothing of a guest's was sent.
+    pub async fn login_session(&self, deadline: Instant) -> Result<(), Refusal> {
+        self.auth.pass(deadline).await.map(drop)
+    }
+
+    /// Where a person consents to an OAuth login. `state` is one-use and bound to session, tenant and connection by the caller.
+    ///
+    /// # Errors
+    /// The connection does not log in by OAuth, or its settings are not complete.
+    pub fn authorize_url(&self, redirect_uri: &str, state: &str) -> Result<Url, Error> {
+        self.auth.oauth2()?.authorize_url(redirect_uri, state)
+    }
+
+    /// Trades the code of an OAuth callback for tokens and stores them. `parameters` are all of the callback's; the data centre that
+    /// they name is looked up in the manifest's table, everything else is ignored.
+    ///
+    /// # Errors
+    /// See [`Error`]; the stored tokens are then as they were.
+    pub async fn exchange_code(
+        &self,
+        redirect_uri: &str,
+        code: &str,
+        parameters: &[(String, String)],
+    ) -> Result<(), Error> {
+        self.auth.oauth2()?.exchange_code(redirect_uri, code, parameters).await
+    }
+
+    /// Ends an OAuth authorisation at the CRM and forgets its tokens.
+    ///
+    /// # Errors
+    /// See [`Error`]; if the CRM could not be reached, the tokens are kept.
+    pub async fn revoke(&self) -> Result<(), Error> {
+        self.auth.oauth2()?.revoke().await
+    }
+
+    /// What this door has sent so far.
+    pub fn counters(&self) -> Counters {
+        Counters {
+            read: self.reads.load(Ordering::Relaxed),
+            write: self.writes.load(Ordering::Relaxed),
+            auth: self.desk.calls(),
+        }
+    }
+
+    fn new(config: GateConfig, tls: Arc<Tls>, grant: Grant, vault: Arc<dyn Vault>) -> Result<Door, Error> {
+        for origin in &grant.origins {
+            origin.check()?;
+        }
+        let secret_fields =
+            grant.secret_fields.iter().map(|field| SecretField::parse(field)).collect::<Result<_, _>>()?;
+        let transport = Transport::new(tls, &grant.addresses, config.answer_bytes_max);
+        let (tenant, connection) = (grant.tenant.clone(), grant.connection.clone());
+        let desk = Desk::new(tenant, connection, grant.settings.clone(), vault, transport, Arc::clone(&config.clock));
+        let desk = Arc::new(desk);
+        let auth = Auth::new(grant.auth.clone(), Arc::clone(&desk), login_base(&grant)?)?;
+        Ok(Door {
+            slots: Semaphore::new(grant.limits.requests_parallel.max(1) as usize),
+            limiter: Mutex::new(Limiter::new(grant.limits.requests_per_minute, 60_000)),
+            config,
+            grant,
+            secret_fields,
+            desk,
+            auth,
+            reads: AtomicU64::new(0),
+            writes: AtomicU64::new(0),
+        })
+    }
+
+    /// Grant, method and path, effect: everything that can be said without asking anybody.
+    fn admissible(&self, scope: &CallScope, request: Request) -> Result<Order<'_>, Refusal> {
+        let denied = |reason: String| Err(Refusal::Denied(reason));
+        let Some(origin) = self.grant.origins.iter().find(|origin| origin.name == request.origin) else {
+            return denied(format!("the origin `{}` is not granted", request.origin));
+        };
+        let path = Path::parse(&request.path).map_err(|reason| Refusal::Denied(format!("the path {reason}")))?;
+        if !origin.methods.contains(&request.method) || !origin.allows_path(&path) {
+            return denied(format!("`{} {}` is not granted at `{}`", request.method, request.path, origin.name));
+        }
+        let method =
+            Method::from_bytes(request.method.as_bytes()).map_err(|_| Refusal::Denied("not a method".to_owned()))?;
+        match &request.effect {
+            Effect::Read if !origin.may_read(&request, &path) => {
+                return denied(format!("`{} {}` writes, so it cannot be a read", request.method, request.path));
+            }
+            Effect::Write(_) if scope.admissions.is_none() => return denied("writes happen in `push` only".to_owned()),
+            Effect::Write(rows) if rows.is_empty() => {
+                return denied("a write names the rows that it writes".to_owned());
+            }
+            Effect::Read | Effect::Write(_) => {}
+        }
+        let form: &[(String, String)] = if let Payload::Form(form) = &request.body { form } else { &[] };
+        if let Some((name, _)) = request.query.iter().chain(form).find(|(name, _)| self.auth.owns_parameter(name)) {
+            return denied(format!("the parameter `{name}` belongs to the login"));
+        }
+        if method == Method::GET && request.body != Payload::None {
+            return denied("a `GET` has no body".to_owned());
+        }
+        if payload_bytes(&request.body) > self.config.request_bytes_max {
+            return denied(format!("the body is larger than {} bytes", self.config.request_bytes_max));
+        }
+        let headers = self.allowed_headers(origin, &request.headers)?;
+        if scope.requests_max == 0 {
+            return denied("this call has made all the requests that it may make".to_owned());
+        }
+        Ok(Order { origin, method, path, query: request.query, headers, body: request.body, effect: request.effect })
+    }
+
+    fn allowed_headers(&self, origin: &OriginSpec, asked: &[(String, String)]) -> Result<HeaderMap, Refusal> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in asked {
+            if !origin.allows_request_header(name) || self.auth.owns_header(name) {
+                return Err(Refusal::Denied(format!("the header `{name}` is not granted at `{}`", origin.name)));
+            }
+            let parsed = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value));
+            let (Ok(name), Ok(value)) = parsed else {
+                return Err(Refusal::Denied(format!("the header `{name}` is malformed")));
+            };
+            headers.append(name, value);
+        }
+        Ok(headers)
+    }
+
+    /// One of the connection's places for requests under way. Waiting for our own requests is not waiting for the CRM's limit.
+    async fn slot(&self, scope: &CallScope) -> Result<SemaphorePermit<'_>, Refusal> {
+        match tokio::time::timeout_at(scope.deadline.into(), self.slots.acquire()).await {
+            Ok(Ok(slot)) => Ok(slot),
+            Ok(Err(_)) | Err(_) => Err(Refusal::Cancelled),
+        }
+    }
+
+    /// Waits for the budget, but not for long (S10).
+    async fn turn(&self, scope: &CallScope, waited_ms: &mut u64) -> Result<(), Refusal> {
+        loop {
+            if Instant::now() >= scope.deadline {
+                return Err(Refusal::Cancelled);
+            }
+            let Err(wait_ms) = self.limiter().take(self.desk.now_ms()) else { return Ok(()) };
+            let ends_at = Instant::now() + Duration::from_millis(wait_ms);
+            if *waited_ms + wait_ms > self.config.wait_ms_max || ends_at >= scope.deadline {
+                return Err(Refusal::RateLimited(wait_ms));
+            }
+            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+            *waited_ms += wait_ms;
+        }
+    }
+
+    async fn url(&self, order: &Order<'_>) -> Result<Url, Refusal> {
+        // Which host it is may depend on the login, which lies in the vault.
+        if matches!(order.origin.base, super::Base::Auth(_)) && self.desk.facts().is_empty() {
+            self.desk.load().await.map_err(|error| match error {
+                Error::Vault(_) => Refusal::NotSent(error.to_string()),
+                _ => Refusal::LoggedOut,
+            })?;
+        }
+        let Grant { origin_overrides, settings, .. } = &self.grant;
+        let base = resolve_base(order.origin, origin_overrides, settings, |name| self.auth.host(name))
+            .map_err(Refusal::Denied)?;
+        let mut url = join(&base, &order.path);
+        if !order.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&order.query);
+        }
+        Ok(url)
+    }
+
+    /// The time that the request has. A write that could not be answered any more is not begun: its outcome would be unknown.
+    fn timeout(&self, scope: &CallScope, order: &Order<'_>) -> Result<Duration, Refusal> {
+        const WRITE_TIME_MIN: Duration = Duration::from_secs(1);
+        let left = scope.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() || (!order.is_read() && left < WRITE_TIME_MIN) {
+            return Err(Refusal::Cancelled);
+        }
+        let most_ms = self.grant.limits.request_timeout_ms.min(self.config.request_timeout_ms_max);
+        Ok(left.min(Duration::from_millis(most_ms)))
+    }
+
+    /// Rule 1: the rows are marked before the first byte, and after everything that could still keep the request back.
+    async fn admit(&self, scope: &CallScope, order: &Order<'_>) -> Result<(), Refusal> {
+        match (&order.effect, &scope.admissions) {
+            (Effect::Write(rows), Some(admissions)) => admissions.admit(rows).await.map_err(Refusal::Denied),
+            _ => Ok(()),
+        }
+    }
+
+    fn count(&self, order: &Order<'_>) {
+        let counter = if order.is_read() { &self.reads } else { &self.writes };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What the guest gets of an answer. Rule 6: secrets are overwritten before anything else can look at it.
+    fn answer(&self, origin: &OriginSpec, incoming: Incoming) -> Answer {
+        let Incoming { status, headers, mut body } = incoming;
+        if let (429 | 503, Some(wait_ms)) = (status, self.retry_after_ms(&headers)) {
+            self.limiter().block_until(self.desk.now_ms() + wait_ms);
+        }
+        let redactor = self.desk.redactor();
+        redactor.mask(&mut body);
+        mask_fields(&mut body, &self.secret_fields);
+        let seen = headers.iter().filter(|(name, _)| origin.shows_answer_header(name.as_str()));
+        let headers =
+            seen.filter_map(|(name, value)| Some((name.to_string(), redactor.masked(value.to_str().ok()?)))).collect();
+        Answer { status, headers, body: body.into() }
+    }
+
+    /// `Retry-After`: seconds or a date.
+    fn retry_after_ms(&self, headers: &HeaderMap) -> Option<u64> {
+        let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+        let wait_ms = match text.parse::<u64>() {
+            Ok(seconds) => seconds.saturating_mul(1_000),
+            Err(_) => {
+                let at = httpdate::parse_http_date(text).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+                u64::try_from(at.as_millis()).ok()?.saturating_sub(self.desk.now_ms())
+            }
+        };
+        Some(wait_ms.min(self.config.retry_after_ms_max))
+    }
+
+    /// A failure in words for the guest; no secret can be in them, but nothing depends on that.
+    fn masked(&self, failure: Failure) -> Refusal {
+        let redactor = self.desk.redactor();
+        match Refusal::from(failure) {
+            Refusal::NotSent(reason) => Refusal::NotSent(redactor.masked(&reason)),
+            Refusal::NoAnswer(reason) => Refusal::NoAnswer(redactor.masked(&reason)),
+            other => other,
+        }
+    }
+
+    fn limiter(&self) -> std::sync::MutexGuard<'_, Limiter> {
+        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request that the grant allows.
+struct Order<'d> {
+    origin: &'d OriginSpec,
+    method: Method,
+    path: Path,
+    query: Vec<(String, String)>,
+    headers: HeaderMap,
+    body: Payload,
+    effect: Effect,
+}
+
+impl Order<'_> {
+    fn is_read(&self) -> bool {
+        self.effect == Effect::Read
+    }
+
+    /// The request with its credential in its place.
+    fn outgoing(&self, mut url: Url, pass: &Pass) -> Result<Outgoing, Refusal> {
+        let mut headers = self.headers.clone();
+        let mut form: Vec<(&str, &str)> = Vec::new();
+        match pass {
+            Pass::Header { name, value, .. } => drop(headers.insert(name, value.clone())),
+            Pass::Session(held) if matches!(self.body, Payload::Form(_)) => {
+                form.push((held.parameter(true), held.name()))
+            }
+            Pass::Session(held) => {
+                url.query_pairs_mut().append_pair(held.parameter(false), held.name());
+            }
+        }
+        let body = match &self.body {
+            Payload::None => None,
+            Payload::Json(json) => {
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                Some(json.clone())
+            }
+            Payload::Form(pairs) => {
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+                form.extend(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+                Some(form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish().into_bytes())
+            }
+        };
+        if url.as_str().len() > URL_BYTES_MAX {
+            return Err(Refusal::Denied(format!("the address with its query is longer than {URL_BYTES_MAX} bytes")));
+        }
+        Ok(Outgoing { method: self.method.clone(), url, headers, body })
+    }
+}
+
+/// Longest address with its query, in bytes. Servers take less; this only bounds what we build.
+const URL_BYTES_MAX: usize = 64 << 10;
+
+fn payload_bytes(body: &Payload) -> usize {
+    match body {
+        Payload::None => 0,
+        Payload::Json(json) => json.len(),
+        Payload::Form(pairs) => pairs.iter().map(|(name, value)| name.len() + value.len() + 2).sum(),
+    }
+}
+
+/// The address that a login talks to, as far as it does not depend on the login itself.
+fn login_base(grant: &Grant) -> Result<Option<Url>, Error> {
+    match &grant.auth {
+        AuthSpec::Oauth2(spec) => Ok(grant.origin_overrides.get(&spec.host).cloned()),
+        AuthSpec::Session(spec) => {
+            let origin = grant.origins.iter().find(|origin| origin.name == spec.origin);
+            let origin = origin
+                .ok_or_else(|| Error::BadGrant(format!("the login's origin `{}` is not granted", spec.origin)))?;
+            resolve_base(origin, &grant.origin_overrides, &grant.settings, |_| None).map(Some).map_err(Error::BadGrant)
+        }
+        AuthSpec::Basic(_) | AuthSpec::ApiKey(_) => Ok(None),
+    }
+}

@@ -1,1 +1,3 @@
-//! Placeholder.
+//! crmsync keeps CRMs in step: a host for sandboxed Wasm connectors and transforms.
+
+pub mod flow;

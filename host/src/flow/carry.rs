@@ -32,15 +32,6 @@ pub(super) enum Way {
 }
 
 impl Way {
-    /// A text that is equal for equal ways, for the row's hash.
-    pub(super) fn canonical(&self) -> String {
-        match self {
-            Way::AsIs => String::new(),
-            Way::Table(values) => format!("table {}", table_settings(values)),
-            Way::Function(carry) => format!("{}/{} {}", carry.plugin, carry.function, carry.settings),
-        }
-    }
-
     /// What the core is given.
     pub(super) fn into_carry(self) -> Option<Carry> {
         match self {
@@ -125,8 +116,11 @@ fn function(written: &FunctionUse, counts: (usize, usize), functions: &[Function
     let checks = [("reads", counts.0, info.inputs), ("gives", counts.1, info.outputs)];
     for (verb, count, (least, most)) in checks {
         if !(usize::from(least)..=usize::from(most)).contains(&count) {
-            let allowed = if least == most { most.to_string() } else { format!("{least} to {most}") };
-            let message = format!("`{}` {verb} {allowed} fields, and the row has {count}", written.name);
+            let allowed = match (least, most) {
+                (least, most) if least == most => fields_of(usize::from(most)),
+                (least, most) => format!("{least} to {}", fields_of(usize::from(most))),
+            };
+            let message = format!("`{}` {verb} {allowed}, and the row has {count}", written.name);
             return Err(Problem::new(written.spot, message));
         }
     }
@@ -181,8 +175,8 @@ impl Journey<'_> {
         }
         if self.read.len() != self.written.len() {
             let message = format!(
-                "{} fields of `{}` cannot become {} of `{}` as they are",
-                self.read.len(),
+                "{} of `{}` cannot become {} of `{}` as they are",
+                fields_of(self.read.len()),
                 self.connections[self.to.other() as usize],
                 self.written.len(),
                 self.connections[self.to as usize]
@@ -259,6 +253,10 @@ impl Journey<'_> {
         }
         (Way::Table(table), warnings)
     }
+}
+
+fn fields_of(count: usize) -> String {
+    if count == 1 { "1 field".to_owned() } else { format!("{count} fields") }
 }
 
 fn named_values(values: &[&str]) -> String {

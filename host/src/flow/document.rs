@@ -383,3 +383,6 @@ fn read_modules(reader: &mut Reader<'_>, root: &DeTable<'_>, between: [&str; 2])
         tables.iter().take(MODULES_MAX).filter_map(|table| module::read(reader, table.value, table.spot, between));
     read.collect()
 }
+
+#[cfg(test)]
+mod tests;

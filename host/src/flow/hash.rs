@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 
-use crmsync_core::mapping::Sameness;
 use serde::Serialize;
 
 use super::describe::SideInfo;
@@ -79,18 +78,22 @@ fn canonical_module(module: &ModulePair, sides: [&SideInfo; 2]) -> Result<String
     Ok(text)
 }
 
-fn canonical_row(text: &mut String, row: &Row) {
-    let fields = row.fields.each_ref().map(|side| side.iter().map(|field| field.value.as_str()).collect::<Vec<_>>());
-    let carry = row.carry.each_ref().map(|carrying| match carrying {
+/// A text that is equal for equal ways of carrying.
+pub(super) fn canonical_carrying(carrying: &Carrying) -> String {
+    match carrying {
         Carrying::Unstated => "unstated".to_owned(),
         Carrying::AsIs => "as-is".to_owned(),
         Carrying::Table(values) => format!("table {values:?}"),
         Carrying::Function(function) => format!("{} {}", function.name, function.settings),
-    });
+    }
+}
+
+fn canonical_row(text: &mut String, row: &Row) {
+    let fields = row.fields.each_ref().map(|side| side.iter().map(|field| field.value.as_str()).collect::<Vec<_>>());
+    let carry = row.carry.each_ref().map(canonical_carrying);
     let direction = row.direction.as_ref().map(|direction| word(&direction.value));
     let winner = row.winner.map(|side| side.as_str());
-    let sameness: &Sameness = &row.sameness;
-    let _ = writeln!(text, "row {fields:?} {carry:?} {direction:?} {winner:?} {}", word(sameness));
+    let _ = writeln!(text, "row {fields:?} {carry:?} {direction:?} {winner:?} {}", word(&row.sameness));
 }
 
 #[cfg(test)]

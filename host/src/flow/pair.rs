@@ -1,6 +1,6 @@
 //! One module pair of a flow, from the preset's rows and the person's own to the core's mapping.
 
-use crmsync_core::{PairMapping, Policy};
+use crmsync_core::{PairMapping, Policy, Side};
 
 use super::checks;
 use super::document::{Document, Owners};
@@ -147,14 +147,20 @@ fn preset_rows(
                 left_out.push(LeftOut { row: row.row.key.0, why: "the flow skips it".to_owned() });
             }
             // Skipping what is left out anyway (or twice) is no mistake.
-            Err(NoRow::Unknown(_)) if is_out(&absent, left_out, skipped) => {}
+            Err(NoRow::Unknown(_)) if is_out(context, &absent, left_out, skipped) => {}
             Err(why) => problems.push(why.problem("skip", skipped)),
         }
     }
     resolved
 }
 
-fn is_out(absent: &[&str], left_out: &[LeftOut], skipped: &Placed<String>) -> bool {
-    let same = |name: &str| name.eq_ignore_ascii_case(&skipped.value);
-    absent.iter().any(|name| same(name)) || left_out.iter().any(|out| out.row.split(['=', '+']).any(same))
+/// Whether the person means a field, by API name or label, whose default row is left out already.
+fn is_out(context: &Context<'_>, absent: &[&str], left_out: &[LeftOut], skipped: &Placed<String>) -> bool {
+    let mut names = vec![skipped.value.as_str()];
+    for side in Side::BOTH {
+        let found = lookup::field(context.fields[side as usize], skipped, context.connections[side as usize]);
+        names.extend(found.ok().map(|field| field.name.as_str()));
+    }
+    let mut out = absent.iter().copied().chain(left_out.iter().flat_map(|out| out.row.split(['=', '+'])));
+    out.any(|name| names.iter().any(|written| written.eq_ignore_ascii_case(name)))
 }

@@ -8,12 +8,15 @@ use super::problem::{Placed, Problem, Spot};
 /// Reads one flow file.
 pub(super) struct Reader<'a> {
     text: &'a str,
+    /// The byte at which each line starts.
+    line_starts: Vec<usize>,
     problems: Vec<Problem>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(text: &'a str) -> Reader<'a> {
-        Reader { text, problems: Vec::new() }
+        let after_newlines = text.match_indices('\n').map(|(at, _)| at + 1);
+        Reader { text, line_starts: std::iter::once(0).chain(after_newlines).collect(), problems: Vec::new() }
     }
 
     /// Everything that was noted, in the order of the file.
@@ -29,10 +32,11 @@ impl<'a> Reader<'a> {
 
     /// The place of a byte of the file.
     pub(super) fn spot(&self, at: usize) -> Spot {
-        let before = &self.text[..self.text.floor_char_boundary(at)];
-        let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+        let at = self.text.floor_char_boundary(at);
+        let line = self.line_starts.partition_point(|&start| start <= at);
+        let column = self.text[self.line_starts[line - 1]..at].chars().count() + 1;
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Spot { line: count(before.matches('\n').count() + 1), column: count(before[line_start..].chars().count() + 1) }
+        Spot { line: count(line), column: count(column) }
     }
 
     /// The place of a value or key.
@@ -82,7 +86,7 @@ impl<'a> Reader<'a> {
         let number =
             value.get_ref().as_integer().and_then(|number| u64::from_str_radix(number.as_str(), number.radix()).ok());
         if number.is_none() {
-            self.wrong_type(key, "a whole number, 0 or more", value);
+            self.note(Problem::new(self.spot_of(value), format!("`{key}` must be a whole number, 0 or more")));
         }
         number.map(|number| Placed { value: number, spot: self.spot_of(value) })
     }

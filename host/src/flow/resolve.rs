@@ -21,6 +21,7 @@ pub fn resolve(
     sides: [&SideInfo; 2],
     functions: &[FunctionInfo],
 ) -> Result<Vec<Pair>, Vec<Problem>> {
+    debug_assert_eq!(sides.map(|side| side.connection.as_str()), document.between.each_ref().map(String::as_str));
     let mut problems = Vec::new();
     let modules = find_modules(document, sides, &mut problems);
     let linked: Vec<[String; 2]> = modules.iter().map(|(_, infos)| infos.map(|info| info.name.clone())).collect();
@@ -115,3 +116,6 @@ fn points_to(from: &Pair, to: &Pair, sides: [&SideInfo; 2]) -> bool {
         infos.any(|info| info.name == field.name && info.targets.contains(&to.left_module))
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use crmsync_core::{Direction, MappingRow, Role, RowKey, Side};
 
 use super::carry::{self, Journey, Way};
 use super::describe::{FieldInfo, FunctionInfo, Inversion, ModuleInfo, REFERENCE};
-use super::hash::{fnv1a, word};
+use super::hash::{canonical_carrying, fnv1a, word};
 use super::lookup;
 use super::problem::{Problem, Spot};
 use super::row::{Carrying, Row};
@@ -59,7 +59,6 @@ pub(super) fn resolve(context: &Context<'_>, written: &Row, origin: Origin) -> R
     }
     check_link(context, written, &role, fields, origin, &mut warnings).map_err(|problem| vec![problem])?;
 
-    let mut canonical = String::from("row 1");
     let mut carries = [None, None];
     let mut comparable = role == Role::Plain && left.len() == right.len();
     let mut problems = Vec::new();
@@ -72,7 +71,6 @@ pub(super) fn resolve(context: &Context<'_>, written: &Row, origin: Origin) -> R
         };
         match row_way(context, written, &role, &journey) {
             Ok(way) => {
-                canonical.push_str(&format!("\nto-{} {}", to.as_str(), way.canonical()));
                 let (way, doubts) = journey.with_choices(way, origin == Origin::Own, written.spot);
                 warnings.extend(doubts);
                 comparable &= is_comparable(&way, context.functions);
@@ -85,10 +83,18 @@ pub(super) fn resolve(context: &Context<'_>, written: &Row, origin: Origin) -> R
         return Err(problems);
     }
     let key = key(fields);
-    canonical.push_str(&format!("\n{key}\n{} {} {}", word(&agreed), word(&written.sameness), word(&role)));
+    let hash = row_hash(&key, agreed, written, &role);
     let [to_left, to_right] = carries;
-    let row = mapping_row(key, fnv1a(&canonical), fields, direction, (to_left, to_right), written, role);
+    let row = mapping_row(key, hash, fields, direction, (to_left, to_right), written, role);
     Ok(Resolved { row, origin, spot: written.spot, comparable, warnings })
+}
+
+/// What both sides agree on: fields, direction, ways and sameness, as the flow states them. What a CRM says of itself (labels, choices,
+/// a field that is read-only today) does not count, so that no agreement is lost by it.
+fn row_hash(key: &str, agreed: Direction, written: &Row, role: &Role) -> u64 {
+    let carry = written.carry.each_ref().map(canonical_carrying);
+    let (agreed, sameness, role) = (word(&agreed), word(&written.sameness), word(role));
+    fnv1a(&format!("row 1\n{key}\n{agreed} {sameness} {role}\n{carry:?}"))
 }
 
 fn mapping_row(

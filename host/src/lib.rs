@@ -1,3 +1,4 @@
 //! crmsync keeps CRMs in step: a host for sandboxed Wasm connectors and transforms.
 
+pub mod cli;
 pub mod flow;

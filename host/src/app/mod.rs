@@ -1,0 +1,238 @@
+//! The one place that knows all rooms: it builds them and joins them. Rooms that must not see each other meet here: the store keeps
+//! secrets for the gate ([`vault`]), and sandboxed plugins stand behind the engine's traits ([`crm`], [`transforms`]).
+
+mod convert;
+mod crm;
+mod transforms;
+mod vault;
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::sync::Mutex;
+use url::Url;
+
+pub use crm::PluginCrm;
+pub use transforms::PluginTransforms;
+use vault::StoreVault;
+
+use crate::egress::{AuthSpec, Door, Gate, GateConfig, Grant, Limits as DoorLimits};
+use crate::runtime::capability::{Granted, effective};
+use crate::runtime::manifest::Manifest;
+use crate::runtime::types::FunctionInfo;
+use crate::runtime::{ConnectorPlugin, Plugin, Runtime, StateCache, TransformPlugin};
+use crate::store::{ConnectionRow, Sealer, Store};
+
+/// The one tenant of a host that was not told of others.
+pub const LOCAL_TENANT: &str = "local";
+/// Requests of one connection under way at once, where the manifest asks for nothing.
+const REQUESTS_PARALLEL: u32 = 4;
+/// Longest time of one request where the manifest asks for nothing, in milliseconds.
+const REQUEST_TIMEOUT_MS: u64 = 30_000;
+
+/// Why the host could not be built, or a plugin not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The data folder cannot be used.
+    #[error("data folder `{path}`: {why}")]
+    Folder {
+        /// The folder.
+        path: String,
+        /// Why.
+        why: String,
+    },
+    /// The store failed.
+    #[error("{0}")]
+    Store(#[from] crate::store::Error),
+    /// A plugin cannot be loaded.
+    #[error("{0}")]
+    Plugin(#[from] crate::runtime::Error),
+    /// The gate refuses.
+    #[error("failed to {0}")]
+    Gate(#[from] crate::egress::Error),
+    /// The plugin is there, but it is not what it is used as.
+    #[error("plugin `{0}` is not a {1}")]
+    WrongKind(String, &'static str),
+    /// A stored or given address is not one.
+    #[error("`{0}` is not an address: {1}")]
+    Address(String, String),
+}
+
+/// A host: store, gate, plugins and a clock.
+pub struct App {
+    store: Store,
+    gate: Gate,
+    runtime: Runtime,
+    plugins: Mutex<HashMap<String, Plugin>>,
+    states: Mutex<HashMap<String, Arc<StateCache>>>,
+    data: PathBuf,
+}
+
+impl App {
+    /// Opens the data folder, made for its owner only if it is not there.
+    ///
+    /// # Errors
+    /// The folder or the database cannot be used, or this machine cannot run the sandbox.
+    pub fn open(data: PathBuf) -> Result<App, Error> {
+        use std::os::unix::fs::DirBuilderExt;
+        let failed = |error: std::io::Error| Error::Folder { path: data.display().to_string(), why: error.to_string() };
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&data).map_err(failed)?;
+        let sealer = Sealer::from_file(&data.join("secret.key"))?;
+        let store = Store::open(&data.join("crmsync.db"), sealer)?;
+        let gate = Gate::new(GateConfig::new(Arc::new(|| now_ms().unsigned_abs())))?;
+        Ok(App { store, gate, runtime: Runtime::new()?, plugins: Mutex::default(), states: Mutex::default(), data })
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> &std::path::Path {
+        &self.data
+    }
+
+    /// Now, in milliseconds since 1970. Only the application owns a clock.
+    pub fn now_ms(&self) -> i64 {
+        now_ms()
+    }
+
+    /// The clock, for those who are given it.
+    pub fn clock(&self) -> Arc<dyn Fn() -> i64 + Send + Sync> {
+        Arc::new(now_ms)
+    }
+
+    /// Ids of the bundled plugins that speak to a CRM.
+    pub async fn connectors(&self) -> Result<Vec<String>, Error> {
+        let mut ids = Vec::new();
+        for id in Runtime::bundled() {
+            if let Plugin::Connector(_) = self.plugin(id).await? {
+                ids.push(id.to_owned());
+            }
+        }
+        Ok(ids)
+    }
+
+    /// The manifest of a connector plugin.
+    pub async fn manifest(&self, plugin: &str) -> Result<Manifest, Error> {
+        Ok(self.connector(plugin).await?.manifest().clone())
+    }
+
+    /// The gate's door of a connection, as it is granted now.
+    pub async fn door(&self, tenant: &str, connection: &ConnectionRow) -> Result<Arc<Door>, Error> {
+        let plugin = self.connector(&connection.plugin).await?;
+        let manifest = plugin.manifest();
+        let auth: AuthSpec = manifest
+            .auth
+            .first()
+            .cloned()
+            .ok_or_else(|| Error::WrongKind(connection.plugin.clone(), "plugin that says how to log in"))?;
+        let limits = DoorLimits {
+            requests_parallel: manifest.limits.requests_parallel.unwrap_or(REQUESTS_PARALLEL),
+            request_timeout_ms: manifest.limits.request_timeout_ms.unwrap_or(REQUEST_TIMEOUT_MS),
+            requests_per_minute: manifest.limits.requests_per_minute,
+        };
+        let grant = Grant {
+            tenant: tenant.to_owned(),
+            connection: connection.name.clone(),
+            version: connection.grant_version.unsigned_abs(),
+            plugin: connection.plugin.clone(),
+            origins: effective(manifest, &Granted::all_of(manifest))?,
+            auth,
+            settings: connection.settings.clone(),
+            origin_overrides: parse_origins(&connection.origins)?,
+            addresses: parse_addresses(&connection.addresses)?,
+            secret_fields: manifest.secret_fields.clone(),
+            limits,
+        };
+        Ok(self.gate.door(grant, Arc::new(StoreVault::new(self.store.clone())))?)
+    }
+
+    /// The CRM behind a connection.
+    pub async fn crm(&self, tenant: &str, connection: &ConnectionRow) -> Result<PluginCrm, Error> {
+        let door = self.door(tenant, connection).await?;
+        let plugin = self.connector(&connection.plugin).await?;
+        let mut states = self.states.lock().await;
+        let state = states.entry(format!("{tenant}/{}", connection.name)).or_insert_with(|| Arc::new(StateCache::new()));
+        let connector = plugin.instance(door, Arc::clone(state));
+        Ok(PluginCrm::new(connector, self.clock()))
+    }
+
+    /// The bundled transforms with their functions, as (plugin, function).
+    pub async fn transforms(&self) -> Result<(PluginTransforms, Vec<(String, FunctionInfo)>), Error> {
+        let mut plugins = BTreeMap::new();
+        let mut functions = Vec::new();
+        for id in Runtime::bundled() {
+            if let Plugin::Transform(plugin) = self.plugin(id).await? {
+                functions.extend(plugin.functions().await?.into_iter().map(|function| (id.to_owned(), function)));
+                plugins.insert(id.to_owned(), plugin);
+            }
+        }
+        Ok((PluginTransforms::new(plugins), functions))
+    }
+
+    /// One bundled transform plugin, for benchmarks and tools that call it directly.
+    ///
+    /// # Errors
+    /// There is none with this id.
+    pub async fn transform(&self, id: &str) -> Result<TransformPlugin, Error> {
+        match self.plugin(id).await? {
+            Plugin::Transform(plugin) => Ok(plugin),
+            Plugin::Connector(_) => Err(Error::WrongKind(id.to_owned(), "transform")),
+        }
+    }
+
+    /// One bundled connector plugin.
+    ///
+    /// # Errors
+    /// There is none with this id.
+    pub async fn connector(&self, id: &str) -> Result<ConnectorPlugin, Error> {
+        match self.plugin(id).await? {
+            Plugin::Connector(plugin) => Ok(plugin),
+            Plugin::Transform(_) => Err(Error::WrongKind(id.to_owned(), "connector")),
+        }
+    }
+
+    async fn plugin(&self, id: &str) -> Result<Plugin, Error> {
+        let mut plugins = self.plugins.lock().await;
+        if let Some(plugin) = plugins.get(id) {
+            return Ok(plugin.clone());
+        }
+        let plugin = self.runtime.load_bundled(id).await?;
+        plugins.insert(id.to_owned(), plugin.clone());
+        Ok(plugin)
+    }
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Origins that an operator pointed elsewhere.
+///
+/// # Errors
+/// One of them is not a URL.
+pub fn parse_origins(origins: &BTreeMap<String, String>) -> Result<BTreeMap<String, Url>, Error> {
+    let parse = |(name, text): (&String, &String)| match Url::parse(text) {
+        Ok(url) if url.has_host() => Ok((name.clone(), url)),
+        Ok(_) => Err(Error::Address(text.clone(), "it names no host".into())),
+        Err(error) => Err(Error::Address(text.clone(), error.to_string())),
+    };
+    origins.iter().map(parse).collect()
+}
+
+/// Granted addresses.
+///
+/// # Errors
+/// One of them is not `address:port`.
+pub fn parse_addresses(addresses: &[String]) -> Result<Vec<SocketAddr>, Error> {
+    let parse = |text: &String| {
+        text.parse().map_err(|_| Error::Address(text.clone(), "a grant is an IP address and a port, such as 127.0.0.1:8080".into()))
+    };
+    addresses.iter().map(parse).collect()
+}

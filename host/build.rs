@@ -83,6 +83,9 @@ fn rerun_if_changed(root: &Path, plugins: &Path, folders: &[PathBuf]) {
         .flat_map(|folder| ["src", "Cargo.toml", "build.rs", "plugin.json"].map(|part| folder.join(part)));
     let workspace = ["Cargo.toml", "Cargo.lock", ".cargo"].map(|part| plugins.join(part));
     let others = [root.join("host/build.rs"), root.join("wit")];
+    if folders.is_empty() {
+        println!("cargo::rerun-if-changed={}", plugins.display());
+    }
     for path in crates.chain(workspace).chain(others).filter(|path| path.exists()) {
         println!("cargo::rerun-if-changed={}", path.display());
     }
@@ -101,15 +104,18 @@ fn artefacts(out: &Path) -> PathBuf {
 
 /// Makes sure that the compiler can build for [`TARGET`], or says how to.
 fn ensure_target() -> Result<(), Failure> {
-    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let printed = Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).output()?;
+    let printed = Command::new(compiler()).args(["--print", "target-libdir", "--target", TARGET]).output()?;
     let installed = printed.status.success() && Path::new(String::from_utf8_lossy(&printed.stdout).trim()).is_dir();
     if installed {
         return Ok(());
     }
-    let added = clean(Command::new("rustup")).args(["target", "add", TARGET]).stdout(Stdio::null()).status();
+    // Only for the toolchain that builds the host: without its name, rustup would choose one by the folder it is started in.
+    let added = env::var_os("RUSTUP_TOOLCHAIN").map(|toolchain| {
+        let mut rustup = clean(Command::new("rustup"));
+        rustup.args(["target", "add", TARGET, "--toolchain"]).arg(toolchain).stdout(Stdio::null()).status()
+    });
     match added {
-        Ok(status) if status.success() => Ok(()),
+        Some(Ok(status)) if status.success() => Ok(()),
         _ => Err(format!(
             "the compiler cannot build for `{TARGET}`: run `rustup target add {TARGET}`, or install your distribution's package \
              with Rust's standard library for it"
@@ -123,6 +129,10 @@ fn build(plugins: &Path, artefacts: &Path) -> Result<BTreeMap<PathBuf, PathBuf>,
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = clean(Command::new(cargo))
         .current_dir(plugins)
+        // Cargo starts the compiler inside of each dependency's folder. A bare `rustc` of rustup's would read that folder's
+        // `rust-toolchain.toml` there, and install or update another toolchain on the user's machine.
+        .env("RUSTC", compiler())
+        .env("RUSTUP_AUTO_INSTALL", "0")
         .args(["build", "--workspace", "--lib", "--release", "--locked", "--target", TARGET])
         .arg("--target-dir")
         .arg(artefacts)
@@ -143,6 +153,18 @@ fn build(plugins: &Path, artefacts: &Path) -> Result<BTreeMap<PathBuf, PathBuf>,
         }
     }
     Ok(modules)
+}
+
+/// The compiler that builds the host. Rustup's stand-in of that name is asked where the real one is.
+fn compiler() -> PathBuf {
+    let rustc = PathBuf::from(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    let printed = Command::new(&rustc).env("RUSTUP_AUTO_INSTALL", "0").args(["--print", "sysroot"]).output();
+    let sysroot = printed.ok().filter(|output| output.status.success()).map(|output| output.stdout);
+    let real = sysroot.map(|path| {
+        let sysroot = PathBuf::from(String::from_utf8_lossy(&path).trim());
+        sysroot.join("bin").join(format!("rustc{}", env::consts::EXE_SUFFIX))
+    });
+    real.filter(|path| path.is_file()).unwrap_or(rustc)
 }
 
 /// Takes away what cargo and the user have set for the host's build: flags for this machine's processor, a wrapper, a target

@@ -9,6 +9,7 @@ use wasmtime::{Store, UpdateDeadline};
 
 use super::bindings::connector as bindings;
 use super::bindings::connector::exports::crmsync::plugin::connector as wit;
+use super::engine::slot;
 use super::error::{Error, Site};
 use super::lent::Lent;
 use super::limits::{
@@ -336,10 +337,7 @@ impl Alive {
         export: &'static str,
     ) -> Result<Alive, Error> {
         let site = Site { plugin: &loaded.name, call: export };
-        let slot = Arc::clone(&loaded.instances)
-            .acquire_owned()
-            .await
-            .map_err(|closed| Error::Sandbox { reason: closed.to_string() })?;
+        let slot = slot(&loaded.instances, site).await?;
         let meter = Arc::new(Meter::new(loaded.call_limits));
         let (name, door, state) = (Arc::clone(&loaded.name), Arc::clone(door), Arc::clone(state));
         let lent = Lent::new(name, &loaded.limits, Arc::clone(&meter), door, state);

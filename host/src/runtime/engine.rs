@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::bindings;
-use super::error::Error;
+use super::error::{Error, Site};
 use super::lent::{Lent, LentToTransform};
 use super::limits::{
-    CORE_INSTANCES_MAX, FIBER_STACK_BYTES, GUEST_STACK_BYTES, INSTANCES_MAX, MEMORY_BYTES_MAX, TABLE_ELEMENTS_MAX,
-    TABLES_MAX, TICK_MS,
+    CORE_INSTANCES_MAX, FIBER_STACK_BYTES, GUEST_STACK_BYTES, INSTANCE_WAIT_MS, INSTANCES_MAX, MEMORY_BYTES_MAX,
+    TABLE_ELEMENTS_MAX, TABLES_MAX, TICK_MS,
 };
 
 /// Linear memory is reserved in full: a smaller reservation costs a bounds check on every access (D5).
@@ -38,6 +38,16 @@ impl Engines {
         let transforms = transform_room().map_err(sandbox)?;
         tick(&connectors.engine)?;
         Ok(Engines { connectors, transforms })
+    }
+}
+
+/// Takes a place in the pool, for as long as an instance lives.
+pub(super) async fn slot(instances: &Arc<Semaphore>, site: Site<'_>) -> Result<OwnedSemaphorePermit, Error> {
+    let waited =
+        tokio::time::timeout(Duration::from_millis(INSTANCE_WAIT_MS), Arc::clone(instances).acquire_owned()).await;
+    match waited {
+        Ok(taken) => taken.map_err(|closed| Error::Sandbox { reason: closed.to_string() }),
+        Err(_) => Err(Error::Busy { plugin: site.plugin.to_owned(), call: site.call, instances_max: INSTANCES_MAX }),
     }
 }
 

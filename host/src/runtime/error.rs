@@ -97,6 +97,16 @@ pub enum Error {
         /// What the compiler said.
         reason: String,
     },
+    /// All instances are in use, and none became free in time. Trying again later may work.
+    #[error("call `{call}` of plugin `{plugin}`: all {instances_max} instances are in use")]
+    Busy {
+        /// Id of the plugin.
+        plugin: String,
+        /// The export that was to be called.
+        call: &'static str,
+        /// Instances that may live at the same time.
+        instances_max: u32,
+    },
     /// The guest trapped: a panic, a wild pointer, a division by zero.
     #[error("call `{call}` of plugin `{plugin}`: it crashed ({trap})")]
     Trapped {

@@ -309,20 +309,24 @@ fn no_rows() -> wit::batches::Batch {
     crmsync_cells::Batch::default().into()
 }
 
-/// Writes a guest's line. Control characters could rewrite an operator's terminal, so they become blanks.
 fn log_line(plugin: &str, level: u8, message: &str) {
-    let mut end = message.len().min(LOG_LINE_BYTES_MAX);
-    while !message.is_char_boundary(end) {
-        end -= 1;
-    }
-    let line: String =
-        message[..end].chars().map(|character| if character.is_control() { ' ' } else { character }).collect();
+    let line = clean(message);
     match level {
         0 => tracing::error!(plugin, "plugin `{plugin}` says: {line}"),
         1 => tracing::warn!(plugin, "plugin `{plugin}` says: {line}"),
         2 => tracing::info!(plugin, "plugin `{plugin}` says: {line}"),
         _ => tracing::debug!(plugin, "plugin `{plugin}` says: {line}"),
     }
+}
+
+/// A guest's line as it may be shown: cut at a character, and with blanks for control characters, which could forge another line or
+/// rewrite an operator's terminal.
+fn clean(message: &str) -> String {
+    let mut end = message.len().min(LOG_LINE_BYTES_MAX);
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    message[..end].chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
 
 impl From<wit::egress::Request> for Request {
@@ -364,5 +368,20 @@ impl From<BodyFault> for wit::egress::BodyFault {
             BodyFault::NoSuch(reason) => Wit::NoSuch(reason),
             BodyFault::TooLarge(reason) => Wit::TooLarge(reason),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_lines_are_clean_and_short() {
+        let check = |message: &str, expected: &str| assert_eq!(clean(message), expected);
+        check("pulled 200 records", "pulled 200 records");
+        check("ok\n2026-01-01 ERROR forged", "ok 2026-01-01 ERROR forged");
+        check("\u{1b}[2Jgone\u{9b}\0", " [2Jgone  ");
+        check(&"å".repeat(LOG_LINE_BYTES_MAX), &"å".repeat(LOG_LINE_BYTES_MAX / 2));
+        check(&format!("x{}", "å".repeat(LOG_LINE_BYTES_MAX)), &format!("x{}", "å".repeat(LOG_LINE_BYTES_MAX / 2 - 1)));
     }
 }

@@ -4,8 +4,11 @@ use wasmtime::ResourceLimiter;
 
 use super::manifest::{Class, PluginKind};
 
-/// Instances of one engine that live at the same time; a call that needs one more waits.
-pub const INSTANCES_MAX: u32 = 64;
+/// Instances of one engine that live at the same time; a call that needs one more waits. Each reserves 4 GiB of address space.
+pub const INSTANCES_MAX: u32 = 128;
+/// How long a call waits for an instance, in milliseconds. It is bounded because a run that holds one connector and waits for its
+/// second could otherwise wait for another run that does the same.
+pub const INSTANCE_WAIT_MS: u64 = 30_000;
 /// Time between two looks at the processor time of running connectors, in milliseconds.
 pub const TICK_MS: u64 = 10;
 /// Fuel after which a transform lets others run.

@@ -103,6 +103,9 @@ impl Manifest {
                 ));
             }
         }
+        if !self.settings.is_null() && !self.settings.is_object() {
+            return Some("`settings` is not a JSON Schema of an object".to_owned());
+        }
         self.contradiction_of_powers()
     }
 

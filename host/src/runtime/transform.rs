@@ -9,6 +9,7 @@ use wasmtime::Store;
 use super::accept::cut;
 use super::bindings::transform as bindings;
 use super::bindings::transform::exports::crmsync::plugin::transform as wit;
+use super::engine::slot;
 use super::error::{Error, Site};
 use super::lent::LentToTransform;
 use super::limits::{
@@ -110,7 +111,7 @@ impl TransformPlugin {
     ) -> Result<T, Error> {
         let (loaded, site) = (&self.loaded, self.site(export));
         let sandbox = |reason: String| Error::Sandbox { reason };
-        let _slot = loaded.instances.acquire().await.map_err(|closed| sandbox(closed.to_string()))?;
+        let _slot = slot(&loaded.instances, site).await?;
         let mut store = Store::new(loaded.pre.engine(), LentToTransform::new(Arc::clone(&loaded.name), &loaded.limits));
         store.limiter(|lent| &mut lent.ceiling);
         store.set_hostcall_fuel(HOST_CALL_BYTES_MAX);

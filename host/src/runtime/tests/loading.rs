@@ -100,6 +100,7 @@ async fn manifests_are_read_strictly() {
     check(&[good.replace("\"GET\"", "\"CONNECT\"")], "CONNECT").await;
     check(&[good.replace("\"connector\"", "\"transform\"")], "neither origins nor logins").await;
     check(&[manifest("transform").replace("\"transform\"", "\"connector\"")], "needs `limits`").await;
+    check(&[good.replace("\"origins\"", "\"settings\":[],\"origins\"")], "`settings`").await;
     check(&[good.replace(":30000", ":0")], "needs `limits`").await;
     let twice = good
         .replace(r#"{"name":"api""#, r#"{"name":"api","base":"auth:x","paths":["/"],"methods":["GET"]},{"name":"api""#);

@@ -1,10 +1,13 @@
 //! Connectors that break a limit while they run.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::crm::door;
 use super::guest::{Guest, instance, load_connector};
-use crate::runtime::limits::{CallLimits, LOG_LINES_MAX};
-use crate::runtime::{Connector, Error};
+use crate::runtime::limits::{CallLimits, INSTANCES_MAX, LOG_LINES_MAX};
+use crate::runtime::{Connector, Error, StateCache};
 
 const OK_42: &str = "i32.const 1024";
 
@@ -81,4 +84,33 @@ async fn calls_of_the_host_are_counted() {
     let guest = Guest { bodies: &[("users", body)], imports: import, others: "" };
     let error = instance(&load_connector(&guest).await).users(0).await.expect_err("stopped");
     assert!(matches!(error, Error::HostCalls { what: "calls of the host", .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_huge_list_is_refused_before_it_fills_the_host() {
+    // 60,000 users, all empty: the list of `result<list<user>, fault>` is named at 2,056.
+    let list =
+        "(i32.store (i32.const 2056) (i32.const 65536)) (i32.store (i32.const 2060) (i32.const 60000)) i32.const 2048";
+    let error = breach(list, "", "").await;
+    assert!(matches!(error, Error::TooLarge { what: "users", found: 60_000, limit: 50_000, .. }), "{error}");
+    // 1,000 users, each 36 bytes, whose ids are one and the same mebibyte of text: a gibibyte for the host.
+    let same = "(local $user i32) (local.set $user (i32.const 65536))
+        (loop (i64.store (local.get $user) (i64.const 0x0010000000200000))
+          (local.set $user (i32.add (local.get $user) (i32.const 36)))
+          (br_if 0 (i32.lt_u (local.get $user) (i32.const 101536))))
+        (i32.store (i32.const 2056) (i32.const 65536)) (i32.store (i32.const 2060) (i32.const 1000)) i32.const 2048";
+    let error = breach(same, "", "").await;
+    assert!(matches!(&error, Error::Trapped { trap, .. } if trap.contains("too much data")), "{error}");
+}
+
+#[tokio::test]
+async fn a_held_instance_is_given_back_when_its_connector_goes() {
+    // More connectors than instances, one after the other: each leaves its place to the next.
+    let guest = Guest { bodies: &[("count", OK_42)], ..Guest::EMPTY };
+    let plugin = load_connector(&guest).await;
+    let (door, state) = (door(SocketAddr::from(([127, 0, 0, 1], 9))), Arc::new(StateCache::new()));
+    for _ in 0..=INSTANCES_MAX {
+        let mut connector = plugin.instance(Arc::clone(&door), Arc::clone(&state));
+        assert_eq!(connector.count(0, "m").await.expect("there is a place"), Ok(Some(42)));
+    }
 }

@@ -151,37 +151,12 @@ impl Door {
     pub async fn send(&self, scope: &CallScope, request: Request) -> Result<Answer, Refusal> {
         let order = self.admissible(scope, request)?;
         let _slot = self.slot(scope).await?;
-        let (mut admitted, mut renewed, mut repeated, mut waited_ms) = (false, false, false, 0);
-        loop {
-            self.turn(scope, &mut waited_ms).await?;
-            let url = self.url(&order).await?;
-            let peer = self.desk.transport.check(&url).await?;
-            // Only now the credential: it must not even be fetched for an address that is refused.
-            let pass = self.auth.pass(scope.deadline).await?;
-            let outgoing = order.outgoing(url, &pass)?;
-            let timeout = self.timeout(scope, &order)?;
-            if !admitted {
-                self.admit(scope, &order).await?;
-                admitted = true;
-            }
-            self.count(&order);
-            match self.desk.transport.exchange(&peer, outgoing, timeout).await {
-                Ok(incoming) if self.auth.is_expired(&incoming) => {
-                    if renewed {
-                        return Err(Refusal::LoggedOut);
-                    }
-                    // The CRM has refused before it executed anything, so a write may go again, too.
-                    self.auth.expire(pass);
-                    renewed = true;
-                }
-                Ok(incoming) => return Ok(self.answer(order.origin, incoming)),
-                Err(Failure::NoAnswer { timed_out: false, .. }) if order.is_read() && !repeated => repeated = true,
-                Err(Failure::NoAnswer { .. }) if order.is_read() && Instant::now() >= scope.deadline => {
-                    return Err(Refusal::Cancelled);
-                }
-                Err(failure) => return Err(self.masked(failure)),
-            }
+        let mut stage = Stage::Kept;
+        let outcome = self.carry_out(scope, &order, &mut stage).await;
+        if let (Stage::Admitted, Effect::Write(rows), Some(admissions)) = (stage, &order.effect, &scope.admissions) {
+            admissions.retract(rows);
         }
+        outcome
     }
 
     /// Facts for the guest: those of the login under their own names, settings as `setting.NAME`. Before the first login or request of
@@ -325,6 +300,46 @@ impl Door {
         }
     }
 
+    async fn carry_out(&self, scope: &CallScope, order: &Order<'_>, stage: &mut Stage) -> Result<Answer, Refusal> {
+        let (mut renewed, mut repeated, mut waited_ms) = (false, false, 0);
+        loop {
+            self.turn(scope, &mut waited_ms).await?;
+            let url = self.url(order).await?;
+            let peer = self.desk.transport.check(&url).await?;
+            // Only now the credential: it must not even be fetched for an address that is refused.
+            let pass = self.auth.pass(scope.deadline).await?;
+            let outgoing = order.outgoing(url, &pass)?;
+            let timeout = self.timeout(scope, order)?;
+            if *stage == Stage::Kept {
+                self.admit(scope, order).await?;
+            }
+            *stage = Stage::Sent;
+            self.count(order);
+            match self.desk.transport.exchange(&peer, outgoing, timeout).await {
+                Ok(incoming) if self.auth.is_expired(&incoming) => {
+                    // The CRM has refused before it executed anything, so a write may go again, too.
+                    *stage = Stage::Admitted;
+                    self.auth.expire(pass);
+                    if renewed {
+                        return Err(Refusal::LoggedOut);
+                    }
+                    renewed = true;
+                }
+                Ok(incoming) => return Ok(self.answer(order.origin, incoming)),
+                Err(Failure::NoAnswer { timed_out: false, .. }) if order.is_read() && !repeated => repeated = true,
+                Err(Failure::NoAnswer { .. }) if order.is_read() && Instant::now() >= scope.deadline => {
+                    return Err(Refusal::Cancelled);
+                }
+                Err(failure) => {
+                    if matches!(failure, Failure::NotSent(_) | Failure::Denied(_)) {
+                        *stage = Stage::Admitted;
+                    }
+                    return Err(self.masked(failure));
+                }
+            }
+        }
+    }
+
     /// Waits for the budget, but not for long (S10).
     async fn turn(&self, scope: &CallScope, waited_ms: &mut u64) -> Result<(), Refusal> {
         loop {
@@ -426,6 +441,17 @@ impl Door {
     }
 }
 
+/// How far a request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Nobody knows of it yet.
+    Kept,
+    /// Its rows are marked as admitted, but the CRM has executed nothing: no connection, or a credential that it refused.
+    Admitted,
+    /// It may have been executed.
+    Sent,
+}
+
 /// A request that the grant allows.
 struct Order<'d> {
     origin: &'d OriginSpec,
@@ -498,3 +524,6 @@ fn login_base(grant: &Grant) -> Result<Option<Url>, Error> {
         AuthSpec::Basic(_) | AuthSpec::ApiKey(_) => Ok(None),
     }
 }
+
+#[cfg(test)]
+mod tests;

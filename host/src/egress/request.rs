@@ -86,6 +86,9 @@ pub trait Admissions: Send + Sync {
     /// Records that the rows are about to be sent. Called before the first byte of a write; an error (in words) keeps the write back:
     /// a row without a stored intent, or a lease that was lost.
     fn admit<'a>(&'a self, rows: &'a [u32]) -> BoxFuture<'a, Result<(), String>>;
+
+    /// Takes an admission back: no byte of the request left, because no connection could be made.
+    fn retract(&self, rows: &[u32]);
 }
 
 /// What one call of a connector's export may do at the gate.

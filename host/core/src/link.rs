@@ -1,0 +1,81 @@
+//! One thing known on both sides: what each side showed last, kept apart for each side and field.
+
+use crate::value::Value;
+use serde::{Deserialize, Serialize};
+
+/// What one side last showed in one mapping row (one value for each of the row's fields on that side).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// Hash of the mapping row that this base belongs to; another hash means another agreement (S12).
+    #[serde(rename = "h")]
+    pub row_hash: u64,
+    /// What the side showed.
+    #[serde(rename = "v")]
+    pub values: Vec<Value>,
+    /// What we sent afterwards, while the side has not yet shown what it made of it (S1).
+    #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
+    pub sent: Option<Vec<Value>>,
+}
+
+impl Base {
+    /// A base that the side showed.
+    pub fn shown(row_hash: u64, values: Vec<Value>) -> Base {
+        Base { row_hash, values, sent: None }
+    }
+
+    /// Whether what the side shows now is an edit, that is, neither what it showed last nor what we sent since.
+    ///
+    /// `version_is_receipt` says that the record's version is the very one that the CRM gave to our write: then whatever it shows
+    /// is what it made of our value (cut, rounded, `????`) and never an edit.
+    pub fn edited(&self, shown: &[Value], version_is_receipt: bool) -> bool {
+        // Rule 4: a field that was not read says nothing.
+        if shown.iter().any(|value| !value.is_read()) {
+            return false;
+        }
+        if shown == self.values.as_slice() {
+            return false;
+        }
+        match &self.sent {
+            Some(sent) => !version_is_receipt && shown != sent.as_slice(),
+            None => true,
+        }
+    }
+}
+
+/// What is remembered of one side of a link besides its bases.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkSide {
+    /// The record's id.
+    pub id: String,
+    /// Version last seen.
+    pub version: String,
+    /// Version that the CRM gave to our last write, while we wait to see what it made of it; "" otherwise.
+    pub receipt_version: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Vec<Value> {
+        vec![Value::text(text)]
+    }
+
+    #[test]
+    fn a_side_is_held_against_its_own_base() {
+        let check = |base: &Base, shown: &[Value], receipt: bool, edited: bool| {
+            assert_eq!(base.edited(shown, receipt), edited, "{base:?} against {shown:?}");
+        };
+        let settled = Base::shown(1, text("a"));
+        check(&settled, &text("a"), false, false);
+        check(&settled, &text("b"), false, true);
+        check(&settled, &text(""), false, true);
+        check(&settled, &[Value::Absent], false, false);
+
+        let sent = Base { row_hash: 1, values: text("old"), sent: Some(text("🙂")) };
+        check(&sent, &text("🙂"), false, false);
+        check(&sent, &text("????"), true, false);
+        check(&sent, &text("????"), false, true);
+        check(&sent, &text("old"), false, false);
+    }
+}

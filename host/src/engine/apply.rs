@@ -1,0 +1,342 @@
+//! Drains the outbox: intents leave in the CRM's own portions, each admitted before its first byte (rule 1), and what the CRM answers
+//! is settled at once.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crmsync_core::decide::{Operation, reason};
+use crmsync_core::retry::{Next, after_fault};
+use crmsync_core::{Fault, RemovalReason, Side, Value};
+use futures_util::future::BoxFuture;
+
+use super::error::Error;
+use super::remote::{CallError, PushOutcome, PushReport, PushRequest, PushRow, Receipt};
+use super::setup::{PairSetup, RunSetup};
+use super::stage::reread;
+use crate::egress::Admissions;
+use crate::store::{IntentRow, Lease, OutcomeNote, Settlement, StagedPage, Store};
+
+/// Rows that are given to a connector whose CRM takes one record a call: it may send them side by side.
+const SINGLE_ROW_PORTION: usize = 40;
+
+/// What draining did.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Drained {
+    /// Records created, left and right.
+    pub(super) created: [u64; 2],
+    /// Records changed.
+    pub(super) updated: [u64; 2],
+    /// Records that turned out to have changed under our hands, and are decided again.
+    pub(super) again: u64,
+    /// What people should know.
+    pub(super) alarms: Vec<String>,
+}
+
+impl Drained {
+    pub(super) fn add(&mut self, other: Drained) {
+        for side in Side::BOTH {
+            self.created[side as usize] += other.created[side as usize];
+            self.updated[side as usize] += other.updated[side as usize];
+        }
+        self.again += other.again;
+        self.alarms.extend(other.alarms);
+    }
+}
+
+/// Sends everything that may be sent now, creates first, so that updates can name what exists.
+///
+/// `read_at_ms` is, for each side and in its CRM's clock, the moment up to which all its changes have been read.
+pub(super) async fn drain(run: &RunSetup, pair: &PairSetup, read_at_ms: [i64; 2]) -> Result<Drained, Error> {
+    let mut drained = Drained::default();
+    for operation in [Operation::Create, Operation::Update] {
+        for side in Side::BOTH {
+            drained.add(drain_one(run, pair, side, operation, read_at_ms[side as usize]).await?);
+        }
+    }
+    Ok(drained)
+}
+
+async fn drain_one(
+    run: &RunSetup,
+    pair: &PairSetup,
+    side: Side,
+    operation: Operation,
+    read_at_ms: i64,
+) -> Result<Drained, Error> {
+    let mut drained = Drained::default();
+    let mut waited_ms = 0;
+    let portion = match pair.module(side).push_rows {
+        0 | 1 => SINGLE_ROW_PORTION,
+        rows => rows,
+    };
+    loop {
+        let mut due = run.store.due_intents(run.tenant(), pair.id, side, operation, run.now_ms(), portion).await?;
+        if due.is_empty() {
+            match wait_for_due(run, pair, &mut waited_ms).await? {
+                true => continue,
+                false => return Ok(drained),
+            }
+        }
+        if operation == Operation::Update && !pair.module(side).conditional_updates {
+            due = still_as_read(run, pair, side, due, &mut drained).await?;
+            if due.is_empty() {
+                continue;
+            }
+        }
+        let wait_ms = push(run, pair, side, &due, read_at_ms, &mut drained).await?;
+        super::call::renew(run).await?;
+        let done: u64 = drained.created.iter().chain(&drained.updated).sum();
+        run.progress.step(&format!("write to {}", run.side(side).connection), done, None);
+        waited_ms += wait_ms;
+        if waited_ms > run.limits.wait_ms_max {
+            return Ok(drained);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(wait_ms.max(0) as u64)).await;
+    }
+}
+
+/// Waits for the next intent that was put off, if that is soon enough.
+async fn wait_for_due(run: &RunSetup, pair: &PairSetup, waited_ms: &mut i64) -> Result<bool, Error> {
+    let Some(due_ms) = run.store.next_due_ms(run.tenant(), pair.id).await? else { return Ok(false) };
+    let wait_ms = due_ms - run.now_ms();
+    if wait_ms <= 0 || *waited_ms + wait_ms > run.limits.wait_ms_max {
+        return Ok(false);
+    }
+    *waited_ms += wait_ms;
+    tokio::time::sleep(std::time::Duration::from_millis(wait_ms as u64)).await;
+    super::call::renew(run).await?;
+    Ok(true)
+}
+
+/// S4: where a CRM has no conditional writes, records are read again right before they are written; those that changed, or are gone,
+/// go back to be decided.
+async fn still_as_read(
+    run: &RunSetup,
+    pair: &PairSetup,
+    side: Side,
+    due: Vec<IntentRow>,
+    drained: &mut Drained,
+) -> Result<Vec<IntentRow>, Error> {
+    let ids: Vec<String> = due.iter().map(|intent| intent.target.clone()).collect();
+    let absent: BTreeSet<String> = reread(run, pair, side, &ids).await?.into_iter().collect();
+    stage_gone(run, pair, side, &absent).await?;
+    let changed = run.store.staged_records(run.tenant(), pair.id, side, ids).await?;
+    let (kept, back): (Vec<_>, Vec<_>) =
+        due.into_iter().partition(|intent| !changed.contains(&intent.target) && !absent.contains(&intent.target));
+    drained.again += back.len() as u64;
+    let settlements = back.into_iter().map(|intent| Settlement::Withdraw { intent: intent.id }).collect();
+    run.store.settle_intents(&run.lease, pair.id, run.run, settlements, run.now_ms()).await?;
+    Ok(kept)
+}
+
+async fn stage_gone(run: &RunSetup, pair: &PairSetup, side: Side, gone: &BTreeSet<String>) -> Result<(), Error> {
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let removed = gone.iter().map(|id| (id.clone(), RemovalReason::Unknown)).collect();
+    let page = StagedPage { live: vec![], removed, cursor: None };
+    run.store.stage_page(&run.lease, pair.id, side, page).await?;
+    Ok(())
+}
+
+/// Sends one portion and settles it. Gives the milliseconds that the CRM asks to wait.
+async fn push(
+    run: &RunSetup,
+    pair: &PairSetup,
+    side: Side,
+    due: &[IntentRow],
+    read_at_ms: i64,
+    drained: &mut Drained,
+) -> Result<i64, Error> {
+    let fields = push_fields(pair, side);
+    let request = PushRequest {
+        module: pair.module(side).name.clone(),
+        rows: due.iter().map(|intent| push_row(pair, side, &fields, intent)).collect(),
+        fields: fields.clone(),
+        automations: pair.automations,
+        read_at_ms: (read_at_ms > 0).then_some(read_at_ms),
+    };
+    let admitted = Arc::new(OutboxGate::new(run, due));
+    let gate: Arc<dyn Admissions> = admitted.clone();
+    let report = match run.side(side).remote.push(request, gate).await {
+        Ok(report) => report,
+        Err(error) => whole_call_failed(&error, due.len(), side, run, drained)?,
+    };
+    let admitted = admitted.admitted();
+    let mut settlements = Vec::with_capacity(due.len());
+    let mut gone = BTreeSet::new();
+    let mut changed = Vec::new();
+    for (index, (intent, outcome)) in due.iter().zip(report.outcomes).enumerate() {
+        let was_admitted = admitted.contains(&(index as u32));
+        match outcome {
+            PushOutcome::Stored(receipt) => {
+                let counts = if intent.operation == Operation::Create { &mut drained.created } else { &mut drained.updated };
+                counts[side as usize] += 1;
+                settlements.push(stored(pair, side, &fields, intent, receipt));
+            }
+            PushOutcome::NotSent if was_admitted => {
+                settlements.push(Settlement::Unknown { intent: intent.id, detail: "no answer came".into() });
+            }
+            PushOutcome::NotSent => settlements.push(Settlement::Again { intent: intent.id, not_before_ms: run.now_ms() + report.wait_ms as i64 }),
+            PushOutcome::Failed(fault) => {
+                match fault {
+                    Fault::Gone => drop(gone.insert(intent.target.clone())),
+                    Fault::Changed => changed.push(intent.target.clone()),
+                    _ => {}
+                }
+                settlements.push(failed(run, intent, &fault, was_admitted, drained)?);
+            }
+        }
+    }
+    stage_gone(run, pair, side, &gone).await?;
+    if !changed.is_empty() {
+        reread(run, pair, side, &changed).await?;
+    }
+    run.store.settle_intents(&run.lease, pair.id, run.run, settlements, run.now_ms()).await?;
+    Ok(report.wait_ms as i64)
+}
+
+/// A call that failed as a whole: rows that were admitted are unknown, the others were not sent.
+fn whole_call_failed(
+    error: &CallError,
+    rows: usize,
+    side: Side,
+    run: &RunSetup,
+    drained: &mut Drained,
+) -> Result<PushReport, Error> {
+    let connection = &run.side(side).connection;
+    match error {
+        CallError::Fault(Fault::RateLimited(wait_ms)) => {
+            Ok(PushReport { outcomes: vec![PushOutcome::NotSent; rows], wait_ms: *wait_ms })
+        }
+        CallError::Fault(Fault::LoggedOut) => Err(super::stage::failed(run, side, "write".into(), error.clone())),
+        _ => {
+            drained.alarms.push(format!("{connection}: writing failed: {error}"));
+            // The pause grows with the attempts of each intent; one second keeps a broken plugin from spinning.
+            Ok(PushReport { outcomes: vec![PushOutcome::NotSent; rows], wait_ms: 1_000 })
+        }
+    }
+}
+
+/// The fields of a push are those of a pull, so that what the CRM says it stored can stand as the record's base.
+fn push_fields(pair: &PairSetup, side: Side) -> Vec<(String, u8)> {
+    let mapped = pair.mapping.fields(side);
+    pair.read_fields(side)
+        .into_iter()
+        .map(|name| {
+            let kind = mapped.iter().find(|field| field.name == name).map_or(2, |field| field.kind);
+            (name, kind)
+        })
+        .collect()
+}
+
+fn push_row(pair: &PairSetup, side: Side, fields: &[(String, u8)], intent: &IntentRow) -> PushRow {
+    let mut values: HashMap<&str, &Value> = HashMap::new();
+    for change in &intent.body.rows {
+        if let Some(row) = pair.mapping.rows.iter().find(|row| row.key.0 == change.row) {
+            for (field, value) in row.fields(side).iter().zip(&change.after) {
+                values.insert(&field.name, value);
+            }
+        }
+    }
+    PushRow {
+        operation: intent.operation,
+        id: intent.target.clone(),
+        version: intent.target_version.clone(),
+        key: intent.create_key.clone(),
+        values: fields.iter().map(|(name, _)| values.get(name.as_str()).map_or(Value::Absent, |value| (*value).clone())).collect(),
+    }
+}
+
+fn stored(pair: &PairSetup, side: Side, fields: &[(String, u8)], intent: &IntentRow, receipt: Receipt) -> Settlement {
+    let read_back = receipt.stored.is_some();
+    let image: BTreeMap<String, Value> = match receipt.stored {
+        Some(values) => fields.iter().map(|(name, _)| name.clone()).zip(values).filter(|(_, value)| value.is_read()).collect(),
+        None => BTreeMap::new(),
+    };
+    Settlement::Stored { intent: intent.id, record: receipt.id, version: receipt.version, shown: shown_rows(pair, side, &image), read_back }
+}
+
+/// The mapping rows that an image shows wholly.
+pub(super) fn shown_rows(pair: &PairSetup, side: Side, image: &BTreeMap<String, Value>) -> BTreeMap<String, Vec<Value>> {
+    let rows = pair.mapping.rows.iter().map(|row| (row.key.0.clone(), super::view::values_of(image, row, side)));
+    rows.filter(|(_, values)| values.iter().all(Value::is_read)).collect()
+}
+
+fn failed(run: &RunSetup, intent: &IntentRow, fault: &Fault, was_admitted: bool, drained: &mut Drained) -> Result<Settlement, Error> {
+    let id = intent.id;
+    let attempts = intent.attempts + 1;
+    Ok(match after_fault(fault, attempts, run.now_ms()) {
+        Next::RetryAt(not_before_ms) => Settlement::Again { intent: id, not_before_ms },
+        Next::DecideAgain | Next::Drop => {
+            drained.again += 1;
+            Settlement::Withdraw { intent: id }
+        }
+        Next::FindOut if was_admitted => Settlement::Unknown { intent: id, detail: fault.to_string() },
+        Next::FindOut => Settlement::Again { intent: id, not_before_ms: run.now_ms() },
+        Next::PauseConnection => {
+            let source = CallError::Fault(fault.clone());
+            return Err(super::stage::failed(run, intent.side, "write".into(), source));
+        }
+        Next::Park => {
+            let why = match fault {
+                Fault::Duplicate(_) => reason::DUPLICATE_VALUE,
+                Fault::Transient(_) => reason::ATTEMPTS_USED_UP,
+                _ => reason::REFUSED,
+            };
+            let field = match fault {
+                Fault::Rejected { field: Some(field), .. } => field.clone(),
+                _ => String::new(),
+            };
+            let note = OutcomeNote { kind: "needs-attention", reason: why.into(), field, detail: fault.to_string() };
+            Settlement::Refused { intent: id, note }
+        }
+    })
+}
+
+/// Rule 1 at the gate: rows of a push are marked as admitted, on disk, before their request leaves.
+struct OutboxGate {
+    store: Store,
+    lease: Lease,
+    intents: Vec<i64>,
+    clock: Arc<dyn Fn() -> i64 + Send + Sync>,
+    admitted: Mutex<BTreeSet<u32>>,
+}
+
+impl OutboxGate {
+    fn new(run: &RunSetup, due: &[IntentRow]) -> OutboxGate {
+        OutboxGate {
+            store: run.store.clone(),
+            lease: run.lease.clone(),
+            intents: due.iter().map(|intent| intent.id).collect(),
+            clock: run.clock.clone(),
+            admitted: Mutex::new(BTreeSet::new()),
+        }
+    }
+
+    fn admitted(&self) -> BTreeSet<u32> {
+        self.admitted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Admissions for OutboxGate {
+    fn admit<'a>(&'a self, rows: &'a [u32]) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            let ids: Option<Vec<i64>> = rows.iter().map(|&row| self.intents.get(row as usize).copied()).collect();
+            let ids = ids.ok_or_else(|| "the request names a row that the push does not have".to_owned())?;
+            if ids.is_empty() {
+                return Err("a write that names no row".to_owned());
+            }
+            self.store.admit_intents(&self.lease, ids, (self.clock)()).await.map_err(|error| error.to_string())?;
+            self.admitted.lock().unwrap_or_else(PoisonError::into_inner).extend(rows);
+            Ok(())
+        })
+    }
+
+    fn retract(&self, rows: &[u32]) {
+        let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
+        for row in rows {
+            admitted.remove(row);
+        }
+    }
+}

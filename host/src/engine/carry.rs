@@ -1,0 +1,166 @@
+//! Values on their way to the other side: owners by e-mail, references by links, everything else through transforms, a whole portion
+//! of units at once, so that a plugin is called twice for hundreds of records.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crmsync_core::decide::{Carried, reason};
+use crmsync_core::{MappingRow, Role, Side, Value};
+
+use super::error::Error;
+use super::remote::TransformStep;
+use super::setup::{PairSetup, RunSetup};
+use super::view::Shown;
+
+/// Carries both sides of all units: `[unit][side][row]`.
+pub(super) async fn carry_all(run: &RunSetup, pair: &PairSetup, units: &[Shown]) -> Result<Vec<[Vec<Carried>; 2]>, Error> {
+    let left = carry_from(run, pair, units, Side::Left).await?;
+    let right = carry_from(run, pair, units, Side::Right).await?;
+    Ok(left.into_iter().zip(right).map(|(left, right)| [left, right]).collect())
+}
+
+async fn carry_from(run: &RunSetup, pair: &PairSetup, units: &[Shown], from: Side) -> Result<Vec<Vec<Carried>>, Error> {
+    let linked = linked_references(run, pair, units, from).await?;
+    let mut carried: Vec<Vec<Carried>> = units
+        .iter()
+        .map(|unit| {
+            let values = pair.mapping.rows.iter().zip(&unit.rows);
+            values.map(|(row, shown)| plain(run, row, unit, &shown[from as usize], from, &linked)).collect()
+        })
+        .collect();
+    transform(run, pair, units, from, &mut carried).await?;
+    Ok(carried)
+}
+
+/// Everything that needs no plugin.
+fn plain(
+    run: &RunSetup,
+    row: &MappingRow,
+    unit: &Shown,
+    shown: &[Value],
+    from: Side,
+    linked: &BTreeMap<String, String>,
+) -> Carried {
+    let to = from.other();
+    match row.role {
+        Role::Owner => owner(run, shown, from, !unit.is_there(to)),
+        Role::Reference => reference(shown, linked),
+        Role::Plain => fit(shown, row, to),
+    }
+}
+
+/// Values without a transform fit the other side's kinds or are held back.
+fn fit(shown: &[Value], row: &MappingRow, to: Side) -> Carried {
+    let fields = row.fields(to);
+    if shown.len() != fields.len() {
+        return Carried::Held(reason::DID_NOT_PARSE.into());
+    }
+    let fitted: Option<Vec<Value>> = shown.iter().zip(fields).map(|(value, field)| value.fitted(field.kind)).collect();
+    fitted.map_or_else(|| Carried::Held(reason::DID_NOT_PARSE.into()), Carried::Values)
+}
+
+/// S16: by table; a fallback for new records only, never written back.
+fn owner(run: &RunSetup, shown: &[Value], from: Side, is_new: bool) -> Carried {
+    let table = &run.side(from).owners;
+    let known = shown.first().and_then(Value::reference).and_then(|(_, id)| table.users.get(id));
+    match (known, &table.fallback) {
+        (Some(user), _) => Carried::Values(vec![Value::Reference(format!("Users/{user}"))]),
+        (None, Some(user)) if is_new => Carried::Values(vec![Value::Reference(format!("Users/{user}"))]),
+        _ => Carried::Held(reason::OWNER_UNKNOWN.into()),
+    }
+}
+
+fn reference(shown: &[Value], linked: &BTreeMap<String, String>) -> Carried {
+    match shown {
+        [Value::Empty] => Carried::Values(vec![Value::Empty]),
+        [Value::Reference(text)] => match linked.get(text) {
+            Some(other) => Carried::Values(vec![Value::Reference(other.clone())]),
+            None => Carried::Held(reason::REFERENCE_NOT_LINKED.into()),
+        },
+        _ => Carried::Held(reason::DID_NOT_PARSE.into()),
+    }
+}
+
+/// What the references of a portion are on the other side: `Module/id` → `Module/id`, for modules that the flow has.
+async fn linked_references(
+    run: &RunSetup,
+    pair: &PairSetup,
+    units: &[Shown],
+    from: Side,
+) -> Result<BTreeMap<String, String>, Error> {
+    let mut wanted: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for (index, row) in pair.mapping.rows.iter().enumerate() {
+        if row.role == Role::Reference {
+            for unit in units {
+                for (module, id) in unit.rows[index][from as usize].iter().filter_map(Value::reference) {
+                    wanted.entry(module).or_default().insert(id.to_owned());
+                }
+            }
+        }
+    }
+    let mut linked = BTreeMap::new();
+    for (module, ids) in wanted {
+        let Some(target) = run.pairs.iter().find(|pair| pair.module(from).name == module) else { continue };
+        let other_module = &target.module(from.other()).name;
+        let found = run.store.linked_to(run.tenant(), target.id, from, ids.into_iter().collect()).await?;
+        for (id, other) in found {
+            linked.insert(format!("{module}/{id}"), format!("{other_module}/{other}"));
+        }
+    }
+    Ok(linked)
+}
+
+/// One call for all rows that name a transform; the cells that it could not carry are held back with its reason.
+async fn transform(
+    run: &RunSetup,
+    pair: &PairSetup,
+    units: &[Shown],
+    from: Side,
+    carried: &mut [Vec<Carried>],
+) -> Result<(), Error> {
+    let to = from.other();
+    let there: Vec<usize> = (0..units.len()).filter(|&unit| units[unit].is_there(from)).collect();
+    let mut columns: Vec<(String, u8)> = Vec::new();
+    let mut steps: Vec<TransformStep> = Vec::new();
+    let mut sources: Vec<(usize, usize)> = Vec::new();
+    let mut targets: Vec<usize> = Vec::new();
+    let mut outputs = 0;
+    for (index, row) in pair.mapping.rows.iter().enumerate() {
+        let (Some(carry), Role::Plain) = (row.carry(to), &row.role) else { continue };
+        let inputs = row.fields(from).iter().enumerate().map(|(at, field)| {
+            columns.push((field.name.clone(), field.kind));
+            sources.push((index, at));
+            columns.len() - 1
+        });
+        let inputs = inputs.collect();
+        let filled = row.fields(to).len();
+        steps.push(TransformStep {
+            plugin: carry.plugin.clone(),
+            function: carry.function.clone(),
+            settings: carry.settings.clone(),
+            inputs,
+            outputs: (outputs..outputs + filled).collect(),
+        });
+        outputs += filled;
+        targets.push(index);
+    }
+    if steps.is_empty() || there.is_empty() {
+        return Ok(());
+    }
+    let rows = there
+        .iter()
+        .map(|&unit| sources.iter().map(|&(row, at)| units[unit].rows[row][from as usize][at].clone()).collect())
+        .collect();
+    let made = run.transforms.apply(&steps, &columns, rows).await.map_err(Error::Transform)?;
+    for (&unit, values) in there.iter().zip(&made.rows) {
+        for (step, &row) in steps.iter().zip(&targets) {
+            let outputs: Vec<Value> = step.outputs.iter().map(|&output| values[output].clone()).collect();
+            carried[unit][row] = fit(&outputs, &pair.mapping.rows[row], to);
+        }
+    }
+    for (at, step, why) in made.complaints {
+        if let (Some(&unit), Some(&row)) = (there.get(at), targets.get(step)) {
+            carried[unit][row] = Carried::Held(why);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! One run of one flow, from pull to write. The engine knows the order of the steps and nothing else: decisions are the core's, SQL is
+//! the store's, CRMs and transforms are behind the traits of `remote.rs`.
+//!
+//! Start at `run.rs`, which reads like the story: `stage.rs` pulls, `view.rs` and `carry.rs` prepare what the core decides on,
+//! `plan.rs` turns decisions into commits, `apply.rs` drains the outbox, `unknown.rs` finds out what happened to unanswered writes and
+//! `sweep.rs` looks for records that left without a word. `preview.rs` is a run that only counts.
+//!
+//! 2026-11: bases move when a row is decided, and what still has to be told to the other side is *owed* on the link until its receipt.
+//! The alternative, leaving the bases until the receipt, needed the source's values a second time after a refusal or a withdrawn
+//! write, hence more reads; a debt on the link needs none.
+
+mod apply;
+mod call;
+mod carry;
+mod error;
+mod plan;
+mod preview;
+mod remote;
+mod report;
+mod run;
+mod setup;
+mod stage;
+mod sweep;
+mod unknown;
+mod view;
+
+pub use error::Error;
+pub use preview::preview;
+pub use remote::{
+    CallError, CheckReport, Choice, CreateClass, Cursor, Fetched, FieldInfo, Found, ModuleInfo, Page, PushOutcome, PushReport,
+    PushRequest, PushRow, Receipt, Remote, RemoteRecord, TransformStep, Transformed, Transforms, User,
+};
+pub use report::{PairPreview, PairReport, PlanCounts, Preview, RunReport};
+pub use run::{RunOptions, run};
+pub use setup::{Limits, OwnerTable, PairSetup, Progress, RunSetup, SideSetup};
+
+/// Every key of ours begins so: a value in the key field that does not is not ours.
+pub const KEY_MARK: &str = "crmsync:";

@@ -1,0 +1,322 @@
+//! Decides portions of staged units. A preview counts the decisions, a run commits them: the same code, the same answer.
+
+use std::collections::BTreeMap;
+
+use crmsync_core::decide::{Decision, HeldRow, Operation, Verdict, View, Write, decide, reason};
+use crmsync_core::{Base, PairMapping, Presence, Role, RowKey, Side, Value};
+
+use super::carry::carry_all;
+use super::error::Error;
+use super::report::{PlanCounts, count};
+use super::setup::{PairSetup, RunSetup};
+use super::view::{Shown, view};
+use crate::store::{IntentBody, JournalLine, NewIntent, OutcomeNote, PresenceWord, RowBases, RowChange, UnitCommit, UnitRow};
+
+/// One decided unit.
+pub(super) struct Decided {
+    unit: UnitRow,
+    view: View,
+    decision: Decision,
+}
+
+/// Decides a portion.
+pub(super) async fn decide_portion(run: &RunSetup, pair: &PairSetup, units: Vec<UnitRow>) -> Result<Vec<Decided>, Error> {
+    let shown: Vec<Shown> = units.iter().map(|unit| Shown::of(unit, &pair.mapping)).collect();
+    let carried = carry_all(run, pair, &shown).await?;
+    let decided = units.into_iter().zip(shown).zip(carried).map(|((unit, shown), carried)| {
+        let view = view(&unit, shown, &pair.mapping, carried);
+        let mut decision = decide(&view, &pair.mapping, &pair.policy);
+        if unit.late_twin {
+            decision = Decision { verdict: Verdict::NeedsAttention(reason::LATE_TWIN.into()), writes: vec![], ..decision };
+        }
+        Decided { unit, view, decision }
+    });
+    Ok(decided.collect())
+}
+
+impl Decided {
+    /// Whether a person (or another program) changed this side since the last decision: our own echoes do not count.
+    pub(super) fn is_edited(&self, side: Side) -> bool {
+        self.view.presence(side) == Presence::Live
+            && (self.unit.link.is_none() || self.view.rows.iter().any(|row| row.edited(side)))
+    }
+
+    /// Adds this unit to the counts of a plan.
+    pub(super) fn count_into(&self, counts: &mut PlanCounts, pair: &PairSetup, names: [&str; 2]) {
+        counts.looked_at += 1;
+        let field = |row: usize, side: Side| field_label(&pair.mapping, row, side);
+        match &self.decision.verdict {
+            Verdict::NeedsAttention(why) => count(&mut counts.needs_attention, why),
+            Verdict::OutOfScope(why) => count(&mut counts.out_of_scope, why),
+            Verdict::Removed(side, _) => count(&mut counts.removed, names[*side as usize]),
+            Verdict::Unchanged if self.unit.link.is_some() => counts.unchanged += 1,
+            Verdict::Unchanged | Verdict::Write | Verdict::Forget => {}
+        }
+        if self.becomes_linked() {
+            counts.linked += 1;
+        }
+        for write in &self.decision.writes {
+            let (creates, updates) = match write.side {
+                Side::Left => (&mut counts.create_left, &mut counts.update_left),
+                Side::Right => (&mut counts.create_right, &mut counts.update_right),
+            };
+            match write.operation {
+                Operation::Create => *creates += 1,
+                Operation::Update => *updates += 1,
+            }
+            if write.operation == Operation::Update {
+                for change in &write.rows {
+                    let before = &self.view.rows[change.row].side(write.side).shown;
+                    let counts = if before.iter().any(Value::is_filled) { &mut counts.replaces } else { &mut counts.fills };
+                    count(counts, format!("{}: {}", names[write.side as usize], field(change.row, write.side)));
+                }
+            }
+        }
+        counts.conflicts += self.decision.conflicts.len() as u64;
+        for &row in &self.decision.differs {
+            count(&mut counts.differs, field(row, Side::Left));
+        }
+        for held in &self.decision.held {
+            count(&mut counts.left_out, format!("{}: {}", held.reason, field(held.row, held.side)));
+        }
+    }
+
+    /// Everything that this unit changes in the store.
+    pub(super) fn commit(self, run: &RunSetup, pair: &PairSetup) -> UnitCommit {
+        let rows: Vec<i64> = Side::BOTH.into_iter().filter_map(|side| self.unit.side(side)).map(|row| row.seq).collect();
+        let mut commit = UnitCommit { about: Some(self.about()), ..UnitCommit::default() };
+        commit.outcomes = self.outcomes(&pair.mapping);
+        match &self.decision.verdict {
+            Verdict::Unchanged => commit.done = rows,
+            Verdict::Write if self.is_create() => commit.deciding = rows,
+            Verdict::Write => commit.done = rows,
+            Verdict::NeedsAttention(_) if self.unit.link.is_some() => commit.done = rows,
+            Verdict::NeedsAttention(_) | Verdict::OutOfScope(_) => commit.held = rows,
+            Verdict::Removed(..) | Verdict::Forget => commit.done = rows,
+        }
+        commit.link = self.link(pair);
+        commit.journal = self.journal(&pair.mapping);
+        commit.intents = self.decision.writes.iter().map(|write| self.intent(run, pair, write)).collect();
+        commit
+    }
+
+    fn is_create(&self) -> bool {
+        self.decision.writes.iter().any(|write| write.operation == Operation::Create)
+    }
+
+    fn becomes_linked(&self) -> bool {
+        self.unit.link.is_none() && self.unit.rule.is_some() && matches!(self.decision.verdict, Verdict::Unchanged | Verdict::Write)
+    }
+
+    /// The record under which outcomes are kept: of a pair the left one.
+    fn about(&self) -> (Side, String) {
+        if let Some(link) = &self.unit.link {
+            return (Side::Left, link.left_id.clone());
+        }
+        match (&self.unit.left, &self.unit.right) {
+            (Some(left), _) => (Side::Left, left.record.clone()),
+            (None, Some(right)) => (Side::Right, right.record.clone()),
+            (None, None) => (Side::Left, String::new()),
+        }
+    }
+
+    fn record(&self, side: Side) -> String {
+        match (&self.unit.link, self.unit.side(side)) {
+            (Some(link), _) => link.id_of(side).to_owned(),
+            (None, Some(row)) => row.record.clone(),
+            (None, None) => String::new(),
+        }
+    }
+
+    /// The link to save: what both sides were seen at, their bases, and what is owed (rule 3).
+    fn link(&self, pair: &PairSetup) -> Option<crate::store::LinkRow> {
+        let mut link = match &self.unit.link {
+            Some(link) => link.clone(),
+            None if self.becomes_linked() => crate::store::LinkRow::new(&self.record(Side::Left), &self.record(Side::Right)),
+            None => return None,
+        };
+        link.removed = match &self.decision.verdict {
+            Verdict::Removed(side, _) => Some(*side),
+            Verdict::NeedsAttention(why) if why == reason::DELETE_AGAINST_EDIT => {
+                Side::BOTH.into_iter().find(|&side| matches!(self.view.presence(side), Presence::Removed(_)))
+            }
+            _ => None,
+        };
+        link.ended = self.decision.verdict == Verdict::Forget;
+        for side in Side::BOTH {
+            if let Some(row) = self.unit.side(side).filter(|row| row.presence == PresenceWord::Live) {
+                link.see(side, &row.version, "");
+            }
+        }
+        if link.removed.is_none() && !link.ended {
+            self.save_bases(&mut link, &pair.mapping);
+        }
+        Some(link)
+    }
+
+    fn save_bases(&self, link: &mut crate::store::LinkRow, mapping: &PairMapping) {
+        for (index, row) in mapping.rows.iter().enumerate() {
+            let cell = &self.view.rows[index];
+            let read = Side::BOTH.into_iter().all(|side| cell.side(side).shown.iter().all(Value::is_read));
+            // Rule 4: a row that was not read on both sides keeps what is known of it.
+            if !read {
+                continue;
+            }
+            let owed = self.owed(index);
+            let known = link.bases.entry(row.key.0.clone()).or_default();
+            let mut bases = RowBases { owed, ..RowBases::default() };
+            for side in Side::BOTH {
+                let field = cell.side(side);
+                let kept = known.side_mut(side).take().filter(|base| base.row_hash == row.hash);
+                // A side that was not read again keeps its base, with what we sent and have not seen yet.
+                *bases.side_mut(side) = match (self.view.presence(side), kept) {
+                    (Presence::Unread, Some(base)) => Some(base),
+                    _ => Some(Base::shown(row.hash, field.shown.clone())),
+                };
+            }
+            *known = bases;
+        }
+    }
+
+    /// The side that this row still has to be told to.
+    fn owed(&self, row: usize) -> Option<Side> {
+        let written = self.decision.writes.iter().find(|write| write.rows.iter().any(|change| change.row == row));
+        let held = self.decision.held.iter().find(|held| held.row == row && held.reason != reason::DIFFERS_ASK);
+        written.map(|write| write.side).or(held.map(|held| held.side))
+    }
+
+    fn intent(&self, run: &RunSetup, pair: &PairSetup, write: &Write) -> NewIntent {
+        let source_side = write.side.other();
+        let rows = write
+            .rows
+            .iter()
+            .map(|change| RowChange {
+                row: pair.mapping.rows[change.row].key.0.clone(),
+                hash: pair.mapping.rows[change.row].hash,
+                before: self.view.rows[change.row].side(write.side).shown.clone(),
+                after: change.values.clone(),
+            })
+            .collect();
+        let mut body = IntentBody { rows, ..IntentBody::default() };
+        let source = self.unit.side(source_side);
+        let mut create_key = String::new();
+        if write.operation == Operation::Create {
+            create_key = (run.new_key)();
+            body.source_version = source.map(|row| row.version.clone()).unwrap_or_default();
+            for (row, cell) in pair.mapping.rows.iter().zip(&self.view.rows) {
+                let shown = &cell.side(source_side).shown;
+                if shown.iter().all(Value::is_read) {
+                    body.source.insert(row.key.0.clone(), Base::shown(row.hash, shown.clone()));
+                }
+            }
+            body.blank = blank_bases(&pair.mapping, write);
+            body.owed = self.decision.held.iter().map(|held| pair.mapping.rows[held.row].key.0.clone()).collect();
+        }
+        NewIntent {
+            side: write.side,
+            operation: write.operation,
+            source: self.record(source_side),
+            source_seq: if write.operation == Operation::Create { source.map_or(0, |row| row.seq) } else { 0 },
+            target: if write.operation == Operation::Create { String::new() } else { self.record(write.side) },
+            create_key,
+            body,
+        }
+    }
+
+    fn outcomes(&self, mapping: &PairMapping) -> Vec<OutcomeNote> {
+        let note = |kind: &'static str, why: &str, row: Option<usize>, detail: String| OutcomeNote {
+            kind,
+            reason: why.to_owned(),
+            field: row.map(|row| mapping.rows[row].key.0.clone()).unwrap_or_default(),
+            detail,
+        };
+        let mut notes = Vec::new();
+        match &self.decision.verdict {
+            Verdict::NeedsAttention(why) => notes.push(note("needs-attention", why, None, String::new())),
+            Verdict::OutOfScope(why) => notes.push(note("out-of-scope", why, None, String::new())),
+            Verdict::Removed(side, why) => {
+                notes.push(note("removed", reason::REMOVED, None, format!("{}: {}", side.as_str(), why.as_str())));
+            }
+            Verdict::Unchanged | Verdict::Write | Verdict::Forget => {}
+        }
+        for HeldRow { row, side, reason: why } in &self.decision.held {
+            let kind = if why == reason::DIFFERS_ASK { "needs-attention" } else { "left-out" };
+            let source = &self.view.rows[*row].side(side.other()).shown;
+            notes.push(note(kind, why, Some(*row), source.iter().map(Value::display).collect::<Vec<_>>().join(", ")));
+        }
+        notes.extend(self.decision.differs.iter().map(|&row| note("differs", reason::DIFFERS, Some(row), String::new())));
+        if self.is_create() {
+            notes.extend(self.fallback_owner(mapping));
+        }
+        notes
+    }
+
+    /// S16: a create whose owner has no counterpart gets the fallback; people are told.
+    fn fallback_owner(&self, mapping: &PairMapping) -> Option<OutcomeNote> {
+        let write = self.decision.writes.first()?;
+        let change = write.rows.iter().find(|change| mapping.rows[change.row].role == Role::Owner)?;
+        let carried_back = self.view.rows[change.row].side(write.side.other()).shown.iter().all(Value::is_filled);
+        (!carried_back).then(|| OutcomeNote {
+            kind: "left-out",
+            reason: reason::OWNER_UNKNOWN.to_owned(),
+            field: mapping.rows[change.row].key.0.clone(),
+            detail: "the new record belongs to the fallback owner".to_owned(),
+        })
+    }
+
+    fn journal(&self, mapping: &PairMapping) -> Vec<JournalLine> {
+        let (left_id, right_id) = (self.record(Side::Left), self.record(Side::Right));
+        let line = |action, side, field: &RowKey, before: String, after: String, why: &str, detail: String| JournalLine {
+            action,
+            side,
+            left_id: left_id.clone(),
+            right_id: right_id.clone(),
+            field: field.0.clone(),
+            before,
+            after,
+            reason: why.to_owned(),
+            detail,
+        };
+        let whole = RowKey(String::new());
+        let mut lines = Vec::new();
+        if self.becomes_linked() {
+            let rule = self.unit.rule.and_then(|rule| mapping.match_rules.get(rule)).map_or("", |rule| rule.label.as_str());
+            lines.push(line("linked", None, &whole, String::new(), String::new(), "", format!("matched by {rule}")));
+        }
+        for conflict in &self.decision.conflicts {
+            let cell = &self.view.rows[conflict.row];
+            let values = |side: Side| json(&cell.side(side).shown);
+            let key = &mapping.rows[conflict.row].key;
+            let (loser, winner) = (conflict.winner.other(), conflict.winner);
+            lines.push(line("conflict", Some(loser), key, values(loser), values(winner), "both-changed", String::new()));
+        }
+        if let Verdict::Removed(side, why) = &self.decision.verdict {
+            lines.push(line("removed", Some(*side), &whole, String::new(), String::new(), reason::REMOVED, why.as_str().to_owned()));
+        }
+        if let Verdict::NeedsAttention(why) = &self.decision.verdict {
+            lines.push(line("attention", None, &whole, String::new(), String::new(), why, String::new()));
+        }
+        lines
+    }
+}
+
+fn json(values: &[Value]) -> String {
+    serde_json::to_string(values).unwrap_or_default()
+}
+
+/// What people call a row on one side: its fields' labels.
+pub(super) fn field_label(mapping: &PairMapping, row: usize, side: Side) -> String {
+    let labels: Vec<&str> = mapping.rows[row].fields(side).iter().map(|field| field.label.as_str()).collect();
+    labels.join(" + ")
+}
+
+/// What a new record shows in rows that are not written, until it is read: blank, and whatever the CRM puts there is its own doing.
+fn blank_bases(mapping: &PairMapping, write: &Write) -> BTreeMap<String, Base> {
+    let unwritten = mapping.rows.iter().enumerate().filter(|(index, _)| !write.rows.iter().any(|change| change.row == *index));
+    unwritten
+        .map(|(_, row)| {
+            let blank = vec![Value::Empty; row.fields(write.side).len()];
+            (row.key.0.clone(), Base { row_hash: row.hash, values: blank.clone(), sent: Some(blank) })
+        })
+        .collect()
+}

@@ -1,0 +1,243 @@
+//! One run of one flow, in the order of its steps: recover, pull both sides to their heads, find out, match, decide and commit,
+//! write and settle, look for removals; and once more where records changed under our hands.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crmsync_core::Side;
+
+use super::apply::{Drained, drain};
+use super::error::Error;
+use super::plan::decide_portion;
+use super::report::{PairReport, PlanCounts, RunReport, count};
+use super::setup::{PairSetup, RunSetup};
+use super::stage::{Pulled, pull_to_head};
+use super::sweep;
+use super::unknown::{StillUnknown, adopt_arrivals, find_out};
+
+/// What a run is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct RunOptions {
+    /// Look for removed records now, wherever they are not announced.
+    pub sweep: bool,
+    /// This is the first sync, approved for these counts: the run stops before its first write when they moved by more than 5 %.
+    pub first_sync: Option<BTreeMap<String, u64>>,
+}
+
+/// Runs the flow once.
+///
+/// # Errors
+/// Whatever stops a whole run: a lost lease or login, a CRM that cannot be read, a missing approval. Records that only concern
+/// themselves end as outcomes.
+pub async fn run(setup: &RunSetup, options: &RunOptions) -> Result<RunReport, Error> {
+    let started_at_ms = setup.now_ms();
+    let mut report = RunReport {
+        flow: setup.lease.flow.clone(),
+        run: setup.run,
+        between: [setup.sides[0].connection.clone(), setup.sides[1].connection.clone()],
+        started_at_ms,
+        ..RunReport::default()
+    };
+    for pair in &setup.pairs {
+        setup.store.recover_intents(&setup.lease, pair.id).await?;
+    }
+    let mut pulled = Vec::with_capacity(setup.pairs.len());
+    for pair in &setup.pairs {
+        pulled.push(pull_both(setup, pair).await?);
+    }
+    if let Some(approved) = &options.first_sync {
+        check_still_as_approved(setup, approved).await?;
+    }
+    for (pair, pulled) in setup.pairs.iter().zip(pulled) {
+        let (pair_report, alarms) = run_pair(setup, pair, pulled, options).await?;
+        report.pairs.push(pair_report);
+        report.alarms.extend(alarms);
+    }
+    if options.first_sync.is_some() {
+        setup.store.finish_first_sync(&setup.lease, setup.now_ms()).await?;
+    }
+    add_outcomes(setup, &mut report).await?;
+    report.took_ms = setup.now_ms() - started_at_ms;
+    Ok(report)
+}
+
+/// Reads both sides of one pair to their heads.
+pub(super) async fn pull_both(setup: &RunSetup, pair: &PairSetup) -> Result<[Pulled; 2], Error> {
+    Ok([pull_to_head(setup, pair, Side::Left).await?, pull_to_head(setup, pair, Side::Right).await?])
+}
+
+/// Counts what all staged units would lead to, without committing anything.
+pub(super) async fn plan(setup: &RunSetup, pair: &PairSetup) -> Result<PlanCounts, Error> {
+    setup.store.refresh_pairings(&setup.lease, pair.id, pair.mapping.match_rules.len()).await?;
+    let names = [setup.sides[0].connection.as_str(), setup.sides[1].connection.as_str()];
+    let mut counts = PlanCounts::default();
+    let mut after = 0;
+    loop {
+        let (units, last) = setup.store.next_units(setup.tenant(), pair.id, after, setup.limits.portion_rows).await?;
+        if last == after {
+            return Ok(counts);
+        }
+        after = last;
+        for unit in decide_portion(setup, pair, units).await? {
+            unit.count_into(&mut counts, pair, names);
+        }
+        setup.progress.step(&format!("plan {}", pair.name()), counts.looked_at, None);
+        super::call::renew(setup).await?;
+    }
+}
+
+/// S6: the world may have changed since the preview, but not by much.
+async fn check_still_as_approved(setup: &RunSetup, approved: &BTreeMap<String, u64>) -> Result<(), Error> {
+    for pair in &setup.pairs {
+        let now = plan(setup, pair).await?.approved();
+        for (what, &count) in &now {
+            let name = format!("{}/{what}", pair.name());
+            let then = approved.get(&name).copied().unwrap_or(0);
+            let most = then.div_ceil(20);
+            if count.abs_diff(then) > most {
+                return Err(Error::NotApproved(format!(
+                    "the preview showed {then} for `{name}`, and now it is {count}: run `crmsync flow preview {flow}` and approve again",
+                    flow = setup.lease.flow
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn run_pair(
+    setup: &RunSetup,
+    pair: &PairSetup,
+    mut pulled: [Pulled; 2],
+    options: &RunOptions,
+) -> Result<(PairReport, Vec<String>), Error> {
+    let mut report = PairReport { name: pair.name(), ..PairReport::default() };
+    let mut total = Drained::default();
+    let mut waited_ms = 0;
+    let mut swept = false;
+    for _ in 0..setup.limits.rounds_max {
+        report.read_left += pulled[0].read;
+        report.read_right += pulled[1].read;
+        adopt_arrivals(setup, pair).await?;
+        let still = find_out(setup, pair).await?;
+        let decided = decide_and_commit(setup, pair).await?;
+        report.conflicts += decided.counts.conflicts;
+        let drained = drain(setup, pair, [pulled[0].read_at_ms, pulled[1].read_at_ms]).await?;
+        let again = drained.again > 0;
+        total.add(drained);
+        let mut gone = 0;
+        if !swept && options.first_sync.is_none() {
+            swept = true;
+            gone = sweep_sides(setup, pair, decided.edits, options.sweep, &mut total.alarms).await?;
+        }
+        let waiting_pays = wait_for_certainty(setup, &still, &mut waited_ms).await?;
+        let (ready, _) = setup.store.next_units(setup.tenant(), pair.id, 0, setup.limits.portion_rows).await?;
+        if again || waiting_pays {
+            tokio::time::sleep(Duration::from_millis(if again { setup.limits.round_pause_ms } else { 0 })).await;
+            pulled = pull_both(setup, pair).await?;
+        } else if gone > 0 || !ready.is_empty() {
+            pulled = pulled.map(|pulled| Pulled { read: 0, ..pulled });
+        } else {
+            break;
+        }
+    }
+    let [created_left, created_right] = total.created;
+    let [updated_left, updated_right] = total.updated;
+    let open = setup.store.open_intents(setup.tenant(), pair.id).await?;
+    let report = PairReport {
+        left: setup.store.known_records(setup.tenant(), pair.id, Side::Left).await?,
+        right: setup.store.known_records(setup.tenant(), pair.id, Side::Right).await?,
+        linked: setup.store.link_count(setup.tenant(), pair.id).await?,
+        created_left,
+        created_right,
+        updated_left,
+        updated_right,
+        waiting: open.iter().filter(|(state, _)| *state != "parked").map(|(_, count)| count).sum(),
+        ..report
+    };
+    Ok((report, total.alarms))
+}
+
+/// What one walk through the inbox decided.
+struct Round {
+    counts: PlanCounts,
+    /// Sides where people changed something.
+    edits: [bool; 2],
+}
+
+async fn decide_and_commit(setup: &RunSetup, pair: &PairSetup) -> Result<Round, Error> {
+    setup.store.refresh_pairings(&setup.lease, pair.id, pair.mapping.match_rules.len()).await?;
+    let names = [setup.sides[0].connection.as_str(), setup.sides[1].connection.as_str()];
+    let mut round = Round { counts: PlanCounts::default(), edits: [false, false] };
+    let mut after = 0;
+    loop {
+        let (units, last) = setup.store.next_units(setup.tenant(), pair.id, after, setup.limits.portion_rows).await?;
+        if last == after {
+            return Ok(round);
+        }
+        after = last;
+        let decided = decide_portion(setup, pair, units).await?;
+        let mut commits = Vec::with_capacity(decided.len());
+        for unit in decided {
+            unit.count_into(&mut round.counts, pair, names);
+            for side in Side::BOTH {
+                round.edits[side as usize] |= unit.is_edited(side);
+            }
+            commits.push(unit.commit(setup, pair));
+        }
+        // Rules 1, 2 and 7.
+        setup.store.commit_decisions(&setup.lease, pair.id, setup.run, commits, setup.now_ms()).await?;
+        setup.progress.step(&format!("decide {}", pair.name()), round.counts.looked_at, None);
+        super::call::renew(setup).await?;
+    }
+}
+
+async fn sweep_sides(
+    setup: &RunSetup,
+    pair: &PairSetup,
+    edits: [bool; 2],
+    asked: bool,
+    alarms: &mut Vec<String>,
+) -> Result<u64, Error> {
+    let mut gone = 0;
+    for side in Side::BOTH {
+        if sweep::is_due(setup, pair, side, edits[0] || edits[1], asked).await? {
+            let (count, found) = sweep::sweep(setup, pair, side).await?;
+            gone += count;
+            alarms.extend(found);
+        }
+    }
+    Ok(gone)
+}
+
+/// Waits until unanswered writes can be found out, if that is soon enough.
+async fn wait_for_certainty(setup: &RunSetup, still: &StillUnknown, waited_ms: &mut i64) -> Result<bool, Error> {
+    let Some(next_at_ms) = still.next_at_ms else { return Ok(false) };
+    let wait_ms = (next_at_ms - setup.now_ms()).max(0) + 1;
+    if *waited_ms + wait_ms > setup.limits.wait_ms_max {
+        return Ok(false);
+    }
+    *waited_ms += wait_ms;
+    setup.progress.step("wait until unanswered writes are certain", 0, Some(still.waiting));
+    tokio::time::sleep(Duration::from_millis(wait_ms as u64)).await;
+    super::call::renew(setup).await?;
+    Ok(true)
+}
+
+async fn add_outcomes(setup: &RunSetup, report: &mut RunReport) -> Result<(), Error> {
+    for outcome in setup.store.outcomes(setup.tenant(), &setup.lease.flow).await? {
+        let pair = setup.pairs.iter().position(|pair| {
+            pair.module(Side::Left).name == outcome.left_module && pair.module(Side::Right).name == outcome.right_module
+        });
+        let Some(pair) = pair.and_then(|index| report.pairs.get_mut(index)) else { continue };
+        let named = if outcome.field.is_empty() { outcome.reason.clone() } else { format!("{}: {}", outcome.reason, outcome.field) };
+        match outcome.kind.as_str() {
+            "needs-attention" | "failed" => count(&mut pair.needs_attention, outcome.reason),
+            "left-out" => count(&mut pair.left_out, named),
+            "removed" => count(&mut pair.removed, outcome.detail),
+            "out-of-scope" => count(&mut pair.out_of_scope, outcome.reason),
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! Pull: pages into the inbox, each with its cursor, until the side's head is reached. Nothing is decided here (S2).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crmsync_core::{Fault, Side, Value, matching};
+
+use super::error::Error;
+use super::remote::{CallError, Cursor, Page, RemoteRecord};
+use super::setup::{PairSetup, RunSetup};
+use super::view::values_of;
+use crate::store::{CursorRow, Staged, StagedPage};
+
+/// What one pull brought.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pulled {
+    /// Records read.
+    pub(super) read: u64,
+    /// Of them, records whose version was new to us.
+    pub(super) fresh: u64,
+    /// In the CRM's clock: everything that changed before this moment has been read.
+    pub(super) read_at_ms: i64,
+}
+
+/// Reads one side to its head.
+pub(super) async fn pull_to_head(run: &RunSetup, pair: &PairSetup, side: Side) -> Result<Pulled, Error> {
+    let fields = pair.read_fields(side);
+    let field_set = field_set(&fields);
+    let what = format!("read {} from {}", pair.module(side).name, run.side(side).connection);
+    let known = run.store.cursor(run.tenant(), pair.id, side).await?;
+    // A first scan shows what is there: looking for what is not makes sense only later.
+    let swept_at_ms = known.as_ref().map_or_else(|| run.now_ms(), |cursor| cursor.swept_at_ms);
+    // S11: a cursor of another plugin or another set of fields starts a new scan against the existing links.
+    let mut after = known
+        .filter(|cursor| cursor.plugin == run.side(side).plugin && cursor.field_set == field_set)
+        .map(|cursor| (Cursor { format: cursor.format, data: cursor.data }, cursor.head_at_ms));
+    let mut pulled = Pulled::default();
+    let mut restarted = false;
+    for _ in 0..run.limits.pages_max {
+        let asked_at_ms = run.now_ms();
+        let (cursor, head_at_ms) = after.clone().unzip();
+        let page = match super::call::pull(run, pair, side, &fields, cursor).await {
+            Ok(page) => page,
+            Err(CallError::Fault(Fault::CursorExpired)) if !restarted && after.is_some() => {
+                run.store.reset_cursor(&run.lease, pair.id, side).await?;
+                (after, restarted) = (None, true);
+                continue;
+            }
+            Err(source) => return Err(failed(run, side, format!("read {}", pair.module(side).name), source)),
+        };
+        let more = page.more;
+        let head_at_ms = if more { head_at_ms.unwrap_or(0) } else { asked_at_ms };
+        let next = page.next.clone();
+        pulled.read += page.live.len() as u64;
+        let population = page.population;
+        let cursor = CursorRow {
+            plugin: run.side(side).plugin.clone(),
+            field_set: field_set.clone(),
+            format: next.format,
+            data: next.data.clone(),
+            head_at_ms,
+            swept_at_ms,
+        };
+        let staged = staged_page(pair, side, &fields, page, Some(cursor));
+        // Rule 2: the page and the cursor behind it.
+        pulled.fresh += run.store.stage_page(&run.lease, pair.id, side, staged).await?;
+        run.progress.step(&what, pulled.read, population);
+        super::call::renew(run).await?;
+        after = Some((next, head_at_ms));
+        if !more {
+            pulled.read_at_ms = asked_at_ms + run.side(side).clock_ahead_ms;
+            return Ok(pulled);
+        }
+    }
+    Err(Error::Endless {
+        connection: run.side(side).connection.clone(),
+        module: pair.module(side).name.clone(),
+        pages: run.limits.pages_max,
+    })
+}
+
+/// Reads these records by id and stages what they show now; ids that are not there are given back.
+pub(super) async fn reread(run: &RunSetup, pair: &PairSetup, side: Side, ids: &[String]) -> Result<Vec<String>, Error> {
+    let fields = pair.read_fields(side);
+    let mut absent = Vec::new();
+    for chunk in ids.chunks(pair.module(side).fetch_rows.max(1)) {
+        let fetched = super::call::fetch(run, pair, side, chunk, &fields).await?;
+        let page = Page {
+            live: fetched.live,
+            removed: vec![],
+            next: Cursor { format: 0, data: vec![] },
+            more: false,
+            population: None,
+        };
+        run.store.stage_page(&run.lease, pair.id, side, staged_page(pair, side, &fields, page, None)).await?;
+        absent.extend(fetched.absent);
+    }
+    Ok(absent)
+}
+
+pub(super) fn failed(run: &RunSetup, side: Side, call: String, source: CallError) -> Error {
+    Error::Call { connection: run.side(side).connection.clone(), call, source }
+}
+
+fn staged_page(pair: &PairSetup, side: Side, fields: &[String], page: Page, cursor: Option<CursorRow>) -> StagedPage {
+    // A record twice in one page (a duplicated or shifting listing) counts once, as it was shown last.
+    let mut seen = BTreeSet::new();
+    let mut live: Vec<Staged> = Vec::with_capacity(page.live.len());
+    for record in page.live.into_iter().rev() {
+        if seen.insert(record.id.clone()) {
+            live.push(staged(pair, side, fields, record));
+        }
+    }
+    live.reverse();
+    StagedPage { live, removed: page.removed, cursor }
+}
+
+fn staged(pair: &PairSetup, side: Side, fields: &[String], record: RemoteRecord) -> Staged {
+    let image: BTreeMap<String, Value> =
+        fields.iter().cloned().zip(record.values).filter(|(_, value)| value.is_read()).collect();
+    let create_key = match image.get(&pair.module(side).key_field) {
+        Some(Value::Text(text)) => text.strip_prefix(super::KEY_MARK).map(|_| text.clone()).unwrap_or_default(),
+        _ => String::new(),
+    };
+    let rows: Vec<Vec<Value>> = pair.mapping.rows.iter().map(|row| values_of(&image, row, side)).collect();
+    let rules = pair.mapping.match_rules.iter().enumerate();
+    let keys = rules
+        .filter_map(|(index, rule)| {
+            matching::key(rule, &pair.mapping.rows, |row| rows[row].as_slice()).map(|key| (index, key))
+        })
+        .collect();
+    Staged { record: record.id, version: record.version, modified_at_ms: record.modified_at_ms, create_key, image, keys }
+}
+
+/// A short hash of the fields that a walk reads (FNV-1a, 64 bits): another set is another walk.
+fn field_set(fields: &[String]) -> String {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in fields.iter().flat_map(|field| field.bytes().chain([0])) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    format!("{hash:016x}")
+}

@@ -1,0 +1,89 @@
+//! From what the store knows of a unit to what the core decides on: what each side shows, row by row.
+
+use std::collections::BTreeMap;
+
+use crmsync_core::decide::{Carried, FieldView, RowView, View};
+use crmsync_core::{Base, MappingRow, PairMapping, Presence, Side, Value};
+
+use crate::store::{InboxRow, PresenceWord, UnitRow};
+
+/// What both sides of a unit show, before anything is carried.
+pub(super) struct Shown {
+    /// For each mapping row the left values, then the right ones; absent where the side has no record or did not show the field.
+    pub(super) rows: Vec<[Vec<Value>; 2]>,
+    /// What is known of each side.
+    pub(super) presence: [Presence; 2],
+}
+
+impl Shown {
+    pub(super) fn of(unit: &UnitRow, mapping: &PairMapping) -> Shown {
+        let rows = mapping
+            .rows
+            .iter()
+            .map(|row| Side::BOTH.map(|side| side_values(unit, row, side)))
+            .collect();
+        Shown { rows, presence: Side::BOTH.map(|side| presence(unit, side)) }
+    }
+
+    /// Whether this side has a record whose values can be carried.
+    pub(super) fn is_there(&self, side: Side) -> bool {
+        matches!(self.presence[side as usize], Presence::Live | Presence::Unread)
+    }
+}
+
+/// What is known of one side's record.
+fn presence(unit: &UnitRow, side: Side) -> Presence {
+    match unit.side(side).map(|row| row.presence) {
+        Some(PresenceWord::Live) => Presence::Live,
+        Some(PresenceWord::Removed(reason)) => Presence::Removed(reason),
+        Some(PresenceWord::Unread) | None => match &unit.link {
+            Some(link) if link.removed == Some(side) => Presence::Removed(crmsync_core::RemovalReason::Unknown),
+            Some(_) => Presence::Unread,
+            None => Presence::Missing,
+        },
+    }
+}
+
+fn side_values(unit: &UnitRow, row: &MappingRow, side: Side) -> Vec<Value> {
+    let fields = row.fields(side);
+    if let Some(InboxRow { presence: PresenceWord::Live, image, .. }) = unit.side(side) {
+        return values_of(image, row, side);
+    }
+    base_of(unit, row, side)
+        .map(|base| base.sent.as_ref().unwrap_or(&base.values).clone())
+        .filter(|values| values.len() == fields.len())
+        .unwrap_or_else(|| vec![Value::Absent; fields.len()])
+}
+
+/// The values of one mapping row in a record's image.
+pub(super) fn values_of(image: &BTreeMap<String, Value>, row: &MappingRow, side: Side) -> Vec<Value> {
+    row.fields(side).iter().map(|field| image.get(&field.name).cloned().unwrap_or(Value::Absent)).collect()
+}
+
+fn base_of<'a>(unit: &'a UnitRow, row: &MappingRow, side: Side) -> Option<&'a Base> {
+    unit.link.as_ref()?.bases.get(&row.key.0)?.side(side).as_ref()
+}
+
+/// The view of one unit, once both sides' values were carried: `carried[side][row]` are that side's values on their way to the other.
+pub(super) fn view(unit: &UnitRow, shown: Shown, mapping: &PairMapping, carried: [Vec<Carried>; 2]) -> View {
+    let [carried_left, carried_right] = carried;
+    let is_receipt = Side::BOTH.map(|side| {
+        let receipt = unit.link.as_ref().map_or("", |link| link.receipt_of(side));
+        !receipt.is_empty() && unit.side(side).is_some_and(|row| row.version == receipt)
+    });
+    let rows = shown
+        .rows
+        .into_iter()
+        .zip(carried_left.into_iter().zip(carried_right))
+        .zip(&mapping.rows)
+        .map(|(([left, right], (carried_left, carried_right)), row)| RowView {
+            left: FieldView { shown: left, base: base_of(unit, row, Side::Left).cloned(), carried: carried_left },
+            right: FieldView { shown: right, base: base_of(unit, row, Side::Right).cloned(), carried: carried_right },
+            owed: unit.link.as_ref().and_then(|link| link.bases.get(&row.key.0)).and_then(|bases| bases.owed),
+            left_is_receipt: is_receipt[0],
+            right_is_receipt: is_receipt[1],
+        })
+        .collect();
+    let [left, right] = shown.presence;
+    View { left, right, more_than_one_match: unit.several, rows }
+}

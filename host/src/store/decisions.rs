@@ -1,0 +1,556 @@
+//! Staged records become links, intents and outcomes, some hundreds at a time, each unit all or nothing.
+
+use std::collections::BTreeMap;
+
+use crmsync_core::decide::Operation;
+use crmsync_core::{Base, Side};
+use rusqlite::Row;
+
+use super::driver::{from_json, to_json};
+use super::journal::{JournalLine, write_journal};
+use super::outbox::IntentBody;
+use super::staging::{INBOX_COLUMNS, InboxRow, forget_keys, id_column, parse_inbox, read_inbox};
+use super::{Error, Lease, PairId, Store, Tx};
+
+/// Both bases of one mapping row, and what one side still owes the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct RowBases {
+    /// What the left side showed last.
+    #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Base>,
+    /// What the right side showed last.
+    #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+    pub right: Option<Base>,
+    /// A write to this side was decided and has not been acknowledged, or was held back.
+    #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
+    pub owed: Option<Side>,
+}
+
+impl RowBases {
+    /// The base of one side.
+    pub fn side(&self, side: Side) -> &Option<Base> {
+        match side {
+            Side::Left => &self.left,
+            Side::Right => &self.right,
+        }
+    }
+
+    /// The base of one side, to be changed.
+    pub fn side_mut(&mut self, side: Side) -> &mut Option<Base> {
+        match side {
+            Side::Left => &mut self.left,
+            Side::Right => &mut self.right,
+        }
+    }
+}
+
+/// Bases of a link by mapping row.
+pub type Bases = BTreeMap<String, RowBases>;
+
+/// One thing known on both sides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkRow {
+    /// Number; 0 for a link that is not stored yet.
+    pub id: i64,
+    /// Grows when a link of the same records is ended and made anew.
+    pub generation: i64,
+    /// Which side's record left, if one did.
+    pub removed: Option<Side>,
+    /// Both records left: the link is history.
+    pub ended: bool,
+    /// Left record.
+    pub left_id: String,
+    /// Right record.
+    pub right_id: String,
+    /// Left version last seen.
+    pub left_version: String,
+    /// Right version last seen.
+    pub right_version: String,
+    /// Version that the left CRM gave to our last write, "" when it has been seen.
+    pub left_receipt: String,
+    /// The same of the right CRM.
+    pub right_receipt: String,
+    /// Key of the create that made one of the records, "" for matched ones.
+    pub create_key: String,
+    /// Bases.
+    pub bases: Bases,
+}
+
+impl LinkRow {
+    /// A new link between two records.
+    pub fn new(left_id: &str, right_id: &str) -> LinkRow {
+        LinkRow {
+            id: 0,
+            generation: 1,
+            removed: None,
+            ended: false,
+            left_id: left_id.to_owned(),
+            right_id: right_id.to_owned(),
+            left_version: String::new(),
+            right_version: String::new(),
+            left_receipt: String::new(),
+            right_receipt: String::new(),
+            create_key: String::new(),
+            bases: Bases::new(),
+        }
+    }
+
+    /// The record's id on one side.
+    pub fn id_of(&self, side: Side) -> &str {
+        match side {
+            Side::Left => &self.left_id,
+            Side::Right => &self.right_id,
+        }
+    }
+
+    /// The version last seen on one side.
+    pub fn version_of(&self, side: Side) -> &str {
+        match side {
+            Side::Left => &self.left_version,
+            Side::Right => &self.right_version,
+        }
+    }
+
+    /// The version that one side's CRM gave to our last write, "" when it has been seen.
+    pub fn receipt_of(&self, side: Side) -> &str {
+        match side {
+            Side::Left => &self.left_receipt,
+            Side::Right => &self.right_receipt,
+        }
+    }
+
+    /// Notes what one side was seen at.
+    pub fn see(&mut self, side: Side, version: &str, receipt: &str) {
+        let (seen, written) = match side {
+            Side::Left => (&mut self.left_version, &mut self.left_receipt),
+            Side::Right => (&mut self.right_version, &mut self.right_receipt),
+        };
+        version.clone_into(seen);
+        receipt.clone_into(written);
+    }
+
+    fn state(&self) -> &'static str {
+        match self.removed {
+            _ if self.ended => "ended",
+            None => "active",
+            Some(Side::Left) => "left-removed",
+            Some(Side::Right) => "right-removed",
+        }
+    }
+}
+
+/// What waits to be decided together: one record, or the two of a link or pairing.
+#[derive(Clone, Debug)]
+pub struct UnitRow {
+    /// The staged left record, if it is staged.
+    pub left: Option<InboxRow>,
+    /// The staged right record.
+    pub right: Option<InboxRow>,
+    /// Their link.
+    pub link: Option<LinkRow>,
+    /// They are a pairing by this match rule, not linked yet.
+    pub rule: Option<usize>,
+    /// Several records share a match key.
+    pub several: bool,
+    /// Our key in an unlinked record belongs to a link already: a late twin of a create that was repeated.
+    pub late_twin: bool,
+}
+
+impl UnitRow {
+    /// One side's staged record.
+    pub fn side(&self, side: Side) -> Option<&InboxRow> {
+        match side {
+            Side::Left => self.left.as_ref(),
+            Side::Right => self.right.as_ref(),
+        }
+    }
+}
+
+/// A write that was decided (rule 1: stored before it is sent).
+#[derive(Clone, Debug)]
+pub struct NewIntent {
+    /// The side that is written.
+    pub side: Side,
+    /// Create or update.
+    pub operation: Operation,
+    /// The record on the other side.
+    pub source: String,
+    /// The inbox row of the source that a create stands for; 0 for an update.
+    pub source_seq: i64,
+    /// The record that is written, "" for a create.
+    pub target: String,
+    /// Our key, "" for an update.
+    pub create_key: String,
+    /// The values.
+    pub body: IntentBody,
+}
+
+/// What became of a record or of one of its fields, for people (S17).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutcomeNote {
+    /// left-out, waiting, needs-attention, failed, out-of-scope, removed or differs.
+    pub kind: &'static str,
+    /// Stable reason code.
+    pub reason: String,
+    /// Mapping row, "" for the whole record.
+    pub field: String,
+    /// Words for people, without credentials.
+    pub detail: String,
+}
+
+/// Everything that one decided unit changes.
+#[derive(Clone, Debug, Default)]
+pub struct UnitCommit {
+    /// Inbox rows that are done with.
+    pub done: Vec<i64>,
+    /// Inbox rows that stay, because a person or another record is needed.
+    pub held: Vec<i64>,
+    /// Inbox rows whose create is on its way.
+    pub deciding: Vec<i64>,
+    /// The link to make or to save.
+    pub link: Option<LinkRow>,
+    /// Writes.
+    pub intents: Vec<NewIntent>,
+    /// The record under which outcomes are kept: of a linked pair the left one.
+    pub about: Option<(Side, String)>,
+    /// Outcomes; they replace the former ones.
+    pub outcomes: Vec<OutcomeNote>,
+    /// Journal lines.
+    pub journal: Vec<JournalLine>,
+}
+
+impl Store {
+    /// The next units behind an inbox number, at most so many inbox rows; with the number to go on from. None left: an empty list
+    /// and the number unchanged.
+    ///
+    /// Records whose link or create has an open intent are passed over until it is settled.
+    pub async fn next_units(&self, tenant: &str, pair: PairId, after_seq: i64, most: usize) -> Result<(Vec<UnitRow>, i64), Error> {
+        let tenant = tenant.to_owned();
+        self.step(move |tx| next_units(tx, &tenant, pair, after_seq, most)).await
+    }
+
+    /// Rules 1, 2 and 7: links, bases, intents, outcomes and journal lines of decided units, with the inbox rows that they end.
+    pub async fn commit_decisions(&self, lease: &Lease, pair: PairId, run: i64, units: Vec<UnitCommit>, now_ms: i64) -> Result<(), Error> {
+        let lease = lease.clone();
+        self.step(move |tx| {
+            lease.check(tx)?;
+            units.iter().try_for_each(|unit| commit_unit(tx, &lease, pair, run, unit, now_ms))
+        })
+        .await
+    }
+
+    /// How many links of a pair are alive.
+    pub async fn link_count(&self, tenant: &str, pair: PairId) -> Result<u64, Error> {
+        let tenant = tenant.to_owned();
+        self.step(move |tx| {
+            let count: Option<i64> = tx.one(
+                "SELECT count(*) FROM link WHERE tenant = ?1 AND pair = ?2 AND state <> 'ended'",
+                (&tenant, pair),
+                |row| row.get(0),
+            )?;
+            Ok(count.unwrap_or(0) as u64)
+        })
+        .await
+    }
+
+    /// For references: which of these records of one side are linked in a module of the flow, as (record, other record).
+    pub async fn linked_to(
+        &self,
+        tenant: &str,
+        pair: PairId,
+        side: Side,
+        records: Vec<String>,
+    ) -> Result<BTreeMap<String, String>, Error> {
+        let tenant = tenant.to_owned();
+        self.step(move |tx| {
+            let sql = format!(
+                "SELECT {other} FROM link WHERE tenant = ?1 AND pair = ?2 AND {own} = ?3 AND state = 'active'",
+                own = id_column(side),
+                other = id_column(side.other())
+            );
+            let mut found = BTreeMap::new();
+            for record in records {
+                if let Some(other) = tx.one(&sql, (&tenant, pair, &record), |row| row.get::<_, String>(0))? {
+                    found.insert(record, other);
+                }
+            }
+            Ok(found)
+        })
+        .await
+    }
+}
+
+fn next_units(tx: &Tx<'_>, tenant: &str, pair: PairId, after_seq: i64, most: usize) -> Result<(Vec<UnitRow>, i64), Error> {
+    let staged = tx
+        .all(
+            &format!(
+                "SELECT {INBOX_COLUMNS} FROM inbox WHERE tenant = ?1 AND pair = ?2 AND seq > ?3 AND state = 'staged' ORDER BY seq LIMIT ?4"
+            ),
+            (tenant, pair, after_seq, most as i64),
+            read_inbox,
+        )?
+        .into_iter()
+        .map(parse_inbox)
+        .collect::<Result<Vec<_>, _>>()?;
+    let Some(last) = staged.last().map(|row| row.seq) else { return Ok((Vec::new(), after_seq)) };
+    let mut units = Vec::with_capacity(staged.len());
+    for row in staged {
+        if let Some(unit) = unit_of(tx, tenant, pair, row)? {
+            units.push(unit);
+        }
+    }
+    Ok((units, last))
+}
+
+/// The unit that a staged row belongs to; none if its turn comes with the other side's row, or if an intent of it is still open.
+fn unit_of(tx: &Tx<'_>, tenant: &str, pair: PairId, row: InboxRow) -> Result<Option<UnitRow>, Error> {
+    let (side, own) = (row.side, row.record.clone());
+    let link = find_link(tx, tenant, pair, side, &own)?;
+    let (other, rule) = match &link {
+        Some(link) => (Some(link.id_of(side.other()).to_owned()), None),
+        None => match find_pairing(tx, tenant, pair, side, &own)? {
+            Some((other, rule)) => (Some(other), Some(rule)),
+            None => (None, None),
+        },
+    };
+    let other_row = match &other {
+        Some(record) => inbox_row(tx, tenant, pair, side.other(), record)?,
+        None => None,
+    };
+    let other_comes_first = other_row.as_ref().is_some_and(|other| !other.deciding && other.seq < row.seq);
+    let create_is_open = other_row.as_ref().is_some_and(|other| other.deciding);
+    let write_is_open = match &link {
+        Some(link) => has_open_intent(tx, tenant, pair, link.id)?,
+        None => has_open_create(tx, tenant, pair, side, &own)?,
+    };
+    if other_comes_first || create_is_open || write_is_open {
+        return Ok(None);
+    }
+    let several = link.is_none()
+        && tx
+            .one(
+                "SELECT 1 FROM match_key WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4 AND verdict = 'several'",
+                (tenant, pair, side.as_str(), &own),
+                |_| Ok(()),
+            )?
+            .is_some();
+    let late_twin = link.is_none() && !row.create_key.is_empty() && key_is_linked(tx, tenant, pair, &row.create_key)?;
+    // A row of the other side that only waits for a person is still what the other side shows.
+    let (left, right) = match side {
+        Side::Left => (Some(row), other_row),
+        Side::Right => (other_row, Some(row)),
+    };
+    Ok(Some(UnitRow { left, right, link, rule, several, late_twin }))
+}
+
+fn inbox_row(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &str) -> Result<Option<InboxRow>, Error> {
+    tx.one(
+        &format!("SELECT {INBOX_COLUMNS} FROM inbox WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4"),
+        (tenant, pair, side.as_str(), record),
+        read_inbox,
+    )?
+    .map(parse_inbox)
+    .transpose()
+}
+
+fn find_pairing(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &str) -> Result<Option<(String, usize)>, Error> {
+    let sql = format!(
+        "SELECT {other}, rule FROM pairing WHERE tenant = ?1 AND pair = ?2 AND {own} = ?3",
+        own = id_column(side),
+        other = id_column(side.other())
+    );
+    tx.one(&sql, (tenant, pair, record), |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as usize)))
+}
+
+fn has_open_intent(tx: &Tx<'_>, tenant: &str, pair: PairId, link: i64) -> Result<bool, Error> {
+    let found = tx.one(
+        "SELECT 1 FROM intent WHERE tenant = ?1 AND pair = ?2 AND link = ?3 AND link <> 0",
+        (tenant, pair, link),
+        |_| Ok(()),
+    )?;
+    Ok(found.is_some())
+}
+
+fn has_open_create(tx: &Tx<'_>, tenant: &str, pair: PairId, source_side: Side, source: &str) -> Result<bool, Error> {
+    let found = tx.one(
+        "SELECT 1 FROM intent WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND source = ?4 AND operation = 'create'",
+        (tenant, pair, source_side.other().as_str(), source),
+        |_| Ok(()),
+    )?;
+    Ok(found.is_some())
+}
+
+fn key_is_linked(tx: &Tx<'_>, tenant: &str, pair: PairId, key: &str) -> Result<bool, Error> {
+    let found = tx.one(
+        "SELECT 1 FROM link WHERE tenant = ?1 AND pair = ?2 AND create_key = ?3 AND create_key <> ''",
+        (tenant, pair, key),
+        |_| Ok(()),
+    )?;
+    Ok(found.is_some())
+}
+
+const LINK_COLUMNS: &str = "id, generation, state, left_id, right_id, left_version, right_version, left_receipt, right_receipt, create_key, bases";
+
+fn read_link(row: &Row<'_>) -> rusqlite::Result<(LinkRow, String)> {
+    let state: String = row.get(2)?;
+    let removed = match state.as_str() {
+        "left-removed" => Some(Side::Left),
+        "right-removed" => Some(Side::Right),
+        _ => None,
+    };
+    let link = LinkRow {
+        id: row.get(0)?,
+        generation: row.get(1)?,
+        removed,
+        ended: state == "ended",
+        left_id: row.get(3)?,
+        right_id: row.get(4)?,
+        left_version: row.get(5)?,
+        right_version: row.get(6)?,
+        left_receipt: row.get(7)?,
+        right_receipt: row.get(8)?,
+        create_key: row.get(9)?,
+        bases: Bases::new(),
+    };
+    Ok((link, row.get(10)?))
+}
+
+fn parse_link((link, bases): (LinkRow, String)) -> Result<LinkRow, Error> {
+    Ok(LinkRow { bases: from_json("bases", &bases)?, ..link })
+}
+
+fn find_link(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &str) -> Result<Option<LinkRow>, Error> {
+    let sql = format!(
+        "SELECT {LINK_COLUMNS} FROM link WHERE tenant = ?1 AND pair = ?2 AND {} = ?3 AND state <> 'ended'",
+        id_column(side)
+    );
+    tx.one(&sql, (tenant, pair, record), read_link)?.map(parse_link).transpose()
+}
+
+/// The link with this number.
+pub(super) fn link_by_id(tx: &Tx<'_>, id: i64) -> Result<Option<LinkRow>, Error> {
+    let sql = format!("SELECT {LINK_COLUMNS} FROM link WHERE id = ?1");
+    tx.one(&sql, [id], read_link)?.map(parse_link).transpose()
+}
+
+/// Makes the link, or saves it; gives its number.
+pub(super) fn save_link(tx: &Tx<'_>, tenant: &str, pair: PairId, link: &LinkRow, now_ms: i64) -> Result<i64, Error> {
+    let bases = to_json("bases", &link.bases)?;
+    if link.id != 0 {
+        tx.execute(
+            "UPDATE link SET state = ?2, left_version = ?3, right_version = ?4, left_receipt = ?5, right_receipt = ?6, bases = ?7 WHERE id = ?1",
+            (link.id, link.state(), &link.left_version, &link.right_version, &link.left_receipt, &link.right_receipt, &bases),
+        )?;
+        return Ok(link.id);
+    }
+    for side in Side::BOTH {
+        forget_keys(tx, tenant, pair, side, link.id_of(side))?;
+    }
+    tx.insert(
+        "INSERT INTO link (tenant, pair, generation, state, left_id, right_id, left_version, right_version, left_receipt, right_receipt,
+                           create_key, bases, linked_at_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        (
+            tenant,
+            pair,
+            link.generation,
+            link.state(),
+            &link.left_id,
+            &link.right_id,
+            &link.left_version,
+            &link.right_version,
+            &link.left_receipt,
+            &link.right_receipt,
+            &link.create_key,
+            &bases,
+            now_ms,
+        ),
+    )
+}
+
+fn commit_unit(tx: &Tx<'_>, lease: &Lease, pair: PairId, run: i64, unit: &UnitCommit, now_ms: i64) -> Result<(), Error> {
+    let link = match &unit.link {
+        Some(link) => save_link(tx, &lease.tenant, pair, link, now_ms)?,
+        None => 0,
+    };
+    for seq in &unit.done {
+        tx.execute("DELETE FROM inbox WHERE seq = ?1", [seq])?;
+    }
+    for (rows, state) in [(&unit.held, "held"), (&unit.deciding, "deciding")] {
+        for seq in rows {
+            tx.execute("UPDATE inbox SET state = ?2 WHERE seq = ?1", (seq, state))?;
+        }
+    }
+    for intent in &unit.intents {
+        insert_intent(tx, lease, pair, run, link, intent)?;
+    }
+    if let Some((side, record)) = &unit.about {
+        replace_outcomes(tx, lease, pair, run, *side, record, &unit.outcomes, now_ms)?;
+    }
+    unit.journal.iter().try_for_each(|line| write_journal(tx, lease, pair, run, line, now_ms))
+}
+
+fn insert_intent(tx: &Tx<'_>, lease: &Lease, pair: PairId, run: i64, link: i64, intent: &NewIntent) -> Result<(), Error> {
+    let link = if intent.operation == Operation::Update { link } else { 0 };
+    let body = to_json("intent", &intent.body)?;
+    tx.execute(
+        "INSERT INTO intent (tenant, pair, link, side, operation, state, source, source_seq, target, create_key, body, attempts,
+                             not_before_ms, admitted_at_ms, run, reason, detail)
+         VALUES (?1, ?2, ?3, ?4, ?5, 'planned', ?6, ?7, ?8, ?9, ?10, 0, 0, 0, ?11, '', '')",
+        (
+            &lease.tenant,
+            pair,
+            link,
+            intent.side.as_str(),
+            intent.operation.as_str(),
+            &intent.source,
+            intent.source_seq,
+            &intent.target,
+            &intent.create_key,
+            &body,
+            run,
+        ),
+    )?;
+    Ok(())
+}
+
+#[expect(clippy::too_many_arguments, reason = "one column each")]
+pub(super) fn replace_outcomes(
+    tx: &Tx<'_>,
+    lease: &Lease,
+    pair: PairId,
+    run: i64,
+    side: Side,
+    record: &str,
+    outcomes: &[OutcomeNote],
+    now_ms: i64,
+) -> Result<(), Error> {
+    tx.execute(
+        "DELETE FROM outcome WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4",
+        (&lease.tenant, pair, side.as_str(), record),
+    )?;
+    for note in outcomes {
+        add_outcome(tx, lease, pair, run, side, record, note, now_ms)?;
+    }
+    Ok(())
+}
+
+#[expect(clippy::too_many_arguments, reason = "one column each")]
+pub(super) fn add_outcome(
+    tx: &Tx<'_>,
+    lease: &Lease,
+    pair: PairId,
+    run: i64,
+    side: Side,
+    record: &str,
+    note: &OutcomeNote,
+    now_ms: i64,
+) -> Result<(), Error> {
+    tx.execute(
+        "INSERT INTO outcome (tenant, pair, side, record, kind, reason, field, detail, run, at_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+         ON CONFLICT (tenant, pair, side, record, kind, reason, field) DO UPDATE SET detail = excluded.detail, run = excluded.run, at_ms = excluded.at_ms",
+        (&lease.tenant, pair, side.as_str(), record, note.kind, &note.reason, &note.field, &note.detail, run, now_ms),
+    )?;
+    Ok(())
+}

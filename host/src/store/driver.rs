@@ -1,0 +1,197 @@
+//! One writer thread, many waiting steps, one commit for all that wait.
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use rusqlite::{Connection, OptionalExtension, Params, Row};
+use tokio::sync::oneshot;
+
+use super::{Sealer, migrate};
+
+/// Steps that may wait for the writer before callers are held up.
+const QUEUE_STEPS_MAX: usize = 1_024;
+/// Steps that share one commit.
+const GROUP_STEPS_MAX: usize = 64;
+
+/// Why a step did not happen. Nothing of a failed step is kept.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database refused or failed.
+    #[error("database: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// Something stored cannot be read back: a newer host wrote it, or the file is damaged.
+    #[error("stored {what} cannot be read: {why}")]
+    Unreadable {
+        /// What was read.
+        what: &'static str,
+        /// Why it failed.
+        why: String,
+    },
+    /// Rule 7: somebody else holds the lease now.
+    #[error("another host took over this flow; this run stops without writing")]
+    LeaseLost,
+    /// The step does not fit the state, in words that say what to do.
+    #[error("{0}")]
+    Refused(String),
+    /// A file next to the database failed.
+    #[error("{path}: {why}")]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        why: String,
+    },
+    /// The writer thread is gone: the host is shutting down, or the disk failed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// The embedded database. Cheap to clone; the file is closed when the last clone goes.
+#[derive(Clone)]
+pub struct Store {
+    queue: SyncSender<Job>,
+    sealer: Sealer,
+}
+
+type Reply = Box<dyn FnOnce(Result<(), Error>) + Send>;
+type Job = Box<dyn FnOnce(&Connection) -> Reply + Send>;
+
+impl Store {
+    /// Opens (and creates or migrates) the database file. The file and its key are readable by their owner only.
+    ///
+    /// # Errors
+    /// The folder cannot be written, the file is not ours, or a newer crmsync wrote it.
+    pub fn open(path: &Path, sealer: Sealer) -> Result<Store, Error> {
+        restrict(path)?;
+        let connection = Connection::open(path)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        // Rule 1 must hold through a power failure too: an intent is on disk before its write leaves.
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", "ON")?;
+        connection.busy_timeout(std::time::Duration::from_secs(10))?;
+        connection.set_prepared_statement_cache_capacity(128);
+        migrate::run(&connection)?;
+        let (queue, jobs) = sync_channel::<Job>(QUEUE_STEPS_MAX);
+        std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || write_loop(&connection, &jobs))
+            .map_err(|error| Error::File { path: "store-writer".into(), why: error.to_string() })?;
+        Ok(Store { queue, sealer })
+    }
+
+    /// Runs one step: all of it or nothing, on disk when this returns.
+    pub(super) async fn step<T, F>(&self, step: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T, Error> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            let result = in_savepoint(connection, step);
+            Box::new(move |committed: Result<(), Error>| {
+                // Whoever asked may have gone; the step stands all the same.
+                let _gone = answer.send(committed.and(result));
+            })
+        });
+        let queue = self.queue.clone();
+        tokio::task::spawn_blocking(move || queue.send(job)).await.map_err(|_| Error::Closed)?.map_err(|_| Error::Closed)?;
+        answered.await.map_err(|_| Error::Closed)?
+    }
+
+    pub(super) fn sealer(&self) -> Sealer {
+        self.sealer.clone()
+    }
+}
+
+fn write_loop(connection: &Connection, jobs: &Receiver<Job>) {
+    while let Ok(first) = jobs.recv() {
+        let mut replies = Vec::new();
+        let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(Error::from);
+        let committed = begun.and_then(|()| {
+            replies.push(first(connection));
+            while replies.len() < GROUP_STEPS_MAX {
+                match jobs.try_recv() {
+                    Ok(job) => replies.push(job(connection)),
+                    Err(_) => break,
+                }
+            }
+            connection.execute_batch("COMMIT").map_err(|error| {
+                // A failed commit leaves the transaction open; the next group must start from a clean state.
+                let _closed = connection.execute_batch("ROLLBACK");
+                Error::from(error)
+            })
+        });
+        let failure = committed.err().map(|error| error.to_string());
+        for reply in replies {
+            reply(failure.clone().map_or(Ok(()), |why| Err(Error::Refused(why))));
+        }
+    }
+}
+
+fn in_savepoint<T>(connection: &Connection, step: impl FnOnce(&Tx<'_>) -> Result<T, Error>) -> Result<T, Error> {
+    connection.execute_batch("SAVEPOINT step")?;
+    let result = step(&Tx { connection });
+    match &result {
+        Ok(_) => connection.execute_batch("RELEASE step")?,
+        Err(_) => connection.execute_batch("ROLLBACK TO step; RELEASE step")?,
+    }
+    result
+}
+
+/// The database as a step sees it: prepared, cached statements with `?1` parameters.
+pub struct Tx<'a> {
+    connection: &'a Connection,
+}
+
+impl Tx<'_> {
+    /// Runs a statement and gives the number of changed rows.
+    pub(super) fn execute(&self, sql: &str, params: impl Params) -> Result<usize, Error> {
+        Ok(self.connection.prepare_cached(sql)?.execute(params)?)
+    }
+
+    /// Inserts a row and gives its number.
+    pub(super) fn insert(&self, sql: &str, params: impl Params) -> Result<i64, Error> {
+        Ok(self.connection.prepare_cached(sql)?.insert(params)?)
+    }
+
+    /// The first row, if there is one.
+    pub(super) fn one<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, Error> {
+        Ok(self.connection.prepare_cached(sql)?.query_row(params, read).optional()?)
+    }
+
+    /// All rows.
+    pub(super) fn all<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, Error> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let rows = statement.query_map(params, read)?.collect::<Result<_, _>>()?;
+        Ok(rows)
+    }
+}
+
+/// Creates the file for its owner only before SQLite does it for everybody.
+fn restrict(path: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    let failed = |error: std::io::Error| Error::File { path: path.display().to_string(), why: error.to_string() };
+    let file =
+        std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(failed)?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o600)).map_err(failed)
+}
+
+/// Reads a stored JSON document.
+pub(super) fn from_json<T: serde::de::DeserializeOwned>(what: &'static str, text: &str) -> Result<T, Error> {
+    serde_json::from_str(text).map_err(|error| Error::Unreadable { what, why: error.to_string() })
+}
+
+/// Writes a JSON document. Only types that always serialise are stored.
+pub(super) fn to_json<T: serde::Serialize>(what: &'static str, value: &T) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|error| Error::Unreadable { what, why: error.to_string() })
+}

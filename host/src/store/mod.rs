@@ -1,0 +1,29 @@
+//! State that survives: connections and their sealed secrets, flows, leases, cursors, the inbox, links with a base for each side,
+//! the outbox and the journal. The store decides nothing; it speaks in whole steps.
+//!
+//! A step is one closure over [`Tx`], run on the one writer thread; steps that wait at the same time are committed together
+//! (group commit), each inside a savepoint of its own, and answered only after the commit is on disk. Start at [`Store`];
+//! the steps of a run are in `staging.rs` (rule 2), `decisions.rs` (rules 1 and 3) and `outbox.rs` (rules 1, 3 and 7).
+//!
+//! One SQL text serves SQLite now and PostgreSQL later: tenant first in every key, `BIGINT` times, no dialect beyond both.
+
+mod connections;
+mod decisions;
+mod driver;
+mod flows;
+mod journal;
+mod leases;
+mod migrate;
+mod outbox;
+mod seal;
+mod staging;
+
+pub use connections::{ConnectionRow, ConnectionState};
+pub use decisions::{Bases, LinkRow, NewIntent, OutcomeNote, RowBases, UnitCommit, UnitRow};
+pub use driver::{Error, Store, Tx};
+pub use flows::{Approval, FlowRow, PairId, RunRow};
+pub use journal::{JournalLine, JournalQuery, JournalRow, OutcomeRow};
+pub use leases::Lease;
+pub use outbox::{IntentBody, IntentRow, IntentState, RowChange, Settlement};
+pub use seal::Sealer;
+pub use staging::{CursorRow, InboxRow, PresenceWord, Staged, StagedPage};

@@ -1,0 +1,504 @@
+//! The outbox: intents wait here, are admitted before their first byte leaves (rule 1), and are settled by what the CRM answered
+//! (rule 3).
+
+use std::collections::BTreeMap;
+
+use crmsync_core::decide::Operation;
+use crmsync_core::{Base, Side, Value};
+use rusqlite::Row;
+
+use super::decisions::{LinkRow, OutcomeNote, add_outcome, link_by_id, replace_outcomes, save_link};
+use super::driver::{from_json, to_json};
+use super::journal::{JournalLine, write_journal};
+use super::staging::touch;
+use super::{Error, Lease, PairId, Store, Tx};
+
+/// How far an intent has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IntentState {
+    /// Stored, nothing was sent.
+    Planned,
+    /// Its first byte may have left.
+    Admitted,
+    /// Sent, and nobody knows whether it happened.
+    Unknown,
+    /// A person has to find out.
+    Parked,
+}
+
+/// One mapping row of a write.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct RowChange {
+    /// The row.
+    pub row: String,
+    /// Its hash when it was decided.
+    pub hash: u64,
+    /// What the written side showed.
+    pub before: Vec<Value>,
+    /// What is written.
+    pub after: Vec<Value>,
+}
+
+/// The values of an intent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct IntentBody {
+    /// The rows that are written.
+    pub rows: Vec<RowChange>,
+    /// For a create: what the source showed in all rows, so that its base can be set when the record exists.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub source: BTreeMap<String, Base>,
+    /// For a create: the source's version.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub source_version: String,
+    /// For a create: rows that were held back, still owed to the new record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub owed: Vec<String>,
+    /// For a create: the new record's bases in rows that are not written. What the CRM puts there by itself is no edit (S1).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub blank: BTreeMap<String, Base>,
+}
+
+/// One intent.
+#[derive(Clone, Debug)]
+pub struct IntentRow {
+    /// Number.
+    pub id: i64,
+    /// Its link, 0 for a create.
+    pub link: i64,
+    /// The written side.
+    pub side: Side,
+    /// Create or update.
+    pub operation: Operation,
+    /// How far it has come.
+    pub state: IntentState,
+    /// The record on the other side.
+    pub source: String,
+    /// The inbox row that a create stands for.
+    pub source_seq: i64,
+    /// The written record, "" for a create.
+    pub target: String,
+    /// The written record's version last seen, "" for a create.
+    pub target_version: String,
+    /// Our key, "" for an update.
+    pub create_key: String,
+    /// Values.
+    pub body: IntentBody,
+    /// Times it was admitted.
+    pub attempts: u32,
+    /// Not to be sent before.
+    pub not_before_ms: i64,
+    /// When it was admitted last.
+    pub admitted_at_ms: i64,
+}
+
+/// What became of one intent.
+#[derive(Clone, Debug)]
+pub enum Settlement {
+    /// It happened.
+    Stored {
+        /// The intent.
+        intent: i64,
+        /// The written record.
+        record: String,
+        /// Its version after the write, "" if the CRM did not say.
+        version: String,
+        /// What the CRM says it stored, by mapping row; rows that are missing become provisional (S1).
+        shown: BTreeMap<String, Vec<Value>>,
+        /// The values were read from the record itself, so that nothing is provisional.
+        read_back: bool,
+    },
+    /// Nothing happened; send it again, not before this moment.
+    Again {
+        /// The intent.
+        intent: i64,
+        /// Milliseconds since 1970.
+        not_before_ms: i64,
+    },
+    /// Nothing happened, and the record is to be decided again from what it shows.
+    Withdraw {
+        /// The intent.
+        intent: i64,
+    },
+    /// Nobody knows whether it happened.
+    Unknown {
+        /// The intent.
+        intent: i64,
+        /// What is known.
+        detail: String,
+    },
+    /// It did not happen and a person is needed.
+    Refused {
+        /// The intent.
+        intent: i64,
+        /// What people see.
+        note: OutcomeNote,
+    },
+    /// It may have happened and only a person can tell: it stays and blocks.
+    Parked {
+        /// The intent.
+        intent: i64,
+        /// What people see.
+        note: OutcomeNote,
+    },
+}
+
+impl Store {
+    /// Begins a run's work: what was planned and never admitted is withdrawn (the records are decided again from what they show now),
+    /// what was admitted and not answered has an unknown outcome (S3). Gives the number of unknown ones.
+    pub async fn recover_intents(&self, lease: &Lease, pair: PairId) -> Result<u64, Error> {
+        let lease = lease.clone();
+        self.step(move |tx| {
+            lease.check(tx)?;
+            let planned = intents(tx, &lease.tenant, pair, "state = 'planned'", i64::MAX)?;
+            for intent in &planned {
+                withdraw(tx, &lease, pair, intent)?;
+            }
+            tx.execute(
+                "UPDATE intent SET state = 'unknown', detail = 'the host stopped before the answer came' WHERE tenant = ?1 AND pair = ?2 AND state = 'admitted'",
+                (&lease.tenant, pair),
+            )?;
+            Ok(intents(tx, &lease.tenant, pair, "state = 'unknown'", i64::MAX)?.len() as u64)
+        })
+        .await
+    }
+
+    /// Planned intents of one side and operation that may be sent now, oldest first.
+    pub async fn due_intents(&self, tenant: &str, pair: PairId, side: Side, operation: Operation, now_ms: i64, most: usize) -> Result<Vec<IntentRow>, Error> {
+        let tenant = tenant.to_owned();
+        self.step(move |tx| {
+            let condition = format!(
+                "state = 'planned' AND side = '{}' AND operation = '{}' AND not_before_ms <= {now_ms}",
+                side.as_str(),
+                operation.as_str()
+            );
+            intents(tx, &tenant, pair, &condition, most as i64)
+        })
+        .await
+    }
+
+    /// When the next planned intent that has to wait may be sent; none if none waits.
+    pub async fn next_due_ms(&self, tenant: &str, pair: PairId) -> Result<Option<i64>, Error> {
+        let tenant = tenant.to_owned();
+        self.step(move |tx| {
+            tx.one(
+                "SELECT min(not_before_ms) FROM intent WHERE tenant = ?1 AND pair = ?2 AND state = 'planned'",
+                (&tenant, pair),
+                |row| row.get::<_, Option<i64>>(0),
+            )
+            .map(Option::flatten)
+        })
+        .await
+    }
+
+    /// Intents whose outcome nobody knows.
+    pub async fn unknown_intents(&self, tenant: &str, pair: PairId) -> Result<Vec<IntentRow>, Error> {
+        let tenant = tenant.to_owned();
+        self.step(move |tx| intents(tx, &tenant, pair, "state = 'unknown'", i64::MAX)).await
+    }
+
+    /// Rules 1 and 7: marks intents as admitted, before the first byte of their request leaves. Fails if one of them is not planned
+    /// any more or the lease is lost; then nothing may be sent.
+    pub async fn admit_intents(&self, lease: &Lease, ids: Vec<i64>, now_ms: i64) -> Result<(), Error> {
+        let lease = lease.clone();
+        self.step(move |tx| {
+            lease.check(tx)?;
+            for id in ids {
+                let admitted = tx.execute(
+                    "UPDATE intent SET state = 'admitted', attempts = attempts + 1, admitted_at_ms = ?2 WHERE id = ?1 AND state = 'planned'",
+                    (id, now_ms),
+                )?;
+                if admitted == 0 {
+                    return Err(Error::Refused(format!("write {id} has no stored intent that waits to be sent")));
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Rules 3 and 7: what the CRM answered becomes bases, journal lines and outcomes, and the intents end.
+    pub async fn settle_intents(&self, lease: &Lease, pair: PairId, run: i64, settlements: Vec<Settlement>, now_ms: i64) -> Result<(), Error> {
+        let lease = lease.clone();
+        self.step(move |tx| {
+            lease.check(tx)?;
+            settlements.into_iter().try_for_each(|settlement| settle(tx, &lease, pair, run, settlement, now_ms))
+        })
+        .await
+    }
+
+    /// Records that arrived in the inbox and carry the key of a create whose outcome is unknown: it happened. As (intent, inbox row).
+    pub async fn arrived_creates(&self, tenant: &str, pair: PairId) -> Result<Vec<(IntentRow, super::InboxRow)>, Error> {
+        let tenant = tenant.to_owned();
+        self.step(move |tx| {
+            let mut arrived = Vec::new();
+            for intent in intents(tx, &tenant, pair, "state = 'unknown' AND operation = 'create'", i64::MAX)? {
+                let row = tx
+                    .one(
+                        &format!(
+                            "SELECT {} FROM inbox WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND create_key = ?4 AND presence = 'live' ORDER BY seq LIMIT 1",
+                            super::staging::INBOX_COLUMNS
+                        ),
+                        (&tenant, pair, intent.side.as_str(), &intent.create_key),
+                        super::staging::read_inbox,
+                    )?
+                    .map(super::staging::parse_inbox)
+                    .transpose()?;
+                if let Some(row) = row {
+                    arrived.push((intent, row));
+                }
+            }
+            Ok(arrived)
+        })
+        .await
+    }
+
+    /// Numbers of intents that are still open, by state word.
+    pub async fn open_intents(&self, tenant: &str, pair: PairId) -> Result<BTreeMap<String, u64>, Error> {
+        let tenant = tenant.to_owned();
+        self.step(move |tx| {
+            let rows = tx.all(
+                "SELECT state, count(*) FROM intent WHERE tenant = ?1 AND pair = ?2 GROUP BY state",
+                (&tenant, pair),
+                |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)? as u64)),
+            )?;
+            Ok(rows.into_iter().collect())
+        })
+        .await
+    }
+}
+
+fn intents(tx: &Tx<'_>, tenant: &str, pair: PairId, condition: &str, most: i64) -> Result<Vec<IntentRow>, Error> {
+    let sql = format!("{SELECT_INTENT} WHERE i.tenant = ?1 AND i.pair = ?2 AND i.{condition} ORDER BY i.id LIMIT ?3");
+    tx.all(&sql, (tenant, pair, most), read_intent)?.into_iter().map(parse_intent).collect()
+}
+
+const SELECT_INTENT: &str = "SELECT i.id, i.link, i.side, i.operation, i.state, i.source, i.source_seq, i.target, i.create_key, i.body, i.attempts,
+    i.not_before_ms, i.admitted_at_ms, COALESCE((SELECT CASE WHEN i.side = 'left' THEN l.left_version ELSE l.right_version END FROM link l WHERE l.id = i.link), '')
+    FROM intent i";
+
+fn read_intent(row: &Row<'_>) -> rusqlite::Result<(IntentRow, String)> {
+    let side: String = row.get(2)?;
+    let operation: String = row.get(3)?;
+    let state: String = row.get(4)?;
+    let intent = IntentRow {
+        id: row.get(0)?,
+        link: row.get(1)?,
+        side: if side == "left" { Side::Left } else { Side::Right },
+        operation: if operation == "create" { Operation::Create } else { Operation::Update },
+        state: match state.as_str() {
+            "planned" => IntentState::Planned,
+            "admitted" => IntentState::Admitted,
+            "unknown" => IntentState::Unknown,
+            _ => IntentState::Parked,
+        },
+        source: row.get(5)?,
+        source_seq: row.get(6)?,
+        target: row.get(7)?,
+        create_key: row.get(8)?,
+        body: IntentBody::default(),
+        attempts: row.get(10)?,
+        not_before_ms: row.get(11)?,
+        admitted_at_ms: row.get(12)?,
+        target_version: row.get(13)?,
+    };
+    Ok((intent, row.get(9)?))
+}
+
+fn parse_intent((intent, body): (IntentRow, String)) -> Result<IntentRow, Error> {
+    Ok(IntentRow { body: from_json("intent", &body)?, ..intent })
+}
+
+fn load_intent(tx: &Tx<'_>, id: i64) -> Result<Option<IntentRow>, Error> {
+    tx.one(&format!("{SELECT_INTENT} WHERE i.id = ?1"), [id], read_intent)?.map(parse_intent).transpose()
+}
+
+fn settle(tx: &Tx<'_>, lease: &Lease, pair: PairId, run: i64, settlement: Settlement, now_ms: i64) -> Result<(), Error> {
+    let id = match &settlement {
+        Settlement::Stored { intent, .. }
+        | Settlement::Again { intent, .. }
+        | Settlement::Withdraw { intent }
+        | Settlement::Unknown { intent, .. }
+        | Settlement::Refused { intent, .. }
+        | Settlement::Parked { intent, .. } => *intent,
+    };
+    // Settled already: an arrived create may be found by two ways in one run.
+    let Some(intent) = load_intent(tx, id)? else { return Ok(()) };
+    match settlement {
+        Settlement::Stored { record, version, shown, read_back, .. } => {
+            let answer = Stored { record, version, shown, read_back };
+            match intent.operation {
+                Operation::Create => settle_create(tx, lease, pair, run, &intent, &answer, now_ms)?,
+                Operation::Update => settle_update(tx, lease, pair, run, &intent, &answer, now_ms)?,
+            }
+            end_intent(tx, id)
+        }
+        Settlement::Again { not_before_ms, .. } => {
+            tx.execute("UPDATE intent SET state = 'planned', not_before_ms = ?2 WHERE id = ?1", (id, not_before_ms))?;
+            Ok(())
+        }
+        Settlement::Withdraw { .. } => withdraw(tx, lease, pair, &intent),
+        Settlement::Unknown { detail, .. } => {
+            tx.execute("UPDATE intent SET state = 'unknown', detail = ?2 WHERE id = ?1", (id, &detail))?;
+            write_journal(tx, lease, pair, run, &line(&intent, "unknown", &intent.target, &detail), now_ms)
+        }
+        Settlement::Refused { note, .. } => {
+            refuse(tx, lease, pair, run, &intent, &note, now_ms)?;
+            end_intent(tx, id)
+        }
+        Settlement::Parked { note, .. } => {
+            tx.execute(
+                "UPDATE intent SET state = 'parked', reason = ?2, detail = ?3 WHERE id = ?1",
+                (id, &note.reason, &note.detail),
+            )?;
+            let (side, record) = outcome_place(tx, &intent)?;
+            add_outcome(tx, lease, pair, run, side, &record, &note, now_ms)?;
+            write_journal(tx, lease, pair, run, &line(&intent, "parked", &intent.target, &note.detail), now_ms)
+        }
+    }
+}
+
+/// What the CRM answered to a write that happened.
+struct Stored {
+    record: String,
+    version: String,
+    shown: BTreeMap<String, Vec<Value>>,
+    read_back: bool,
+}
+
+impl Stored {
+    /// The written side's base after the write (S1).
+    fn base(&self, change: &RowChange) -> Base {
+        match self.shown.get(&change.row) {
+            Some(values) => Base::shown(change.hash, values.clone()),
+            None => Base { row_hash: change.hash, values: change.before.clone(), sent: Some(change.after.clone()) },
+        }
+    }
+
+    /// The version whose first pull tells what the CRM made of our values; "" if we know already.
+    fn awaited(&self) -> &str {
+        if self.read_back { "" } else { &self.version }
+    }
+}
+
+fn settle_create(
+    tx: &Tx<'_>,
+    lease: &Lease,
+    pair: PairId,
+    run: i64,
+    intent: &IntentRow,
+    answer: &Stored,
+    now_ms: i64,
+) -> Result<(), Error> {
+    let mut link = match intent.side {
+        Side::Right => LinkRow::new(&intent.source, &answer.record),
+        Side::Left => LinkRow::new(&answer.record, &intent.source),
+    };
+    link.create_key.clone_from(&intent.create_key);
+    link.see(intent.side.other(), &intent.body.source_version, "");
+    link.see(intent.side, &answer.version, answer.awaited());
+    for (row, base) in &intent.body.source {
+        let bases = link.bases.entry(row.clone()).or_default();
+        *bases.side_mut(intent.side.other()) = Some(base.clone());
+        let written = intent.body.rows.iter().find(|change| change.row == *row);
+        let target = match (written, answer.shown.get(row)) {
+            (Some(change), _) => Some(answer.base(change)),
+            (None, Some(values)) => Some(Base::shown(base.row_hash, values.clone())),
+            (None, None) => intent.body.blank.get(row).cloned(),
+        };
+        *bases.side_mut(intent.side) = target;
+        if intent.body.owed.contains(row) {
+            bases.owed = Some(intent.side);
+        }
+    }
+    save_link(tx, &lease.tenant, pair, &link, now_ms)?;
+    // Rule 2: the source's inbox row goes with its outcome, unless it was staged anew meanwhile; the new one is decided against the link.
+    tx.execute("DELETE FROM inbox WHERE seq = ?1", [intent.source_seq])?;
+    move_outcomes(tx, lease, pair, intent.side.other(), &intent.source, &link.left_id)?;
+    write_journal(tx, lease, pair, run, &line(intent, "created", &answer.record, ""), now_ms)
+}
+
+/// Outcomes of a linked pair are kept under its left record.
+fn move_outcomes(tx: &Tx<'_>, lease: &Lease, pair: PairId, side: Side, record: &str, left_id: &str) -> Result<(), Error> {
+    if side == Side::Right {
+        tx.execute(
+            "UPDATE outcome SET side = 'left', record = ?4 WHERE tenant = ?1 AND pair = ?2 AND side = 'right' AND record = ?3",
+            (&lease.tenant, pair, record, left_id),
+        )?;
+    }
+    Ok(())
+}
+
+fn settle_update(
+    tx: &Tx<'_>,
+    lease: &Lease,
+    pair: PairId,
+    run: i64,
+    intent: &IntentRow,
+    answer: &Stored,
+    now_ms: i64,
+) -> Result<(), Error> {
+    let Some(mut link) = link_by_id(tx, intent.link)? else { return Ok(()) };
+    for change in &intent.body.rows {
+        let bases = link.bases.entry(change.row.clone()).or_default();
+        *bases.side_mut(intent.side) = Some(answer.base(change));
+        bases.owed = None;
+    }
+    link.see(intent.side, &answer.version, answer.awaited());
+    save_link(tx, &lease.tenant, pair, &link, now_ms)?;
+    write_journal(tx, lease, pair, run, &line(intent, "updated", &answer.record, ""), now_ms)
+}
+
+fn refuse(tx: &Tx<'_>, lease: &Lease, pair: PairId, run: i64, intent: &IntentRow, note: &OutcomeNote, now_ms: i64) -> Result<(), Error> {
+    if intent.operation == Operation::Create {
+        tx.execute("UPDATE inbox SET state = 'held' WHERE seq = ?1", [intent.source_seq])?;
+    }
+    let (side, record) = outcome_place(tx, intent)?;
+    replace_outcomes(tx, lease, pair, run, side, &record, std::slice::from_ref(note), now_ms)?;
+    write_journal(tx, lease, pair, run, &line(intent, "refused", &intent.target, &note.detail), now_ms)
+}
+
+fn outcome_place(tx: &Tx<'_>, intent: &IntentRow) -> Result<(Side, String), Error> {
+    let link = if intent.link == 0 { None } else { link_by_id(tx, intent.link)? };
+    Ok(match link {
+        Some(link) => (Side::Left, link.left_id),
+        None => (intent.side.other(), intent.source.clone()),
+    })
+}
+
+fn withdraw(tx: &Tx<'_>, lease: &Lease, pair: PairId, intent: &IntentRow) -> Result<(), Error> {
+    end_intent(tx, intent.id)?;
+    match intent.operation {
+        Operation::Create => {
+            tx.execute("UPDATE inbox SET state = 'staged' WHERE seq = ?1 AND state = 'deciding'", [intent.source_seq])?;
+            Ok(())
+        }
+        Operation::Update => touch(tx, &lease.tenant, pair, intent.side, &intent.target),
+    }
+}
+
+fn end_intent(tx: &Tx<'_>, id: i64) -> Result<(), Error> {
+    tx.execute("DELETE FROM intent WHERE id = ?1", [id])?;
+    Ok(())
+}
+
+fn line(intent: &IntentRow, action: &'static str, record: &str, detail: &str) -> JournalLine {
+    let (left_id, right_id) = match intent.side {
+        Side::Left => (record, intent.source.as_str()),
+        Side::Right => (intent.source.as_str(), record),
+    };
+    let values = |pick: fn(&RowChange) -> &Vec<Value>| {
+        let map: BTreeMap<&str, &Vec<Value>> = intent.body.rows.iter().map(|change| (change.row.as_str(), pick(change))).collect();
+        to_json("journal values", &map).unwrap_or_default()
+    };
+    JournalLine {
+        action,
+        side: Some(intent.side),
+        left_id: left_id.to_owned(),
+        right_id: right_id.to_owned(),
+        field: String::new(),
+        before: values(|change| &change.before),
+        after: values(|change| &change.after),
+        reason: String::new(),
+        detail: detail.to_owned(),
+    }
+}

@@ -1,0 +1,95 @@
+//! Secrets at rest: XChaCha20-Poly1305 under a key that lies beside the database, bound to the row that they belong to.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use secrecy::zeroize::Zeroizing;
+
+use super::Error;
+
+const KEY_BYTES: usize = 32;
+const NONCE_BYTES: usize = 24;
+
+/// Seals and opens secrets. Cheap to clone.
+#[derive(Clone)]
+pub struct Sealer {
+    cipher: Arc<XChaCha20Poly1305>,
+}
+
+impl Sealer {
+    /// Reads the key file, or makes one (0600) if there is none.
+    ///
+    /// # Errors
+    /// The file cannot be read or written, has the wrong size, or other users can read it.
+    pub fn from_file(path: &Path) -> Result<Sealer, Error> {
+        use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+        let failed = |why: String| Error::File { path: path.display().to_string(), why };
+        let key = match std::fs::metadata(path) {
+            Ok(metadata) if metadata.permissions().mode() & 0o077 != 0 => {
+                return Err(failed("the key file can be read by other users; run `chmod 600` on it".into()));
+            }
+            Ok(_) => Zeroizing::new(std::fs::read(path).map_err(|error| failed(error.to_string()))?),
+            Err(_) => {
+                let mut key = Zeroizing::new(vec![0_u8; KEY_BYTES]);
+                getrandom::fill(&mut key).map_err(|error| failed(error.to_string()))?;
+                let mut file = std::fs::OpenOptions::new()
+                    .create_new(true)
+                    .write(true)
+                    .mode(0o600)
+                    .open(path)
+                    .map_err(|error| failed(error.to_string()))?;
+                std::io::Write::write_all(&mut file, &key).map_err(|error| failed(error.to_string()))?;
+                key
+            }
+        };
+        let cipher =
+            XChaCha20Poly1305::new_from_slice(&key).map_err(|_| failed(format!("a key has {KEY_BYTES} bytes")))?;
+        Ok(Sealer { cipher: Arc::new(cipher) })
+    }
+
+    /// Seals a secret for one place (a text that names tenant and row): it cannot be opened elsewhere.
+    pub(super) fn seal(&self, place: &str, secret: &[u8]) -> Result<Vec<u8>, Error> {
+        let mut nonce = [0_u8; NONCE_BYTES];
+        getrandom::fill(&mut nonce).map_err(|error| Error::Refused(format!("no randomness: {error}")))?;
+        let payload = Payload { msg: secret, aad: place.as_bytes() };
+        let sealed = self
+            .cipher
+            .encrypt(XNonce::from_slice(&nonce), payload)
+            .map_err(|_| Error::Refused("a secret could not be sealed".into()))?;
+        Ok([nonce.as_slice(), &sealed].concat())
+    }
+
+    /// Opens a secret sealed for this place.
+    pub(super) fn open(&self, place: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let wrong = || Error::Unreadable {
+            what: "secret",
+            why: "it was sealed with another key; restore the key file that belongs to this database".into(),
+        };
+        let (nonce, sealed) = sealed.split_at_checked(NONCE_BYTES).ok_or_else(wrong)?;
+        let payload = Payload { msg: sealed, aad: place.as_bytes() };
+        self.cipher.decrypt(XNonce::from_slice(nonce), payload).map(Zeroizing::new).map_err(|_| wrong())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_opens_only_in_its_place() {
+        let folder = std::env::temp_dir().join(format!("crmsync-seal-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("temp folder");
+        let path = folder.join("key");
+        let sealer = Sealer::from_file(&path).expect("a new key");
+        let sealed = sealer.seal("t/zoho", b"hush").expect("seal");
+        assert!(!sealed.windows(4).any(|window| window == b"hush"));
+        assert_eq!(sealer.open("t/zoho", &sealed).expect("open").as_slice(), b"hush");
+        assert!(sealer.open("t/other", &sealed).is_err());
+        assert!(sealer.open("t/zoho", &sealed[..10]).is_err());
+        let again = Sealer::from_file(&path).expect("the same key");
+        assert_eq!(again.open("t/zoho", &sealed).expect("open").as_slice(), b"hush");
+        std::fs::remove_dir_all(&folder).expect("clean up");
+    }
+}

@@ -1,0 +1,437 @@
+//! Rule 2: a cursor moves only together with the staged records of its page. The inbox, the cursors and the match keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crmsync_core::{RemovalReason, Side, Value};
+use rusqlite::Row;
+
+use super::driver::{from_json, to_json};
+use super::{Error, Lease, PairId, Store, Tx};
+
+/// A connector's place in one stream of changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CursorRow {
+    /// Plugin that wrote it.
+    pub plugin: String,
+    /// Hash of the fields that the walk reads.
+    pub field_set: String,
+    /// The plugin's number of the format.
+    pub format: u32,
+    /// The place, opaque.
+    pub data: Vec<u8>,
+    /// When the walk last reached its head; 0 before the first scan was complete.
+    pub head_at_ms: i64,
+    /// When known ids were last looked for.
+    pub swept_at_ms: i64,
+}
+
+/// What an inbox row says of its record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PresenceWord {
+    /// Read: the image is what it shows.
+    Live,
+    /// Not read again, only to be decided again.
+    Unread,
+    /// It left.
+    Removed(RemovalReason),
+}
+
+impl PresenceWord {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            PresenceWord::Live => "live",
+            PresenceWord::Unread => "unread",
+            PresenceWord::Removed(reason) => reason.as_str(),
+        }
+    }
+
+    pub(super) fn parse(word: &str) -> PresenceWord {
+        match word {
+            "live" => PresenceWord::Live,
+            "unread" => PresenceWord::Unread,
+            reason => PresenceWord::Removed(RemovalReason::parse(reason)),
+        }
+    }
+}
+
+/// One live record of a page.
+#[derive(Clone, Debug)]
+pub struct Staged {
+    /// Its id.
+    pub record: String,
+    /// Its version.
+    pub version: String,
+    /// Time of its last change as the CRM tells it.
+    pub modified_at_ms: i64,
+    /// Our key found in it, or "".
+    pub create_key: String,
+    /// What it shows, by field; absent fields left out.
+    pub image: BTreeMap<String, Value>,
+    /// Match keys as (rule, key).
+    pub keys: Vec<(usize, String)>,
+}
+
+/// One page with the cursor behind it.
+#[derive(Clone, Debug)]
+pub struct StagedPage {
+    /// Live records.
+    pub live: Vec<Staged>,
+    /// Records that left.
+    pub removed: Vec<(String, RemovalReason)>,
+    /// Where to go on; none leaves the cursor where it is (records that were read by id).
+    pub cursor: Option<CursorRow>,
+}
+
+/// One record that waits for a decision.
+#[derive(Clone, Debug)]
+pub struct InboxRow {
+    /// Number of its staging.
+    pub seq: i64,
+    /// Side.
+    pub side: Side,
+    /// Id.
+    pub record: String,
+    /// A create of it is on its way.
+    pub deciding: bool,
+    /// What is known of it.
+    pub presence: PresenceWord,
+    /// Version.
+    pub version: String,
+    /// Our key found in it, or "".
+    pub create_key: String,
+    /// What it shows.
+    pub image: BTreeMap<String, Value>,
+}
+
+impl Store {
+    /// The cursor of one side of a pair.
+    pub async fn cursor(&self, tenant: &str, pair: PairId, side: Side) -> Result<Option<CursorRow>, Error> {
+        let tenant = tenant.to_owned();
+        self.step(move |tx| {
+            tx.one(
+                "SELECT plugin, field_set, format, data, head_at_ms, swept_at_ms FROM cursor WHERE tenant = ?1 AND pair = ?2 AND side = ?3",
+                (&tenant, pair, side.as_str()),
+                |row| {
+                    Ok(CursorRow {
+                        plugin: row.get(0)?,
+                        field_set: row.get(1)?,
+                        format: row.get(2)?,
+                        data: row.get(3)?,
+                        head_at_ms: row.get(4)?,
+                        swept_at_ms: row.get(5)?,
+                    })
+                },
+            )
+        })
+        .await
+    }
+
+    /// Forgets a cursor, so that the next pull scans anew against the existing links (S11).
+    pub async fn reset_cursor(&self, lease: &Lease, pair: PairId, side: Side) -> Result<(), Error> {
+        let lease = lease.clone();
+        self.step(move |tx| {
+            lease.check(tx)?;
+            tx.execute("DELETE FROM cursor WHERE tenant = ?1 AND pair = ?2 AND side = ?3", (&lease.tenant, pair, side.as_str()))?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Rule 2: stages a page and moves the cursor, both or neither. Gives the number of records that were new to us: known versions
+    /// are passed over, so that a page may come twice.
+    pub async fn stage_page(&self, lease: &Lease, pair: PairId, side: Side, page: StagedPage) -> Result<u64, Error> {
+        let lease = lease.clone();
+        self.step(move |tx| {
+            lease.check(tx)?;
+            let mut fresh = 0;
+            for record in &page.live {
+                fresh += u64::from(stage_live(tx, &lease.tenant, pair, side, record)?);
+            }
+            for (record, reason) in &page.removed {
+                fresh += u64::from(stage_removal(tx, &lease.tenant, pair, side, record, *reason)?);
+            }
+            if let Some(cursor) = &page.cursor {
+                save_cursor(tx, &lease.tenant, pair, side, cursor)?;
+            }
+            Ok(fresh)
+        })
+        .await
+    }
+
+    /// Judges all unlinked records by their match keys, strongest rule first: exactly one on each side is a pairing, several on a side
+    /// are marked. Rows that a new verdict concerns are decided again.
+    pub async fn refresh_pairings(&self, lease: &Lease, pair: PairId, rules: usize) -> Result<(), Error> {
+        let lease = lease.clone();
+        self.step(move |tx| {
+            lease.check(tx)?;
+            refresh_pairings(tx, &lease.tenant, pair, rules)
+        })
+        .await
+    }
+
+    /// Ids of the active links of a pair on one side, after the given one, in order. For sweeps.
+    pub async fn linked_ids(&self, tenant: &str, pair: PairId, side: Side, after: &str, most: usize) -> Result<Vec<String>, Error> {
+        let (tenant, after) = (tenant.to_owned(), after.to_owned());
+        self.step(move |tx| {
+            let column = id_column(side);
+            let sql = format!(
+                "SELECT {column} FROM link WHERE tenant = ?1 AND pair = ?2 AND state = 'active' AND {column} > ?3 ORDER BY {column} LIMIT ?4"
+            );
+            tx.all(&sql, (&tenant, pair, &after, most as i64), |row| row.get(0))
+        })
+        .await
+    }
+
+    /// How many records of one side are known: active links and unlinked live records. For sweeps.
+    pub async fn known_records(&self, tenant: &str, pair: PairId, side: Side) -> Result<u64, Error> {
+        let tenant = tenant.to_owned();
+        self.step(move |tx| {
+            let column = id_column(side);
+            let sql = format!(
+                "SELECT (SELECT count(*) FROM link WHERE tenant = ?1 AND pair = ?2 AND state IN ('active', '{other}-removed'))
+                 + (SELECT count(*) FROM inbox i WHERE i.tenant = ?1 AND i.pair = ?2 AND i.side = ?3 AND i.presence = 'live'
+                    AND NOT EXISTS (SELECT 1 FROM link l WHERE l.tenant = ?1 AND l.pair = ?2 AND l.{column} = i.record AND l.state <> 'ended'))",
+                other = side.other().as_str()
+            );
+            let known: Option<i64> = tx.one(&sql, (&tenant, pair, side.as_str()), |row| row.get(0))?;
+            Ok(known.unwrap_or(0) as u64)
+        })
+        .await
+    }
+
+    /// Those of these records that were read anew and wait to be decided.
+    pub async fn staged_records(&self, tenant: &str, pair: PairId, side: Side, records: Vec<String>) -> Result<BTreeSet<String>, Error> {
+        let tenant = tenant.to_owned();
+        self.step(move |tx| {
+            let mut staged = BTreeSet::new();
+            for record in records {
+                let found = tx.one(
+                    "SELECT 1 FROM inbox WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4 AND state = 'staged' AND presence <> 'unread'",
+                    (&tenant, pair, side.as_str(), &record),
+                    |_| Ok(()),
+                )?;
+                if found.is_some() {
+                    staged.insert(record);
+                }
+            }
+            Ok(staged)
+        })
+        .await
+    }
+
+    /// Notes that known ids were looked for.
+    pub async fn set_swept(&self, lease: &Lease, pair: PairId, side: Side, now_ms: i64) -> Result<(), Error> {
+        let lease = lease.clone();
+        self.step(move |tx| {
+            lease.check(tx)?;
+            tx.execute(
+                "UPDATE cursor SET swept_at_ms = ?4 WHERE tenant = ?1 AND pair = ?2 AND side = ?3",
+                (&lease.tenant, pair, side.as_str(), now_ms),
+            )?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+pub(super) fn id_column(side: Side) -> &'static str {
+    match side {
+        Side::Left => "left_id",
+        Side::Right => "right_id",
+    }
+}
+
+fn stage_live(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &Staged) -> Result<bool, Error> {
+    let linked = tx.one(
+        &format!(
+            "SELECT {version}_version, {version}_receipt, state FROM link WHERE tenant = ?1 AND pair = ?2 AND {id} = ?3 AND state <> 'ended'",
+            version = side.as_str(),
+            id = id_column(side)
+        ),
+        (tenant, pair, &record.record),
+        |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?)),
+    )?;
+    let known = tx.one(
+        "SELECT version, presence FROM inbox WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4",
+        (tenant, pair, side.as_str(), &record.record),
+        |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)),
+    )?;
+    let waits_already = known.as_ref().is_some_and(|(version, presence)| *version == record.version && presence == "live");
+    let settled_already = known.is_none()
+        && linked.as_ref().is_some_and(|(version, receipt, state)| {
+            *version == record.version && receipt.is_empty() && state == "active"
+        });
+    if waits_already || settled_already {
+        return Ok(false);
+    }
+    let image = to_json("record image", &record.image)?;
+    put_inbox(tx, tenant, pair, side, &record.record, PresenceWord::Live, &record.version, record.modified_at_ms, &record.create_key, &image)?;
+    if linked.is_none() {
+        forget_keys(tx, tenant, pair, side, &record.record)?;
+        for (rule, key) in &record.keys {
+            tx.execute(
+                "INSERT INTO match_key (tenant, pair, side, record, rule, key, verdict) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'open')",
+                (tenant, pair, side.as_str(), &record.record, *rule as i64, key),
+            )?;
+        }
+    }
+    Ok(true)
+}
+
+fn stage_removal(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &str, reason: RemovalReason) -> Result<bool, Error> {
+    let gone_word = format!("{}-removed", side.as_str());
+    let linked = tx.one(
+        &format!("SELECT state FROM link WHERE tenant = ?1 AND pair = ?2 AND {} = ?3 AND state <> 'ended'", id_column(side)),
+        (tenant, pair, record),
+        |row| row.get::<_, String>(0),
+    )?;
+    let known = tx.one(
+        "SELECT state FROM inbox WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4",
+        (tenant, pair, side.as_str(), record),
+        |row| row.get::<_, String>(0),
+    )?;
+    let concerns_us = linked.as_ref().is_some_and(|state| *state != gone_word) || known.is_some();
+    if concerns_us {
+        put_inbox(tx, tenant, pair, side, record, PresenceWord::Removed(reason), "", 0, "", "{}")?;
+        forget_keys(tx, tenant, pair, side, record)?;
+    }
+    Ok(concerns_us)
+}
+
+#[expect(clippy::too_many_arguments, reason = "one column each, from three callers with nothing else in common")]
+fn put_inbox(
+    tx: &Tx<'_>,
+    tenant: &str,
+    pair: PairId,
+    side: Side,
+    record: &str,
+    presence: PresenceWord,
+    version: &str,
+    modified_at_ms: i64,
+    create_key: &str,
+    image: &str,
+) -> Result<(), Error> {
+    // Deleted and inserted, never updated: the new number tells a settled create that its record was staged anew meanwhile.
+    tx.execute(
+        "DELETE FROM inbox WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4",
+        (tenant, pair, side.as_str(), record),
+    )?;
+    tx.execute(
+        "INSERT INTO inbox (tenant, pair, side, record, state, presence, version, modified_at_ms, create_key, image)
+         VALUES (?1, ?2, ?3, ?4, 'staged', ?5, ?6, ?7, ?8, ?9)",
+        (tenant, pair, side.as_str(), record, presence.as_str(), version, modified_at_ms, create_key, image),
+    )?;
+    Ok(())
+}
+
+/// Puts a linked record before the next decision again, without having read it.
+pub(super) fn touch(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &str) -> Result<(), Error> {
+    let known = tx.execute(
+        "UPDATE inbox SET state = 'staged' WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4",
+        (tenant, pair, side.as_str(), record),
+    )?;
+    if known == 0 {
+        put_inbox(tx, tenant, pair, side, record, PresenceWord::Unread, "", 0, "", "{}")?;
+    }
+    Ok(())
+}
+
+pub(super) fn forget_keys(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &str) -> Result<(), Error> {
+    tx.execute(
+        "DELETE FROM match_key WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4",
+        (tenant, pair, side.as_str(), record),
+    )?;
+    tx.execute(
+        &format!("DELETE FROM pairing WHERE tenant = ?1 AND pair = ?2 AND {} = ?3", id_column(side)),
+        (tenant, pair, record),
+    )?;
+    Ok(())
+}
+
+fn save_cursor(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, cursor: &CursorRow) -> Result<(), Error> {
+    tx.execute(
+        "INSERT INTO cursor (tenant, pair, side, plugin, field_set, format, data, head_at_ms, swept_at_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         ON CONFLICT (tenant, pair, side) DO UPDATE SET plugin = excluded.plugin, field_set = excluded.field_set,
+         format = excluded.format, data = excluded.data, head_at_ms = excluded.head_at_ms",
+        (
+            tenant,
+            pair,
+            side.as_str(),
+            &cursor.plugin,
+            &cursor.field_set,
+            cursor.format,
+            &cursor.data,
+            cursor.head_at_ms,
+            cursor.swept_at_ms,
+        ),
+    )?;
+    Ok(())
+}
+
+fn refresh_pairings(tx: &Tx<'_>, tenant: &str, pair: PairId, rules: usize) -> Result<(), Error> {
+    tx.execute("DELETE FROM pairing WHERE tenant = ?1 AND pair = ?2", (tenant, pair))?;
+    tx.execute("UPDATE match_key SET verdict = 'open' WHERE tenant = ?1 AND pair = ?2 AND verdict <> 'open'", (tenant, pair))?;
+    for rule in 0..rules as i64 {
+        // A record that a stronger rule has judged takes no part in a weaker one.
+        tx.execute(
+            "INSERT INTO pairing (tenant, pair, left_id, right_id, rule)
+             SELECT ?1, ?2, MIN(CASE WHEN k.side = 'left' THEN k.record END), MIN(CASE WHEN k.side = 'right' THEN k.record END), ?3
+             FROM match_key k
+             WHERE k.tenant = ?1 AND k.pair = ?2 AND k.rule = ?3 AND k.verdict = 'open'
+             GROUP BY k.key
+             HAVING SUM(CASE WHEN k.side = 'left' THEN 1 ELSE 0 END) = 1 AND SUM(CASE WHEN k.side = 'right' THEN 1 ELSE 0 END) = 1",
+            (tenant, pair, rule),
+        )?;
+        let judge = |verdict: &str, condition: &str| {
+            tx.execute(
+                &format!(
+                    "UPDATE match_key SET verdict = '{verdict}' WHERE tenant = ?1 AND pair = ?2 AND verdict = 'open'
+                     AND (side, record) IN (SELECT k.side, k.record FROM match_key k
+                        WHERE k.tenant = ?1 AND k.pair = ?2 AND k.rule = ?3 AND k.verdict = 'open' AND {condition})"
+                ),
+                (tenant, pair, rule),
+            )
+        };
+        judge(
+            "match",
+            "((k.side = 'left' AND EXISTS (SELECT 1 FROM pairing p WHERE p.tenant = ?1 AND p.pair = ?2 AND p.left_id = k.record))
+              OR (k.side = 'right' AND EXISTS (SELECT 1 FROM pairing p WHERE p.tenant = ?1 AND p.pair = ?2 AND p.right_id = k.record)))",
+        )?;
+        judge(
+            "several",
+            "k.key IN (SELECT g.key FROM match_key g WHERE g.tenant = ?1 AND g.pair = ?2 AND g.rule = ?3 AND g.verdict = 'open'
+             GROUP BY g.key HAVING COUNT(DISTINCT g.side) = 2)",
+        )?;
+    }
+    // A record that was held because of several candidates, or for whom a partner came, is decided again.
+    tx.execute(
+        "UPDATE inbox SET state = 'staged' WHERE tenant = ?1 AND pair = ?2 AND state = 'held' AND (
+            EXISTS (SELECT 1 FROM match_key k WHERE k.tenant = ?1 AND k.pair = ?2 AND k.side = inbox.side AND k.record = inbox.record AND k.verdict = 'match')
+            OR (EXISTS (SELECT 1 FROM outcome o WHERE o.tenant = ?1 AND o.pair = ?2 AND o.side = inbox.side AND o.record = inbox.record AND o.reason = 'more-than-one-match')
+                AND NOT EXISTS (SELECT 1 FROM match_key k WHERE k.tenant = ?1 AND k.pair = ?2 AND k.side = inbox.side AND k.record = inbox.record AND k.verdict = 'several')))",
+        (tenant, pair),
+    )?;
+    Ok(())
+}
+
+pub(super) const INBOX_COLUMNS: &str = "seq, side, record, state, presence, version, create_key, image";
+
+pub(super) fn read_inbox(row: &Row<'_>) -> rusqlite::Result<(InboxRow, String)> {
+    let side: String = row.get(1)?;
+    let inbox = InboxRow {
+        seq: row.get(0)?,
+        side: if side == "left" { Side::Left } else { Side::Right },
+        record: row.get(2)?,
+        deciding: row.get::<_, String>(3)? == "deciding",
+        presence: PresenceWord::parse(&row.get::<_, String>(4)?),
+        version: row.get(5)?,
+        create_key: row.get(6)?,
+        image: BTreeMap::new(),
+    };
+    Ok((inbox, row.get(7)?))
+}
+
+pub(super) fn parse_inbox((inbox, image): (InboxRow, String)) -> Result<InboxRow, Error> {
+    Ok(InboxRow { image: from_json("record image", &image)?, ..inbox })
+}

@@ -1,0 +1,351 @@
+//! An in-memory CRM with the habits of real ones: times in whole seconds, silent cuts, answers that get lost, commits that come late.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crmsync::egress::Admissions;
+use crmsync::engine::{
+    CallError, CheckReport, CreateClass, Cursor, Fetched, FieldInfo, Found, ModuleInfo, Page, PushOutcome, PushReport,
+    PushRequest, PushRow, Receipt, Remote, RemoteRecord, User,
+};
+use crmsync_core::decide::Operation;
+use crmsync_core::{Fault, RemovalReason, Value};
+use crmsync_sandbox::rng::Rng;
+use futures_util::future::BoxFuture;
+
+/// Milliseconds since 1970, moved by the world only.
+pub type Clock = Arc<AtomicI64>;
+
+const PAGE_RECORDS: usize = 7;
+
+/// How one CRM behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct Habits {
+    /// Enforces our key, refuses rows changed meanwhile, announces removals, says nothing of what it stored. Else the opposite of each.
+    pub strict: bool,
+    /// Texts are cut here.
+    pub text_max: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Row {
+    fields: BTreeMap<String, Value>,
+    modified_s: i64,
+    stamp: u64,
+    deleted: bool,
+}
+
+#[derive(Default)]
+struct State {
+    rows: BTreeMap<u64, Row>,
+    next_id: u64,
+    stamp: u64,
+    /// Writes that were received and commit later: (not before, request row, key).
+    late: Vec<(i64, PushRow, Vec<String>)>,
+    writes: u64,
+    chance_of_fault: usize,
+}
+
+/// The CRM. Cheap to clone.
+#[derive(Clone)]
+pub struct Crm {
+    habits: Habits,
+    clock: Clock,
+    state: Arc<Mutex<State>>,
+    rng: Arc<Mutex<Rng>>,
+}
+
+pub const QUIESCE_MS: i64 = 20_000;
+pub const KEY_FIELD: &str = "Key";
+
+impl Crm {
+    pub fn new(habits: Habits, clock: Clock, seed: u64) -> Crm {
+        Crm { habits, clock, state: Arc::default(), rng: Arc::new(Mutex::new(Rng::new(seed))) }
+    }
+
+    /// One call in so many goes wrong; 0 for none.
+    pub fn disturb(&self, one_in: usize) {
+        self.lock().chance_of_fault = one_in;
+    }
+
+    pub fn writes(&self) -> u64 {
+        self.lock().writes
+    }
+
+    /// Live records: id → fields.
+    pub fn live(&self) -> BTreeMap<String, BTreeMap<String, Value>> {
+        let state = self.lock();
+        state.rows.iter().filter(|(_, row)| !row.deleted).map(|(id, row)| (id.to_string(), row.fields.clone())).collect()
+    }
+
+    /// A person makes a record.
+    pub fn person_creates(&self, fields: BTreeMap<String, Value>) -> String {
+        let now_s = self.now_s();
+        let mut state = self.lock();
+        state.insert(fields, now_s).to_string()
+    }
+
+    /// A person edits a field.
+    pub fn person_edits(&self, id: &str, field: &str, value: Value) {
+        let now_s = self.now_s();
+        let mut state = self.lock();
+        state.change(id.parse().unwrap(), [(field.to_owned(), value)], now_s);
+    }
+
+    /// A person deletes a record.
+    pub fn person_deletes(&self, id: &str) {
+        let now_s = self.now_s();
+        let mut state = self.lock();
+        let id = id.parse().unwrap();
+        state.change(id, [], now_s);
+        state.rows.get_mut(&id).unwrap().deleted = true;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock().unwrap();
+        let now_ms = self.clock.load(Ordering::SeqCst);
+        let due: Vec<_> = {
+            let (due, later) = std::mem::take(&mut state.late).into_iter().partition(|(at, _, _)| *at <= now_ms);
+            state.late = later;
+            due
+        };
+        for (_, row, names) in due {
+            let _outcome = self.commit(&mut state, &row, &names, None);
+        }
+        state
+    }
+
+    fn now_s(&self) -> i64 {
+        self.clock.load(Ordering::SeqCst) / 1000
+    }
+
+    fn strikes(&self, state: &State) -> bool {
+        state.chance_of_fault > 0 && self.rng.lock().unwrap().below(state.chance_of_fault) == 0
+    }
+
+    fn pick(&self, of: usize) -> usize {
+        self.rng.lock().unwrap().below(of)
+    }
+
+    fn record(&self, id: u64, row: &Row, fields: &[String]) -> RemoteRecord {
+        let version = if self.habits.strict { row.modified_s.to_string() } else { format!("{}-{}", row.modified_s, row.stamp) };
+        RemoteRecord {
+            id: id.to_string(),
+            version,
+            modified_at_ms: row.modified_s * 1000,
+            values: fields.iter().map(|name| row.fields.get(name).cloned().unwrap_or(Value::Empty)).collect(),
+        }
+    }
+
+    fn commit(&self, state: &mut State, row: &PushRow, names: &[String], read_at_ms: Option<i64>) -> PushOutcome {
+        let now_s = self.now_s();
+        let values = names.iter().cloned().zip(row.values.iter().cloned()).filter(|(_, value)| value.is_read());
+        let mut values: Vec<(String, Value)> = values.map(|(name, value)| (name, self.keep(value))).collect();
+        let id = match row.operation {
+            Operation::Create => {
+                values.push((KEY_FIELD.into(), Value::Text(row.key.clone())));
+                let known = state.rows.iter().find(|(_, known)| known.fields.get(KEY_FIELD) == Some(&Value::Text(row.key.clone())));
+                match (self.habits.strict, known.map(|(id, _)| *id)) {
+                    (true, Some(id)) => {
+                        state.change(id, values, now_s);
+                        id
+                    }
+                    _ => state.insert(values.into_iter().collect(), now_s),
+                }
+            }
+            Operation::Update => {
+                let id = row.id.parse().unwrap();
+                match state.rows.get(&id) {
+                    None => return PushOutcome::Failed(Fault::Gone),
+                    Some(known) if known.deleted => return PushOutcome::Failed(Fault::Gone),
+                    Some(known) if self.habits.strict && read_at_ms.is_some_and(|read| known.modified_s > read / 1000 - 1) => {
+                        return PushOutcome::Failed(Fault::Changed);
+                    }
+                    Some(_) => state.change(id, values, now_s),
+                }
+                id
+            }
+        };
+        state.writes += 1;
+        let record = self.record(id, &state.rows[&id], names);
+        PushOutcome::Stored(Receipt {
+            id: record.id,
+            version: record.version,
+            stored: (!self.habits.strict).then_some(record.values),
+        })
+    }
+
+    /// One write as it arrives: carried out, refused, or carried out and never answered.
+    fn answer(&self, row: &PushRow, names: &[String], read_at_ms: Option<i64>) -> PushOutcome {
+        let mut state = self.lock();
+        let lost = PushOutcome::Failed(Fault::UnknownOutcome("the line went dead".into()));
+        match (self.strikes(&state), self.pick(4)) {
+            (true, 0) => lost,
+            (true, 1) => {
+                self.commit(&mut state, row, names, read_at_ms);
+                lost
+            }
+            // The client is gone; the server commits it all the same, later.
+            (true, 2) if row.operation == Operation::Create => {
+                let at_ms = self.clock.load(Ordering::SeqCst) + self.pick(QUIESCE_MS as usize / 2) as i64;
+                state.late.push((at_ms, row.clone(), names.to_vec()));
+                lost
+            }
+            (true, _) => PushOutcome::Failed(Fault::RateLimited(1)),
+            (false, _) => self.commit(&mut state, row, names, read_at_ms),
+        }
+    }
+
+    fn keep(&self, value: Value) -> Value {
+        match value {
+            Value::Text(text) => Value::text(text.chars().take(self.habits.text_max).collect::<String>()),
+            other => other,
+        }
+    }
+}
+
+impl State {
+    fn insert(&mut self, fields: BTreeMap<String, Value>, now_s: i64) -> u64 {
+        self.next_id += 1;
+        self.stamp += 1;
+        self.rows.insert(self.next_id, Row { fields, modified_s: now_s, stamp: self.stamp, deleted: false });
+        self.next_id
+    }
+
+    fn change(&mut self, id: u64, values: impl IntoIterator<Item = (String, Value)>, now_s: i64) {
+        self.stamp += 1;
+        let row = self.rows.get_mut(&id).expect("a known record");
+        row.fields.extend(values);
+        row.modified_s = now_s;
+        row.stamp = self.stamp;
+    }
+}
+
+fn transient<T>() -> Result<T, CallError> {
+    Err(CallError::Fault(Fault::Transient("a passing cloud".into())))
+}
+
+impl Remote for Crm {
+    fn check(&self) -> BoxFuture<'_, Result<CheckReport, CallError>> {
+        Box::pin(async { Ok(CheckReport::default()) })
+    }
+
+    fn modules(&self) -> BoxFuture<'_, Result<Vec<ModuleInfo>, CallError>> {
+        Box::pin(async { Ok(vec![self.module()]) })
+    }
+
+    fn describe<'a>(&'a self, _module: &'a str) -> BoxFuture<'a, Result<Vec<FieldInfo>, CallError>> {
+        Box::pin(async { Ok(vec![]) })
+    }
+
+    fn users(&self) -> BoxFuture<'_, Result<Vec<User>, CallError>> {
+        Box::pin(async { Ok(vec![]) })
+    }
+
+    fn count<'a>(&'a self, _module: &'a str) -> BoxFuture<'a, Result<Option<u64>, CallError>> {
+        Box::pin(async { Ok(Some(self.lock().rows.values().filter(|row| !row.deleted).count() as u64)) })
+    }
+
+    fn pull<'a>(&'a self, _module: &'a str, fields: &'a [String], after: Option<Cursor>) -> BoxFuture<'a, Result<Page, CallError>> {
+        Box::pin(async move {
+            let state = self.lock();
+            if self.strikes(&state) {
+                return transient();
+            }
+            // The cursor is (second, stamp within the walk); a second counts as read only when it is over.
+            let from: (i64, u64) = after.map_or((0, 0), |cursor| serde_json::from_slice(&cursor.data).unwrap());
+            let mut changed: Vec<_> = state.rows.iter().filter(|(_, row)| (row.modified_s, row.stamp) > from && (row.modified_s > from.0 || row.stamp > from.1)).collect();
+            changed.sort_by_key(|(_, row)| (row.modified_s, row.stamp));
+            let more = changed.len() > PAGE_RECORDS;
+            changed.truncate(PAGE_RECORDS);
+            let last = changed.last().map(|(_, row)| (row.modified_s, row.stamp)).unwrap_or(from);
+            let next = if more { last } else { (last.0.min(self.now_s() - 1).max(from.0), 0) };
+            let mut live: Vec<RemoteRecord> =
+                changed.iter().filter(|(_, row)| !row.deleted).map(|(id, row)| self.record(**id, row, fields)).collect();
+            if let Some(first) = live.first().cloned().filter(|_| self.strikes(&state)) {
+                live.push(first);
+            }
+            let removed = changed.iter().filter(|(_, row)| row.deleted && self.habits.strict);
+            let removed = removed.map(|(id, _)| (id.to_string(), RemovalReason::Deleted)).collect();
+            let next = Cursor { format: 1, data: serde_json::to_vec(&next).unwrap() };
+            Ok(Page { live, removed, next, more, population: None })
+        })
+    }
+
+    fn fetch<'a>(&'a self, _module: &'a str, ids: &'a [String], fields: &'a [String]) -> BoxFuture<'a, Result<Fetched, CallError>> {
+        Box::pin(async move {
+            let state = self.lock();
+            if self.strikes(&state) {
+                return transient();
+            }
+            let mut fetched = Fetched { live: vec![], absent: vec![] };
+            for id in ids {
+                match id.parse().ok().and_then(|number: u64| state.rows.get(&number).map(|row| (number, row))) {
+                    Some((number, row)) if !row.deleted => fetched.live.push(self.record(number, row, fields)),
+                    _ => fetched.absent.push(id.clone()),
+                }
+            }
+            Ok(fetched)
+        })
+    }
+
+    fn find<'a>(
+        &'a self,
+        _module: &'a str,
+        key_field: &'a str,
+        keys: &'a [String],
+        fields: &'a [String],
+    ) -> BoxFuture<'a, Result<Found, CallError>> {
+        Box::pin(async move {
+            let state = self.lock();
+            if self.strikes(&state) {
+                return transient();
+            }
+            let live = keys.iter().enumerate().flat_map(|(index, key)| {
+                let wanted = Value::Text(key.clone());
+                state
+                    .rows
+                    .iter()
+                    .filter(move |(_, row)| !row.deleted && row.fields.get(key_field) == Some(&wanted))
+                    .map(move |(id, row)| (index, *id, row.clone()))
+            });
+            let live = live.map(|(index, id, row)| (index, self.record(id, &row, fields))).collect();
+            Ok(Found { live, consistent: true })
+        })
+    }
+
+    fn push<'a>(&'a self, request: PushRequest, admissions: Arc<dyn Admissions>) -> BoxFuture<'a, Result<PushReport, CallError>> {
+        Box::pin(async move {
+            let names: Vec<String> = request.fields.iter().map(|(name, _)| name.clone()).collect();
+            let mut outcomes = Vec::with_capacity(request.rows.len());
+            for (index, row) in request.rows.iter().enumerate() {
+                if admissions.admit(&[index as u32]).await.is_err() {
+                    outcomes.push(PushOutcome::NotSent);
+                    continue;
+                }
+                tokio::task::yield_now().await;
+                let outcome = self.answer(row, &names, request.read_at_ms);
+                tokio::task::yield_now().await;
+                outcomes.push(outcome);
+            }
+            Ok(PushReport { outcomes, wait_ms: 0 })
+        })
+    }
+}
+
+impl Crm {
+    pub fn module(&self) -> ModuleInfo {
+        ModuleInfo {
+            name: "People".into(),
+            label: "People".into(),
+            create_class: if self.habits.strict { CreateClass::A } else { CreateClass::B },
+            key_field: KEY_FIELD.into(),
+            conditional_updates: self.habits.strict,
+            needs_sweep: !self.habits.strict,
+            quiesce_ms: QUIESCE_MS,
+            push_rows: if self.habits.strict { 5 } else { 1 },
+            fetch_rows: 5,
+        }
+    }
+}

@@ -227,7 +227,7 @@ impl Door {
         let auth = Auth::new(grant.auth.clone(), Arc::clone(&desk), login_base(&grant)?)?;
         Ok(Door {
             slots: Semaphore::new(grant.limits.requests_parallel.max(1) as usize),
-            limiter: Mutex::new(Limiter::new(grant.limits.requests_per_minute, 60_000)),
+            limiter: Mutex::new(Limiter::of_connection(grant.limits)),
             config,
             grant,
             secret_fields,
@@ -358,11 +358,9 @@ impl Door {
 
     async fn url(&self, order: &Order<'_>) -> Result<Url, Refusal> {
         // Which host it is may depend on the login, which lies in the vault.
-        if matches!(order.origin.base, super::Base::Auth(_)) && self.desk.facts().is_empty() {
-            self.desk.load().await.map_err(|error| match error {
-                Error::Vault(_) => Refusal::NotSent(error.to_string()),
-                _ => Refusal::LoggedOut,
-            })?;
+        let chosen_at_login = matches!(order.origin.base, super::Base::Auth(_));
+        if chosen_at_login && !self.grant.origin_overrides.contains_key(&order.origin.name) {
+            self.auth.know_facts().await?;
         }
         let Grant { origin_overrides, settings, .. } = &self.grant;
         let base = resolve_base(order.origin, origin_overrides, settings, |name| self.auth.host(name))

@@ -98,7 +98,7 @@ mod tests {
     fn no_span_holds_more_than_the_count() {
         for (seed, count) in (0..60).map(|seed| (seed, [1, 2, 5, 30, 60, 90][seed as usize % 6])) {
             let (mut rng, mut limiter, mut now_ms) =
-                (Rng::new(seed), Limiter::new(Some(count), count / (1 + seed as u32 % 4), 60_000), 1_000_000);
+                (Rng::new(seed), Limiter::new(Some(count), count / (2 + seed as u32 % 4), 60_000), 1_000_000);
             let mut taken: Vec<u64> = Vec::new();
             for _ in 0..2_000 {
                 now_ms += rng.below(2_500) as u64;
@@ -109,7 +109,7 @@ mod tests {
                 assert!(in_span <= count as usize, "seed {seed}: {in_span} of {count}");
             }
             assert!(
-                taken.len() as u64 >= 2_000_u64.min((now_ms - 1_000_000) * u64::from(count) / 60_000 / 2),
+                taken.len() as u64 >= 2_000_u64.min((now_ms - 1_000_000) * u64::from(count) / 60_000 / 4),
                 "seed {seed}: too few"
             );
         }

@@ -152,7 +152,7 @@ impl Remote for PluginCrm {
                 options,
             };
             let mut connector = self.connector.lock().await;
-            let report = answered(connector.push(self.now_ms(), push, admissions).await)?;
+            let report = answered(connector.push(self.now_ms(), admissions, push).await)?;
             convert::push_report(&report, &request.fields)
         })
     }

@@ -91,6 +91,11 @@ impl App {
         &self.store
     }
 
+    /// Where the gate keeps secrets.
+    pub fn vault(&self) -> Arc<dyn crate::egress::Vault> {
+        Arc::new(StoreVault::new(self.store.clone()))
+    }
+
     /// The data folder.
     pub fn data(&self) -> &std::path::Path {
         &self.data
@@ -131,11 +136,11 @@ impl App {
             .first()
             .cloned()
             .ok_or_else(|| Error::WrongKind(connection.plugin.clone(), "plugin that says how to log in"))?;
-        let limits = DoorLimits {
-            requests_parallel: manifest.limits.requests_parallel.unwrap_or(REQUESTS_PARALLEL),
-            request_timeout_ms: manifest.limits.request_timeout_ms.unwrap_or(REQUEST_TIMEOUT_MS),
-            requests_per_minute: manifest.limits.requests_per_minute,
-        };
+        let limits = manifest.limits.unwrap_or(DoorLimits {
+            requests_parallel: REQUESTS_PARALLEL,
+            request_timeout_ms: REQUEST_TIMEOUT_MS,
+            requests_per_minute: None,
+        });
         let grant = Grant {
             tenant: tenant.to_owned(),
             connection: connection.name.clone(),
@@ -149,7 +154,7 @@ impl App {
             secret_fields: manifest.secret_fields.clone(),
             limits,
         };
-        Ok(self.gate.door(grant, Arc::new(StoreVault::new(self.store.clone())))?)
+        Ok(self.gate.door(grant, self.vault())?)
     }
 
     /// The CRM behind a connection.

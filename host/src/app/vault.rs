@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures_util::future::BoxFuture;
-use secrecy::zeroize::Zeroizing;
+use zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::egress::{Conflict, Secrets, Vault};

@@ -1,3 +1,80 @@
-//! The command line: arguments, output, exit codes. It does nothing that the API cannot do too.
+//! The command line: arguments, output, exit codes. It does nothing that an API could not do too: every command calls the service room.
+//!
+//! Data goes to stdout, everything else to stderr; `--json` gives one document. Exit codes: 0 done, 1 failed, 2 wrong input,
+//! 3 environment.
 
+mod args;
+mod connection;
+mod demo;
+mod flow;
+mod output;
+mod progress;
+mod sandbox;
 pub mod table;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::app::App;
+use crate::service::Failure;
+use args::{Arguments, Command};
+use output::Output;
+
+/// Runs one command line; the first argument is the program's name.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are answers, everything else is wrong input.
+            let _written = error.print();
+            return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    let output = Output { json: arguments.json };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return output.failure(&Failure::environment("host.runtime", error.to_string(), "")),
+    };
+    trace();
+    match runtime.block_on(dispatch(arguments, output)) {
+        Ok(code) => code,
+        Err(failure) => output.failure(&failure),
+    }
+}
+
+async fn dispatch(arguments: Arguments, output: Output) -> Result<ExitCode, Failure> {
+    match arguments.command {
+        Command::Demo(options) => return demo::run(options, output).await,
+        Command::Sandbox(options) => return sandbox::run(options).await,
+        Command::Connection(command) => connection::run(&open(arguments.data)?, command, output).await?,
+        Command::Flow(command) => flow::run(&open(arguments.data)?, command, output).await?,
+        Command::Log(options) => flow::log(&open(arguments.data)?, options, output).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn open(data: Option<std::path::PathBuf>) -> Result<App, Failure> {
+    let folder = match data.or_else(default_folder) {
+        Some(folder) => folder,
+        None => return Err(Failure::environment("data.folder", "there is no home folder", "name a folder with --data")),
+    };
+    Ok(App::open(folder)?)
+}
+
+/// `$XDG_DATA_HOME/crmsync`, else `~/.local/share/crmsync`.
+fn default_folder() -> Option<std::path::PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(std::path::PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/share")));
+    base.map(|base| base.join("crmsync"))
+}
+
+/// Operators see warnings; `CRMSYNC_LOG=debug` shows more.
+fn trace() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("CRMSYNC_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).finish();
+    // Somebody who embeds us may have set one already; theirs stays.
+    let _kept = tracing::subscriber::set_global_default(subscriber);
+}

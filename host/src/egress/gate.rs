@@ -1,7 +1,6 @@
 //! The path of one request, from a guest's wish to a clean answer.
 
-use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -12,73 +11,12 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use url::{Url, form_urlencoded};
 
 use super::auth::{Auth, AuthSpec, Desk, Pass};
-use super::limiter::{Limiter, Limits};
+use super::limiter::Limiter;
 use super::origin::{OriginSpec, join, resolve_base};
 use super::path::Path;
 use super::redact::{SecretField, mask_fields};
 use super::transport::{Failure, Incoming, Outgoing, Tls, Transport};
-use super::{Answer, CallScope, Effect, Error, Payload, Refusal, Request, Vault};
-
-/// The host's clock: milliseconds since 1970.
-pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
-
-/// What holds for all doors of a host.
-#[derive(Clone)]
-pub struct GateConfig {
-    /// The host's clock.
-    pub clock: Clock,
-    /// Largest answer, compressed and decompressed, in bytes.
-    pub answer_bytes_max: usize,
-    /// Largest body of a request, in bytes.
-    pub request_bytes_max: usize,
-    /// Longest time that one request of a guest waits for its turn, in milliseconds (S10).
-    pub wait_ms_max: u64,
-    /// Longest time that one request may take, in milliseconds, whatever a manifest asks.
-    pub request_timeout_ms_max: u64,
-    /// Longest time that a CRM's `Retry-After` is obeyed without asking it again, in milliseconds.
-    pub retry_after_ms_max: u64,
-}
-
-impl GateConfig {
-    /// The defaults: 16 MiB, 2 s of waiting, 30 s for a request, a day of `Retry-After`.
-    pub fn new(clock: Clock) -> GateConfig {
-        GateConfig {
-            clock,
-            answer_bytes_max: 16 << 20,
-            request_bytes_max: 16 << 20,
-            wait_ms_max: 2_000,
-            request_timeout_ms_max: 30_000,
-            retry_after_ms_max: 86_400_000,
-        }
-    }
-}
-
-/// What one connection of one plugin may do: asked for by its manifest **and** granted by people.
-#[derive(Clone)]
-pub struct Grant {
-    /// Customer of the host.
-    pub tenant: String,
-    /// Name of the connection.
-    pub connection: String,
-    /// Version of this grant: a change of anything in it is a new version, with connections and sessions of its own.
-    pub version: u64,
-    /// Id of the plugin.
-    pub plugin: String,
-    /// The origins that may be named.
-    pub origins: Vec<OriginSpec>,
-    /// How the connection logs in.
-    pub auth: AuthSpec,
-    /// The connection's settings, none of them secret.
-    pub settings: BTreeMap<String, String>,
-    /// Addresses by which an operator replaces those of origins and of the accounts host.
-    pub origin_overrides: BTreeMap<String, Url>,
-    /// Addresses that an operator granted although they are private, spoken to without TLS, or on another port than 443: exactly these.
-    pub addresses: Vec<SocketAddr>,
-    /// RFC 6901 pointers into answers, `*` for every element: no guest sees these values.
-    pub secret_fields: Vec<String>,
-    /// What the CRM documents as its limits.
-    pub limits: Limits,
-}
+use super::{Answer, Base, CallScope, Effect, Error, GateConfig, Grant, Payload, Refusal, Request, Vault};
 
 /// Requests that a door has sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -151,50 +89,12 @@ impl Door {
     pub async fn send(&self, scope: &CallScope, request: Request) -> Result<Answer, Refusal> {
         let order = self.admissible(scope, request)?;
         let _slot = self.slot(scope).await?;
-        let mut admitted = false;
-        let answered = self.exchange(scope, &order, &mut admitted).await;
-        if let (true, Err(refusal), Effect::Write(rows), Some(admissions)) =
-            (admitted, &answered, &order.effect, &scope.admissions)
-            && !matches!(refusal, Refusal::NoAnswer(_) | Refusal::TooLarge(_))
-        {
-            // No byte left, or the CRM provably refused before it executed anything: the outcome is known.
+        let mut stage = Stage::Kept;
+        let outcome = self.carry_out(scope, &order, &mut stage).await;
+        if let (Stage::Admitted, Effect::Write(rows), Some(admissions)) = (stage, &order.effect, &scope.admissions) {
             admissions.retract(rows);
         }
-        answered
-    }
-
-    async fn exchange(&self, scope: &CallScope, order: &Order<'_>, admitted: &mut bool) -> Result<Answer, Refusal> {
-        let (mut renewed, mut repeated, mut waited_ms) = (false, false, 0);
-        loop {
-            self.turn(scope, &mut waited_ms).await?;
-            let url = self.url(order).await?;
-            let peer = self.desk.transport.check(&url).await?;
-            // Only now the credential: it must not even be fetched for an address that is refused.
-            let pass = self.auth.pass(scope.deadline).await?;
-            let outgoing = order.outgoing(url, &pass)?;
-            let timeout = self.timeout(scope, order)?;
-            if !*admitted {
-                self.admit(scope, order).await?;
-                *admitted = true;
-            }
-            self.count(order);
-            match self.desk.transport.exchange(&peer, outgoing, timeout).await {
-                Ok(incoming) if self.auth.is_expired(&incoming) => {
-                    if renewed {
-                        return Err(Refusal::LoggedOut);
-                    }
-                    // The CRM has refused before it executed anything, so a write may go again, too.
-                    self.auth.expire(pass);
-                    renewed = true;
-                }
-                Ok(incoming) => return Ok(self.answer(order.origin, incoming)),
-                Err(Failure::NoAnswer { timed_out: false, .. }) if order.is_read() && !repeated => repeated = true,
-                Err(Failure::NoAnswer { .. }) if order.is_read() && Instant::now() >= scope.deadline => {
-                    return Err(Refusal::Cancelled);
-                }
-                Err(failure) => return Err(self.masked(failure)),
-            }
-        }
+        outcome
     }
 
     /// Facts for the guest: those of the login under their own names, settings as `setting.NAME`. Before the first login or request of
@@ -265,7 +165,7 @@ impl Door {
         let auth = Auth::new(grant.auth.clone(), Arc::clone(&desk), login_base(&grant)?)?;
         Ok(Door {
             slots: Semaphore::new(grant.limits.requests_parallel.max(1) as usize),
-            limiter: Mutex::new(Limiter::new(grant.limits.requests_per_minute, 60_000)),
+            limiter: Mutex::new(Limiter::of_connection(grant.limits)),
             config,
             grant,
             secret_fields,
@@ -338,6 +238,46 @@ impl Door {
         }
     }
 
+    async fn carry_out(&self, scope: &CallScope, order: &Order<'_>, stage: &mut Stage) -> Result<Answer, Refusal> {
+        let (mut renewed, mut repeated, mut waited_ms) = (false, false, 0);
+        loop {
+            self.turn(scope, &mut waited_ms).await?;
+            let url = self.url(order).await?;
+            let peer = self.desk.transport.check(&url).await?;
+            // Only now the credential: it must not even be fetched for an address that is refused.
+            let pass = self.auth.pass(scope.deadline).await?;
+            let outgoing = order.outgoing(url, &pass)?;
+            let timeout = self.timeout(scope, order)?;
+            if *stage == Stage::Kept {
+                self.admit(scope, order).await?;
+            }
+            *stage = Stage::Sent;
+            self.count(order);
+            match self.desk.transport.exchange(&peer, outgoing, timeout).await {
+                Ok(incoming) if self.auth.is_expired(&incoming) => {
+                    // The CRM has refused before it executed anything, so a write may go again, too.
+                    *stage = Stage::Admitted;
+                    self.auth.expire(pass);
+                    if renewed {
+                        return Err(Refusal::LoggedOut);
+                    }
+                    renewed = true;
+                }
+                Ok(incoming) => return Ok(self.answer(order.origin, incoming)),
+                Err(Failure::NoAnswer { timed_out: false, .. }) if order.is_read() && !repeated => repeated = true,
+                Err(Failure::NoAnswer { .. }) if order.is_read() && Instant::now() >= scope.deadline => {
+                    return Err(Refusal::Cancelled);
+                }
+                Err(failure) => {
+                    if matches!(failure, Failure::NotSent(_) | Failure::Denied(_)) {
+                        *stage = Stage::Admitted;
+                    }
+                    return Err(self.masked(failure));
+                }
+            }
+        }
+    }
+
     /// Waits for the budget, but not for long (S10).
     async fn turn(&self, scope: &CallScope, waited_ms: &mut u64) -> Result<(), Refusal> {
         loop {
@@ -356,11 +296,9 @@ impl Door {
 
     async fn url(&self, order: &Order<'_>) -> Result<Url, Refusal> {
         // Which host it is may depend on the login, which lies in the vault.
-        if matches!(order.origin.base, super::Base::Auth(_)) && self.desk.facts().is_empty() {
-            self.desk.load().await.map_err(|error| match error {
-                Error::Vault(_) => Refusal::NotSent(error.to_string()),
-                _ => Refusal::LoggedOut,
-            })?;
+        let chosen_at_login = matches!(order.origin.base, Base::Auth(_));
+        if chosen_at_login && !self.grant.origin_overrides.contains_key(&order.origin.name) {
+            self.auth.know_facts().await?;
         }
         let Grant { origin_overrides, settings, .. } = &self.grant;
         let base = resolve_base(order.origin, origin_overrides, settings, |name| self.auth.host(name))
@@ -439,6 +377,17 @@ impl Door {
     }
 }
 
+/// How far a request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Nobody knows of it yet.
+    Kept,
+    /// Its rows are marked as admitted, but the CRM has executed nothing: no connection, or a credential that it refused.
+    Admitted,
+    /// It may have been executed.
+    Sent,
+}
+
 /// A request that the grant allows.
 struct Order<'d> {
     origin: &'d OriginSpec,
@@ -511,3 +460,6 @@ fn login_base(grant: &Grant) -> Result<Option<Url>, Error> {
         AuthSpec::Basic(_) | AuthSpec::ApiKey(_) => Ok(None),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,16 +34,21 @@ struct Rate {
 }
 
 impl Limiter {
-    /// A full bucket; without a count it only obeys [`Limiter::block_until`].
-    pub(super) fn new(count: Option<u32>, window_ms: u64) -> Limiter {
+    /// A full bucket from which `burst` requests may go at once; without a count it only obeys [`Limiter::block_until`].
+    pub(super) fn new(count: Option<u32>, burst: u32, window_ms: u64) -> Limiter {
         let rate = count.map(|count| {
-            // A fifth may go at once. What the bucket gives at once counts against what grows in the window.
             let count = u64::from(count.max(1));
-            let burst = (count / 5).max(1);
+            let burst = u64::from(burst).clamp(1, count);
+            // What the bucket gives at once counts against what grows in the window.
             let interval_us = (window_ms * 1_000).div_ceil((count - burst).max(1));
             Rate { interval_us, slack_us: interval_us * (burst - 1) }
         });
         Limiter { rate, full_at_us: 0, blocked_until_ms: 0 }
+    }
+
+    /// The limiter of a connection: a fifth of a minute's requests may go at once.
+    pub(super) fn of_connection(limits: Limits) -> Limiter {
+        Limiter::new(limits.requests_per_minute, limits.requests_per_minute.unwrap_or(0) / 5, 60_000)
     }
 
     /// Takes a token.
@@ -78,7 +83,8 @@ mod tests {
 
     #[test]
     fn a_fifth_goes_at_once_and_the_rest_in_turn() {
-        let mut limiter = Limiter::new(Some(60), 60_000);
+        let limits = Limits { requests_parallel: 1, request_timeout_ms: 1, requests_per_minute: Some(60) };
+        let mut limiter = Limiter::of_connection(limits);
         for _ in 0..12 {
             assert_eq!(limiter.take(5_000), Ok(()));
         }
@@ -91,7 +97,8 @@ mod tests {
     #[test]
     fn no_span_holds_more_than_the_count() {
         for (seed, count) in (0..60).map(|seed| (seed, [1, 2, 5, 30, 60, 90][seed as usize % 6])) {
-            let (mut rng, mut limiter, mut now_ms) = (Rng::new(seed), Limiter::new(Some(count), 60_000), 1_000_000);
+            let (mut rng, mut limiter, mut now_ms) =
+                (Rng::new(seed), Limiter::new(Some(count), count / (2 + seed as u32 % 4), 60_000), 1_000_000);
             let mut taken: Vec<u64> = Vec::new();
             for _ in 0..2_000 {
                 now_ms += rng.below(2_500) as u64;
@@ -102,7 +109,7 @@ mod tests {
                 assert!(in_span <= count as usize, "seed {seed}: {in_span} of {count}");
             }
             assert!(
-                taken.len() as u64 >= 2_000_u64.min((now_ms - 1_000_000) * u64::from(count) / 60_000 / 2),
+                taken.len() as u64 >= 2_000_u64.min((now_ms - 1_000_000) * u64::from(count) / 60_000 / 4),
                 "seed {seed}: too few"
             );
         }
@@ -110,7 +117,7 @@ mod tests {
 
     #[test]
     fn the_crm_can_stop_everything() {
-        let mut limiter = Limiter::new(None, 60_000);
+        let mut limiter = Limiter::new(None, 1, 60_000);
         assert_eq!(limiter.take(0), Ok(()));
         limiter.block_until(3_000);
         limiter.block_until(2_000);
@@ -120,7 +127,7 @@ mod tests {
 
     #[test]
     fn waiting_as_told_is_enough() {
-        let (mut limiter, mut now_ms) = (Limiter::new(Some(7), 10_000), 0);
+        let (mut limiter, mut now_ms) = (Limiter::new(Some(7), 3, 10_000), 0);
         for _ in 0..100 {
             if let Err(wait_ms) = limiter.take(now_ms) {
                 now_ms += wait_ms;

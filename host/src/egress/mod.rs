@@ -4,15 +4,17 @@
 //! the CRM's limits and caps and cleans the answer. It never knows what a contact is, and no credential ever leaves it towards
 //! a guest (Rule 6). Start at [`Door::send`] in `gate.rs`, which is the path of one request.
 //!
-//! - `request.rs` what passes through · `origin.rs`, `path.rs` what may be named · `address.rs` where connections may go
+//! - `grant.rs` what a connection may do · `request.rs` what passes through · `origin.rs`, `path.rs` what may be named
+//! - `address.rs` where connections may go · `transport.rs` one HTTP exchange
 //! - `auth/` logins, single flight · `vault.rs` where the store keeps their secrets · `limiter.rs` the token bucket, pure
-//! - `transport.rs` one HTTP exchange · `redact.rs` secrets out of answers · `records.rs`, `cell.rs`, `json.rs` bodies into batches
+//! - `redact.rs` secrets out of answers · `records.rs`, `cell.rs`, `json.rs` bodies into batches
 
 mod address;
 mod auth;
 mod cell;
 mod error;
 mod gate;
+mod grant;
 mod json;
 mod limiter;
 mod origin;
@@ -30,7 +32,8 @@ pub use auth::{
     PlaceSpec, SessionSpec, TokenError,
 };
 pub use error::Error;
-pub use gate::{Clock, Counters, Door, Gate, GateConfig, Grant};
+pub use gate::{Counters, Door, Gate};
+pub use grant::{Clock, GateConfig, Grant};
 pub use limiter::Limits;
 pub use origin::{Base, OriginSpec};
 pub use records::{BATCH_COLUMNS_MAX, BATCH_ROWS_MAX, BATCH_TEXT_BYTES_MAX, BodyFault, parse_records, read_pointer};

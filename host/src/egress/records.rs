@@ -198,7 +198,14 @@ impl<'a> Row<'a, '_> {
                 self.read_array(scanner, node)?;
                 Value::Array(scanner.since(start))
             }
-            Shape::Scalar => scanner.value()?,
+            Shape::Scalar => {
+                let value = scanner.value()?;
+                // A lookup that was cleared is `null` as a whole: what would be inside of it is empty, not unread (rule 4).
+                if matches!(value, Value::Null) {
+                    below.iter().for_each(|&column| self.values[column] = Some(Value::Null));
+                }
+                value
+            }
         };
         columns.iter().for_each(|&column| self.values[column] = Some(value));
         Ok(())

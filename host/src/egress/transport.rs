@@ -262,7 +262,7 @@ impl dns::Resolve for Names {
 /// Collects an answer's body, decompressing as it comes, under a cap for what was sent and for what it becomes.
 enum Body {
     Plain(Capped),
-    Gzip { received: usize, decoder: MultiGzDecoder<Capped> },
+    Gzip { received: usize, decoder: Box<MultiGzDecoder<Capped>> },
 }
 
 struct Capped {
@@ -276,7 +276,7 @@ impl Body {
         let capped = Capped { bytes: Vec::new(), bytes_max, over: false };
         match headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
             None | Some(b"" | b"identity") => Ok(Body::Plain(capped)),
-            Some(b"gzip" | b"x-gzip") => Ok(Body::Gzip { received: 0, decoder: MultiGzDecoder::new(capped) }),
+            Some(b"gzip" | b"x-gzip") => Ok(Body::Gzip { received: 0, decoder: Box::new(MultiGzDecoder::new(capped)) }),
             Some(_) => Err(broken("the answer is encoded in a way that was not asked for")),
         }
     }

@@ -8,12 +8,9 @@ use crmsync_plugin::{Fault, Fetched, Found};
 
 use crate::login::Login;
 use crate::reader::{self, Reader};
-use crate::schema::SOURCE_FIELD;
 use crate::vtql::{self, BY_ID, PAGE_ROWS};
 use crate::wire;
 
-/// What stands before our key in the field `source`, so that people see where a record came from.
-const MARKER: &str = "crmsync:";
 
 /// Characters that the CRM keeps of `source`; it cuts the rest without a word.
 pub(crate) const SOURCE_CHARS_MAX: usize = 100;
@@ -55,7 +52,7 @@ pub(crate) fn find(module: &str, key_field: &str, values: &[String], fields: &[S
     let asked: BTreeMap<String, u32> = (0..)
         .zip(values)
         .filter(|(_, value)| !value.is_empty())
-        .map(|(index, value)| (stored_key(key_field, value), index))
+        .map(|(index, value)| (value.clone(), index))
         .collect();
     let stored: Vec<&str> = asked.keys().map(String::as_str).collect();
     let (mut live, mut found) = (reader.snapshot(stored.len()), Vec::new());
@@ -103,11 +100,6 @@ fn behind(rows: &Rows) -> Option<String> {
     more.then(|| reader::id(&rows.row(last)).to_owned())
 }
 
-/// What the key field holds for a key of ours.
-pub(crate) fn stored_key(key_field: &str, key: &str) -> String {
-    if key_field == SOURCE_FIELD { format!("{MARKER}{key}") } else { key.to_owned() }
-}
-
 /// The CRM compares without case, accents and trailing blanks; only the first and the last of these are meant here.
 fn asked_for(asked: &BTreeMap<String, u32>, stored: &str) -> Option<u32> {
     let same = |value: &str| value.trim_end().to_lowercase() == stored.trim_end().to_lowercase();
@@ -118,12 +110,6 @@ fn asked_for(asked: &BTreeMap<String, u32>, stored: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_are_marked_in_source_only() {
-        assert_eq!(stored_key("source", "k1"), "crmsync:k1");
-        assert_eq!(stored_key("cf_901", "k1"), "k1");
-    }
 
     #[test]
     fn only_what_was_asked_for_is_found() {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::convert::{self, Converted};
 use crate::fault::Doing;
 use crate::login;
-use crate::lookup::{SOURCE_CHARS_MAX, stored_key};
+use crate::lookup::SOURCE_CHARS_MAX;
 use crate::reader::modified_ms;
 use crate::schema::{Field, Modules, SOURCE_FIELD, Schema};
 use crate::wire;
@@ -101,11 +101,10 @@ impl<'a> Writer<'a> {
     fn new_element(&self, row: Row<'_>, key: &str) -> Result<String, Fault> {
         let mut element = self.element(row, |cell| !matches!(cell, Cell::Absent | Cell::Empty))?;
         if let Some(key_field) = self.schema.key_field.as_deref().filter(|_| !key.is_empty()) {
-            let stored = stored_key(key_field, key);
-            if key_field == SOURCE_FIELD && stored.chars().count() > SOURCE_CHARS_MAX {
+            if key_field == SOURCE_FIELD && key.chars().count() > SOURCE_CHARS_MAX {
                 return Err(Fault::rejected(key_field, "key-too-long", "the CRM would cut the key"));
             }
-            element.insert(key_field.to_owned(), Value::from(stored));
+            element.insert(key_field.to_owned(), Value::from(key));
         }
         let missing = self.schema.fields.iter().find(|field| field.mandatory && !element.contains_key(&field.name));
         match missing {

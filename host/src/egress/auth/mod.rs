@@ -152,6 +152,14 @@ impl Auth {
         }
     }
 
+    /// Makes sure that the facts of the login are known, the chosen hosts among them.
+    pub(super) async fn know_facts(&self) -> Result<(), Refusal> {
+        match self {
+            Auth::Oauth2(tokens) => tokens.know_facts().await,
+            Auth::Session(_) | Auth::Fixed(_) => Ok(()),
+        }
+    }
+
     /// The host of this name that the login chose.
     pub(super) fn host(&self, name: &str) -> Option<Url> {
         match self {
@@ -191,3 +199,6 @@ async fn finish<T: Send + 'static>(
         Err(_) => Err(Refusal::Cancelled),
     }
 }
+
+#[cfg(test)]
+mod tests;

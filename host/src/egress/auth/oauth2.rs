@@ -39,6 +39,7 @@ const THROTTLED_FACT: &str = "token_throttled_until_ms";
 
 /// Tokens that we ask for in a span of [`TOKEN_WINDOW_MS`]: CRMs count them, and a loop of refusals must not use them up.
 const TOKENS_MAX: u32 = 8;
+const TOKENS_AT_ONCE_MAX: u32 = 4;
 const TOKEN_WINDOW_MS: u64 = 600_000;
 
 /// OAuth 2 code flow, parametrised by the manifest.
@@ -152,7 +153,7 @@ impl Tokens {
         if HeaderValue::from_str(&spec.scheme).is_err() || spec.scheme.contains(' ') {
             return broken(format!("`{}` is not a word for the authorization header", spec.scheme));
         }
-        let budget = Limiter::new(Some(TOKENS_MAX), TOKEN_WINDOW_MS);
+        let budget = Limiter::new(Some(TOKENS_MAX), TOKENS_AT_ONCE_MAX, TOKEN_WINDOW_MS);
         let state = Mutex::new(State { token: None, stale: None, refused: None, budget });
         Ok(Tokens { spec, desk, accounts, flight: tokio::sync::Mutex::default(), state })
     }
@@ -175,6 +176,13 @@ impl Tokens {
         if state.token.as_ref().is_none_or(|token| token.value.expose_secret() == refused.expose_secret()) {
             state.token = None;
             state.stale = Some(refused);
+        }
+    }
+
+    pub(super) async fn know_facts(&self) -> Result<(), Refusal> {
+        match self.desk.facts().contains_key(DATA_CENTRE_FACT) {
+            true => Ok(()),
+            false => self.desk.load().await.map(drop).map_err(refusal),
         }
     }
 

@@ -435,7 +435,7 @@ fn pieces(template: &str) -> Result<Vec<Piece<'_>>, String> {
 
 impl Algorithm {
     /// The digest of the joined parts, in lower-case hex.
-    fn hex(self, parts: &[String]) -> String {
+    pub(super) fn hex(self, parts: &[String]) -> String {
         let bytes = match self {
             Algorithm::Md5 => Md5::digest(parts.concat()).to_vec(),
             Algorithm::Sha256 => Sha256::digest(parts.concat()).to_vec(),

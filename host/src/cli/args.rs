@@ -1,0 +1,199 @@
+//! What can be typed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Keep two CRMs in step without losing, doubling or overwriting anything.
+#[derive(Debug, Parser)]
+#[command(name = "crmsync", version, max_term_width = 120, after_help = "Try it: crmsync demo")]
+pub(super) struct Arguments {
+    /// Folder of the database and its key
+    #[arg(long, global = true, env = "CRMSYNC_DATA", value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// Print one JSON document instead of text
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Show everything with two sandbox CRMs: login, preview, approval, sync, edits, sync again
+    Demo(DemoOptions),
+    /// Run a sandbox CRM until it is stopped
+    Sandbox(SandboxOptions),
+    /// Add, log in and look into connections to CRMs
+    #[command(subcommand)]
+    Connection(ConnectionCommand),
+    /// Check, apply, preview, approve and run flows
+    #[command(subcommand)]
+    Flow(FlowCommand),
+    /// Show what was written, where and why
+    #[command(after_help = "Example: crmsync log sales --record 12x345")]
+    Log(LogOptions),
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Example: crmsync demo --records 2000 --seed 7 --json")]
+pub(super) struct DemoOptions {
+    /// Contacts on each side to begin with
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(10..=100_000))]
+    pub(super) records: u32,
+    /// Decides every name, value and edit
+    #[arg(long, default_value_t = 1)]
+    pub(super) seed: u64,
+    /// Leave the sandbox CRMs and the data folder as they are, for looking around, until Ctrl-C
+    #[arg(long)]
+    pub(super) keep_open: bool,
+}
+
+/// The CRMs that can be simulated.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum SandboxKind {
+    Zoho,
+    Vtiger,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Example: crmsync sandbox zoho --listen 127.0.0.1:8081 --records 500 --seed 1")]
+pub(super) struct SandboxOptions {
+    /// Which CRM
+    #[arg(value_enum)]
+    pub(super) kind: SandboxKind,
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS:PORT")]
+    pub(super) listen: SocketAddr,
+    /// Contacts to begin with
+    #[arg(long, default_value_t = 500)]
+    pub(super) records: usize,
+    /// Decides every name, id and secret; two sandboxes with one seed hold the two sides of one population
+    #[arg(long, default_value_t = 1)]
+    pub(super) seed: u64,
+    /// Named peculiarities, separated by commas
+    #[arg(long, default_value = "default")]
+    pub(super) profile: String,
+    /// A fault plan (JSON)
+    #[arg(long, value_name = "FILE")]
+    pub(super) faults: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConnectionCommand {
+    /// Add a connection, or change one
+    #[command(after_help = "Example: crmsync connection add vtiger --plugin vtiger --set base_url=https://crm.acme.example \
+        --set username=admin --secret access_key")]
+    Add(AddOptions),
+    /// Log in and check
+    #[command(after_help = "Example: crmsync connection login zoho")]
+    Login(LoginOptions),
+    /// Ask the CRM who and where we are, and which permissions are missing
+    Check { name: String },
+    /// List the fields of a module
+    #[command(after_help = "Example: crmsync connection fields zoho Contacts")]
+    Fields { name: String, module: String },
+    /// List the users and groups of the CRM
+    Users { name: String },
+    /// List the connections
+    List,
+    /// Remove a connection with its secrets
+    Remove { name: String },
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct AddOptions {
+    /// Name of the connection, used in flow files
+    pub(super) name: String,
+    /// Connector: zoho, vtiger
+    #[arg(long)]
+    pub(super) plugin: String,
+    /// A setting, nothing secret
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
+    pub(super) settings: Vec<(String, String)>,
+    /// Name of a secret; its value is read from the environment variable CRMSYNC_SECRET_<NAME>, else asked for, else read as a line of stdin
+    #[arg(long = "secret", value_name = "NAME")]
+    pub(super) secrets: Vec<String>,
+    /// Operator only: point an origin of the plugin to another address
+    #[arg(long = "origin", value_name = "NAME=URL", value_parser = pair)]
+    pub(super) origins: Vec<(String, String)>,
+    /// Operator only: allow exactly this private, plain-http or odd-port address
+    #[arg(long = "grant", value_name = "ADDRESS:PORT")]
+    pub(super) grants: Vec<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct LoginOptions {
+    /// The connection
+    pub(super) name: String,
+    /// Paste the final address of the browser instead of waiting for it, for example over SSH
+    #[arg(long)]
+    pub(super) paste: bool,
+    /// Print the address only, as one line of JSON, before waiting: for programs that log in by themselves
+    #[arg(long, hide = true)]
+    pub(super) announce: bool,
+    /// Port of the callback on this machine; register http://127.0.0.1:PORT/callback with the CRM
+    #[arg(long, default_value_t = crate::service::CALLBACK_PORT)]
+    pub(super) callback_port: u16,
+    /// Longest wait for the browser, in seconds
+    #[arg(long, default_value_t = 300)]
+    pub(super) wait_s: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum FlowCommand {
+    /// Check a flow file against both CRMs, change nothing
+    Check { file: PathBuf },
+    /// Check a flow file and save it as the flow's next version
+    Apply { file: PathBuf },
+    /// List the flows
+    List,
+    /// Print a flow's file, or its mapping
+    #[command(after_help = "Example: crmsync flow show sales --mapping")]
+    Show {
+        name: String,
+        /// Print the mapping rows instead of the file
+        #[arg(long)]
+        mapping: bool,
+    },
+    /// Read both CRMs and show what a run would do
+    Preview { name: String },
+    /// Approve the last preview, so that runs may write
+    Approve { name: String },
+    /// Run a flow once
+    #[command(after_help = "Example: crmsync flow run sales")]
+    Run {
+        name: String,
+        /// Look for removed records now, where the CRM does not announce them
+        #[arg(long)]
+        sweep: bool,
+    },
+    /// Show records and fields that are not simply in step, and why
+    Outcomes { name: String },
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct LogOptions {
+    /// The flow
+    pub(super) flow: String,
+    /// Only this record, by its id on either side
+    #[arg(long)]
+    pub(super) record: Option<String>,
+    /// Only this run
+    #[arg(long)]
+    pub(super) run: Option<i64>,
+    /// Only this action: linked, created, updated, conflict, removed, refused, unknown, parked, attention
+    #[arg(long)]
+    pub(super) action: Option<String>,
+    /// At most so many lines, the newest
+    #[arg(long, default_value_t = 50)]
+    pub(super) most: usize,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write it as NAME=VALUE".to_owned()),
+    }
+}

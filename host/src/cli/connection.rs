@@ -1,0 +1,212 @@
+//! `crmsync connection …`.
+
+use std::io::IsTerminal;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Query;
+use axum::response::Html;
+use axum::routing::get;
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use super::args::{AddOptions, ConnectionCommand, LoginOptions};
+use super::output::Output;
+use super::table::Table;
+use crate::app::{App, LOCAL_TENANT};
+use crate::engine::CheckReport;
+use crate::service::{self, Failure, Login, NewConnection};
+
+pub(super) async fn run(app: &App, command: ConnectionCommand, output: Output) -> Result<(), Failure> {
+    match command {
+        ConnectionCommand::Add(options) => add(app, options, output).await,
+        ConnectionCommand::Login(options) => login(app, options, output).await,
+        ConnectionCommand::Check { name } => {
+            output.answer(&service::check(app, LOCAL_TENANT, &name).await?, |report| checked(&name, report));
+            Ok(())
+        }
+        ConnectionCommand::Fields { name, module } => {
+            let fields = service::fields(app, LOCAL_TENANT, &name, &module).await?;
+            output.answer(&fields, |fields| fields_table(fields));
+            Ok(())
+        }
+        ConnectionCommand::Users { name } => {
+            let users = service::users(app, LOCAL_TENANT, &name).await?;
+            output.answer(&users, |users| {
+                let mut table = Table::new(&["ID", "NAME", "E-MAIL", "ACTIVE", "KIND"]);
+                for user in users {
+                    table.row([&user.id, &user.name, &user.email, if user.active { "yes" } else { "no" }, &user.kind]);
+                }
+                table.text(None)
+            });
+            Ok(())
+        }
+        ConnectionCommand::List => {
+            let rows = service::list(app, LOCAL_TENANT).await?;
+            output.answer(&rows, |rows| {
+                let mut table = Table::new(&["NAME", "PLUGIN", "STATE", "ORGANISATION", "GRANTED ADDRESSES"]);
+                for row in rows {
+                    let state = serde_json::to_value(row.state).ok();
+                    let state = state.as_ref().and_then(|state| state.as_str()).unwrap_or_default().to_owned();
+                    table.row([&row.name, &row.plugin, &state, &row.org_name, &row.addresses.join(", ")]);
+                }
+                table.text(None)
+            });
+            Ok(())
+        }
+        ConnectionCommand::Remove { name } => {
+            service::remove(app, LOCAL_TENANT, &name).await?;
+            output.answer(&serde_json::json!({ "removed": name }), |_| format!("removed `{name}`"));
+            Ok(())
+        }
+    }
+}
+
+async fn add(app: &App, options: AddOptions, output: Output) -> Result<(), Failure> {
+    let mut secrets = std::collections::BTreeMap::new();
+    for name in &options.secrets {
+        secrets.insert(name.clone(), read_secret(name)?);
+    }
+    let new = NewConnection {
+        name: options.name,
+        plugin: options.plugin,
+        settings: options.settings.into_iter().collect(),
+        secrets,
+        origins: options.origins.into_iter().collect(),
+        addresses: options.grants,
+    };
+    let row = service::add(app, LOCAL_TENANT, new).await?;
+    output.answer(&row, |row| {
+        format!("added `{name}`. Next: crmsync connection login {name}", name = row.name)
+    });
+    Ok(())
+}
+
+/// A secret from the environment, from a person, or from a pipe; never from the command line, where other users could read it.
+fn read_secret(name: &str) -> Result<SecretString, Failure> {
+    let variable = format!("CRMSYNC_SECRET_{}", name.to_uppercase());
+    if let Ok(value) = std::env::var(&variable) {
+        return Ok(SecretString::from(value));
+    }
+    if std::io::stdin().is_terminal() {
+        eprintln!("{name} (it will be seen while you type; or set {variable}):");
+    }
+    let mut line = String::new();
+    let read = std::io::stdin().read_line(&mut line);
+    let value = line.trim_end_matches(['\r', '\n']);
+    match read {
+        Ok(_) if !value.is_empty() => Ok(SecretString::from(value)),
+        _ => Err(Failure::input("connection.secret", format!("there is no value for the secret `{name}`"), format!("set {variable}, or type it"))),
+    }
+}
+
+async fn login(app: &App, options: LoginOptions, output: Output) -> Result<(), Failure> {
+    let redirect = service::callback_address(options.callback_port);
+    let login = match Login::begin(app, LOCAL_TENANT, &options.name, redirect.clone()).await {
+        Ok(login) => login,
+        Err(failure) if failure.code == "connection.no_browser_login" => {
+            let report = service::login_with_session(app, LOCAL_TENANT, &options.name).await?;
+            output.answer(&report, |report| checked(&options.name, report));
+            return Ok(());
+        }
+        Err(failure) => return Err(failure),
+    };
+    let listener = if options.paste { None } else { Some(listen(options.callback_port).await?) };
+    if options.announce {
+        println!("{}", serde_json::json!({ "authorize_url": login.url.as_str(), "callback": redirect }));
+    } else {
+        output.note(&format!("callback  {redirect}   (register exactly this address with the CRM)"));
+        output.note(&format!("scopes    {}", login.scopes));
+        output.note(&format!("open      {}", login.url));
+    }
+    let parameters = match listener {
+        Some(listener) => wait_for_callback(listener, Duration::from_secs(options.wait_s)).await?,
+        None => {
+            output.note("paste the final address of the browser here:");
+            let mut line = String::new();
+            std::io::stdin()
+                .read_line(&mut line)
+                .map_err(|error| Failure::environment("connection.login_paste", error.to_string(), ""))?;
+            service::parse_callback(&line)?
+        }
+    };
+    let report = login.finish(&parameters).await?;
+    output.answer(&report, |report| checked(&options.name, report));
+    Ok(())
+}
+
+pub(super) async fn listen(port: u16) -> Result<TcpListener, Failure> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    TcpListener::bind(address).await.map_err(|error| {
+        Failure::environment(
+            "connection.callback_port",
+            format!("cannot listen on {address}: {error}"),
+            "stop the other program, or choose another port with --callback-port and register its address with the CRM",
+        )
+    })
+}
+
+/// Waits for the browser to come back with the CRM's answer.
+pub(super) async fn wait_for_callback(listener: TcpListener, longest: Duration) -> Result<Vec<(String, String)>, Failure> {
+    let (answer, mut answered) = mpsc::channel(1);
+    let page = move |Query(parameters): Query<Vec<(String, String)>>| {
+        let answer = answer.clone();
+        async move {
+            // A second visit of the same address finds the channel full or closed; the first one counts.
+            let _first = answer.try_send(parameters);
+            Html("<!doctype html><title>crmsync</title><p>Thank you. You can close this page and go back to crmsync.</p>")
+        }
+    };
+    let router = Router::new().route("/callback", get(page));
+    let server = axum::serve(listener, router);
+    tokio::select! {
+        parameters = answered.recv() => parameters.ok_or_else(|| Failure::failed("connection.login_wait", "the login was given up", "")),
+        _ = server.into_future() => Err(Failure::environment("connection.login_wait", "the callback could not be served", "")),
+        () = tokio::time::sleep(longest) => Err(Failure::failed(
+            "connection.login_wait",
+            format!("nobody came back from the CRM's page within {} s", longest.as_secs()),
+            "start the login again; over SSH use --paste",
+        )),
+    }
+}
+
+fn checked(name: &str, report: &CheckReport) -> String {
+    let mut table = Table::new(&["WHAT", "ANSWER"]);
+    table.row(["connection", name]);
+    table.row(["organisation", &format!("{} ({})", report.org_name, report.org_kind)]);
+    table.row(["user", &report.user_name]);
+    table.row(["sees", &report.visible_scope]);
+    table.row(["time zone", &report.time_zone]);
+    table.row(["edition, version", &format!("{} {}", report.edition, report.version)]);
+    if let Some(ahead_ms) = report.clock_ahead_ms {
+        table.row(["clock", &format!("{:+.1} s against ours", ahead_ms as f64 / 1_000.0)]);
+    }
+    table.text(None)
+}
+
+fn fields_table(fields: &[crate::engine::FieldInfo]) -> String {
+    let mut table = Table::new(&["FIELD", "LABEL", "TYPE", "LENGTH", "NOTES"]).numbers(3);
+    for field in fields {
+        let mut notes = Vec::new();
+        if field.mandatory {
+            notes.push("mandatory".to_owned());
+        }
+        if field.read_only {
+            notes.push("read-only".to_owned());
+        }
+        if field.unique {
+            notes.push("unique".to_owned());
+        }
+        if !field.targets.is_empty() {
+            notes.push(format!("→ {}", field.targets.join(", ")));
+        }
+        if !field.choices.is_empty() {
+            notes.push(format!("{} values", field.choices.len()));
+        }
+        let length = field.length.map(|length| length.to_string()).unwrap_or_default();
+        table.row([&field.name, &field.label, &field.native, &length, &notes.join(", ")]);
+    }
+    table.text(None)
+}

@@ -1,0 +1,229 @@
+//! `crmsync flow …` and `crmsync log`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::args::{FlowCommand, LogOptions};
+use super::output::{Output, moment};
+use super::progress::Lines;
+use super::table::Table;
+use crate::app::{App, LOCAL_TENANT};
+use crate::engine::{Preview, RunReport};
+use crate::service::{self, Failure, RunRequest};
+use crate::store::{JournalQuery, JournalRow};
+
+pub(super) async fn run(app: &App, command: FlowCommand, output: Output) -> Result<(), Failure> {
+    match command {
+        FlowCommand::Check { file } => {
+            let (name, text) = read(&file)?;
+            let checked = service::check_flow(app, LOCAL_TENANT, &name, &text).await?;
+            output.answer(&checked, |checked| format!("{name} is good.\n\n{}", modules(checked)));
+        }
+        FlowCommand::Apply { file } => {
+            let (name, text) = read(&file)?;
+            let applied = service::apply(app, LOCAL_TENANT, &name, &text).await?;
+            output.answer(&applied, |applied| {
+                let flow = &applied.checked.name;
+                let next = if applied.needs_preview { "preview" } else { "run" };
+                format!(
+                    "applied `{flow}`, version {}.\n\n{}\nNext: crmsync flow {next} {flow}",
+                    applied.version,
+                    modules(&applied.checked)
+                )
+            });
+        }
+        FlowCommand::List => {
+            let flows = service::list_flows(app, LOCAL_TENANT).await?;
+            output.answer(&flows, |flows| flow_list(flows));
+        }
+        FlowCommand::Show { name, mapping } => {
+            let (document, checked) = service::show(app, LOCAL_TENANT, &name).await?;
+            match (mapping, output.json) {
+                (false, false) => output.answer(&document, |document| document.trim_end().to_owned()),
+                _ => output.answer(&checked, mapping_table),
+            }
+        }
+        FlowCommand::Preview { name } => {
+            let progress = Arc::new(Lines::new());
+            let preview = service::preview(app, LOCAL_TENANT, &name, progress.clone()).await;
+            progress.end();
+            output.answer(&preview?, |preview| {
+                format!("{}\nNothing was written. To let runs do this: crmsync flow approve {name}", preview_text(preview))
+            });
+        }
+        FlowCommand::Approve { name } => {
+            let preview = service::approve(app, LOCAL_TENANT, &name).await?;
+            output.answer(&preview, |_| format!("approved. Next: crmsync flow run {name}"));
+        }
+        FlowCommand::Run { name, sweep } => {
+            let progress = Arc::new(Lines::new());
+            let report = service::run(app, LOCAL_TENANT, &name, RunRequest { sweep }, progress.clone()).await;
+            progress.end();
+            output.answer(&report?, run_text);
+        }
+        FlowCommand::Outcomes { name } => {
+            let outcomes = service::outcomes(app, LOCAL_TENANT, &name).await?;
+            output.answer(&outcomes, |outcomes| {
+                let mut table = Table::new(&["MODULE", "SIDE", "RECORD", "WHAT", "REASON", "FIELD", "DETAIL"]);
+                for outcome in outcomes {
+                    let module = if outcome.side == "left" { &outcome.left_module } else { &outcome.right_module };
+                    table.row([
+                        module,
+                        &outcome.side,
+                        &outcome.record,
+                        &outcome.kind,
+                        &outcome.reason,
+                        &outcome.field,
+                        &outcome.detail,
+                    ]);
+                }
+                table.text(None)
+            });
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn log(app: &App, options: LogOptions, output: Output) -> Result<(), Failure> {
+    let query = JournalQuery {
+        record: options.record,
+        run: options.run,
+        action: options.action,
+        after: 0,
+        most: options.most,
+    };
+    let lines = service::log(app, LOCAL_TENANT, &options.flow, query).await?;
+    output.answer(&lines, |lines| log_table(lines));
+    Ok(())
+}
+
+fn read(file: &Path) -> Result<(String, String), Failure> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Failure::input("flow.file", format!("cannot read {name}: {error}"), "give the path of a flow file"))?;
+    Ok((name, text))
+}
+
+fn modules(checked: &service::Checked) -> String {
+    let mut table = Table::new(&["MODULE", "DIRECTION", "FIELDS", "MATCHED BY", "LEFT OUT"]).numbers(2);
+    for module in &checked.modules {
+        let direction = serde_json::to_value(module.direction).ok();
+        let direction = direction.as_ref().and_then(|direction| direction.as_str()).unwrap_or_default();
+        table.row([
+            &format!("{} = {}", module.left, module.right),
+            direction,
+            &module.rows.len().to_string(),
+            &module.match_keys.join(", then "),
+            &module.left_out.len().to_string(),
+        ]);
+    }
+    let mut text = table.text(None);
+    for warning in &checked.warnings {
+        text.push_str(&format!("note: {warning}\n"));
+    }
+    text
+}
+
+fn mapping_table(checked: &service::Checked) -> String {
+    let [left, right] = &checked.between;
+    let mut table = Table::new(&[left, right, "WAY", "THERE", "BACK"]);
+    for row in checked.modules.iter().flat_map(|module| &module.rows) {
+        let way = serde_json::to_value(row.direction).ok();
+        let way = way.as_ref().and_then(|way| way.as_str()).unwrap_or_default();
+        table.row([&row.left.join(" + "), &row.right.join(" + "), way, &row.to_right, &row.to_left]);
+    }
+    let mut text = table.text(None);
+    for left_out in checked.modules.iter().flat_map(|module| &module.left_out) {
+        text.push_str(&format!("left out: {}: {}\n", left_out.row, left_out.why));
+    }
+    text
+}
+
+fn flow_list(flows: &[service::FlowSummary]) -> String {
+    let mut table = Table::new(&["FLOW", "VERSION", "APPROVED", "FIRST SYNC", "LAST RUN"]).numbers(1);
+    for flow in flows {
+        let first = if flow.first_sync_at_ms == 0 { "not yet".to_owned() } else { moment(flow.first_sync_at_ms) };
+        let last = flow.last_run.as_ref().map(|run| format!("{} {}", moment(run.started_at_ms), run.state)).unwrap_or_default();
+        let approved = if flow.approved { "yes" } else { "no" };
+        table.row([&flow.name, &flow.version.to_string(), approved, &first, &last]);
+    }
+    table.text(None)
+}
+
+/// A preview as people read it.
+pub(super) fn preview_text(preview: &Preview) -> String {
+    let [left, right] = &preview.between;
+    let mut text = String::new();
+    for pair in &preview.pairs {
+        let plan = &pair.plan;
+        let mut table = Table::new(&[&pair.name, left, right]).numbers(1).numbers(2);
+        table.row(["records", &pair.left.to_string(), &pair.right.to_string()]);
+        table.row(["matched, will be linked", &plan.linked.to_string(), &plan.linked.to_string()]);
+        table.row(["will be created", &plan.create_left.to_string(), &plan.create_right.to_string()]);
+        table.row(["will be changed", &plan.update_left.to_string(), &plan.update_right.to_string()]);
+        table.row(["write calls needed", &pair.calls_left.to_string(), &pair.calls_right.to_string()]);
+        text.push_str(&table.text(None));
+        let total = |counts: &BTreeMap<String, u64>| counts.values().sum::<u64>();
+        text.push_str(&format!("  blank fields to fill     {}\n", total(&plan.fills)));
+        text.push_str(&format!("  values to replace        {}{}\n", total(&plan.replaces), list(&plan.replaces)));
+        text.push_str(&format!("  differ, stay as they are {}{}\n", total(&plan.differs), list(&plan.differs)));
+        text.push_str(&format!("  fields left out          {}{}\n", total(&plan.left_out), list(&plan.left_out)));
+        text.push_str(&format!("  need attention           {}{}\n", total(&plan.needs_attention), list(&plan.needs_attention)));
+    }
+    text
+}
+
+/// A run as people read it.
+pub(super) fn run_text(report: &RunReport) -> String {
+    let [left, right] = &report.between;
+    let mut text = String::new();
+    for pair in &report.pairs {
+        let mut table = Table::new(&[&pair.name, left, right]).numbers(1).numbers(2);
+        table.row(["records", &pair.left.to_string(), &pair.right.to_string()]);
+        table.row(["created", &pair.created_left.to_string(), &pair.created_right.to_string()]);
+        table.row(["changed", &pair.updated_left.to_string(), &pair.updated_right.to_string()]);
+        text.push_str(&table.text(None));
+        text.push_str(&format!("  linked {}, both changed {}, waiting {}\n", pair.linked, pair.conflicts, pair.waiting));
+        for (what, counts) in
+            [("need attention", &pair.needs_attention), ("fields left out", &pair.left_out), ("removed", &pair.removed)]
+        {
+            if !counts.is_empty() {
+                text.push_str(&format!("  {what} {}{}\n", counts.values().sum::<u64>(), list(counts)));
+            }
+        }
+    }
+    for alarm in &report.alarms {
+        text.push_str(&format!("  ALARM: {alarm}\n"));
+    }
+    text.push_str(&format!("  run {} took {:.1} s", report.run, report.took_ms as f64 / 1_000.0));
+    text
+}
+
+fn list(counts: &BTreeMap<String, u64>) -> String {
+    if counts.is_empty() {
+        return String::new();
+    }
+    let parts: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    format!("   ({})", super::table::neutral(&parts.join(", ")))
+}
+
+fn log_table(lines: &[JournalRow]) -> String {
+    let mut table = Table::new(&["WHEN", "RUN", "ACTION", "LEFT", "RIGHT", "FIELD", "BEFORE", "AFTER", "WHY"]).numbers(1);
+    for line in lines {
+        let why = if line.detail.is_empty() { &line.reason } else { &line.detail };
+        table.row([
+            &moment(line.at_ms),
+            &line.run.to_string(),
+            &line.action,
+            &line.left_id,
+            &line.right_id,
+            &line.field,
+            &line.before,
+            &line.after,
+            why,
+        ]);
+    }
+    let width = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    table.text(Some(width.unwrap_or(200)))
+}

@@ -1,0 +1,576 @@
+//! Flows: check and apply the file, preview, approve, run, and read what happened.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crmsync_core::Side;
+use serde::Serialize;
+
+use super::connections;
+use super::failure::{Failure, call_failed};
+use crate::app::App;
+use crate::engine::{
+    self, CheckReport, Limits, ModuleInfo, OwnerTable, PairSetup, Preview, Progress, Remote, RunOptions, RunReport, RunSetup,
+    SideSetup, User,
+};
+use crate::flow::{self, Document, Pair, SideInfo};
+use crate::store::{Approval, ConnectionRow, ConnectionState, FlowRow, JournalQuery, JournalRow, Lease, OutcomeRow, RunRow};
+
+/// An approval that led to no run within a day is asked for again (S6).
+const APPROVAL_LIFE_MS: i64 = 24 * 60 * 60 * 1_000;
+
+/// One module pair of a flow, for people.
+#[derive(Clone, Debug, Serialize)]
+pub struct ModuleSummary {
+    /// Left module.
+    pub left: String,
+    /// Right module.
+    pub right: String,
+    /// both, to-left or to-right.
+    pub direction: crmsync_core::Direction,
+    /// Mapping rows: left fields, right fields, direction, transforms.
+    pub rows: Vec<RowSummary>,
+    /// Match keys, strongest first.
+    pub match_keys: Vec<String>,
+    /// Default rows that do not apply here, and why.
+    pub left_out: Vec<flow::LeftOut>,
+}
+
+/// One mapping row, for people.
+#[derive(Clone, Debug, Serialize)]
+pub struct RowSummary {
+    /// Left fields.
+    pub left: Vec<String>,
+    /// Right fields.
+    pub right: Vec<String>,
+    /// Which way values travel.
+    pub direction: crmsync_core::Direction,
+    /// Function on the way to the right, "" for none.
+    pub to_right: String,
+    /// Function on the way to the left.
+    pub to_left: String,
+}
+
+/// What a check of a flow file found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Checked {
+    /// Name of the flow.
+    pub name: String,
+    /// Its connections.
+    pub between: [String; 2],
+    /// Its modules.
+    pub modules: Vec<ModuleSummary>,
+    /// What works, but perhaps not as meant, as `line:column: text`.
+    pub warnings: Vec<String>,
+}
+
+/// What applying a flow file did.
+#[derive(Clone, Debug, Serialize)]
+pub struct Applied {
+    /// What the check found.
+    #[serde(flatten)]
+    pub checked: Checked,
+    /// The flow's version.
+    pub version: i64,
+    /// The settings that an approval is about changed: a new preview is needed.
+    pub needs_preview: bool,
+}
+
+/// One flow in a list.
+#[derive(Clone, Debug, Serialize)]
+pub struct FlowSummary {
+    /// Name.
+    pub name: String,
+    /// Version.
+    pub version: i64,
+    /// Whether a preview of its present settings was approved.
+    pub approved: bool,
+    /// When the first sync came to its end; 0 before.
+    pub first_sync_at_ms: i64,
+    /// The last run, if there was one.
+    pub last_run: Option<RunRow>,
+}
+
+/// How to run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RunRequest {
+    /// Look for removed records now.
+    pub sweep: bool,
+}
+
+/// Checks a flow file against both CRMs; changes nothing.
+///
+/// # Errors
+/// Every problem of the file at once, or why a CRM could not be asked.
+pub async fn check(app: &App, tenant: &str, file: &str, text: &str) -> Result<Checked, Failure> {
+    let resolved = resolve(app, tenant, file, text).await?;
+    Ok(resolved.checked())
+}
+
+/// Checks a flow file and saves it as the flow's next version.
+///
+/// # Errors
+/// As [`check`]; then nothing is saved.
+pub async fn apply(app: &App, tenant: &str, file: &str, text: &str) -> Result<Applied, Failure> {
+    let resolved = resolve(app, tenant, file, text).await?;
+    let name = &resolved.document.name;
+    let before = app.store().flow(tenant, name).await?;
+    let hash = resolved.settings_hash.clone();
+    let version = app.store().apply_flow(tenant, name, text.to_owned(), hash.clone(), app.now_ms()).await?;
+    let approved = before.and_then(|flow| flow.approved).is_some_and(|approval| approval.settings_hash == hash);
+    Ok(Applied { checked: resolved.checked(), version, needs_preview: !approved })
+}
+
+/// All flows.
+pub async fn list(app: &App, tenant: &str) -> Result<Vec<FlowSummary>, Failure> {
+    let mut summaries = Vec::new();
+    for flow in app.store().flows(tenant).await? {
+        let last_run = app.store().runs(tenant, &flow.name, 1).await?.pop();
+        summaries.push(FlowSummary {
+            approved: flow.approved.as_ref().is_some_and(|approval| approval.settings_hash == flow.settings_hash),
+            name: flow.name,
+            version: flow.version,
+            first_sync_at_ms: flow.first_sync_at_ms,
+            last_run,
+        });
+    }
+    Ok(summaries)
+}
+
+/// The flow's file and its mapping as it is now.
+pub async fn show(app: &App, tenant: &str, name: &str) -> Result<(String, Checked), Failure> {
+    let flow = get(app, tenant, name).await?;
+    let resolved = resolve(app, tenant, name, &flow.document).await?;
+    Ok((flow.document, resolved.checked()))
+}
+
+/// Reads both CRMs and shows what a run would do. Writes nothing to them.
+///
+/// # Errors
+/// A CRM cannot be read, or another run holds the flow.
+pub async fn preview(app: &App, tenant: &str, name: &str, progress: Arc<dyn Progress>) -> Result<Preview, Failure> {
+    let (flow, resolved) = open(app, tenant, name).await?;
+    let lease = take(app, tenant, name).await?;
+    let outcome = async {
+        let setup = setup(app, tenant, &flow, resolved, lease.clone(), "preview", progress).await?;
+        let (setup, hash) = setup;
+        let preview = engine::preview(&setup, &hash).await;
+        let summary = preview.as_ref().map(|preview| to_json(preview)).unwrap_or_else(|error| to_json(&error.to_string()));
+        app.store().end_run(&lease, setup.run, preview.is_ok(), summary, app.now_ms()).await?;
+        let preview = preview?;
+        app.store().set_previewed(tenant, name, to_json(&preview)).await?;
+        Ok(preview)
+    }
+    .await;
+    app.store().release_lease(&lease).await?;
+    outcome
+}
+
+/// Approves the last preview.
+///
+/// # Errors
+/// There is none, or the settings changed since.
+pub async fn approve(app: &App, tenant: &str, name: &str) -> Result<Preview, Failure> {
+    let flow = get(app, tenant, name).await?;
+    let again = format!("run `crmsync flow preview {name}` first");
+    if flow.previewed.is_empty() {
+        return Err(Failure::failed("flow.no_preview", format!("`{name}` has no preview to approve"), again));
+    }
+    let preview: Preview = serde_json::from_str(&flow.previewed)
+        .map_err(|error| Failure::failed("flow.no_preview", format!("the preview of `{name}` cannot be read: {error}"), again.clone()))?;
+    if preview.settings_hash != flow.settings_hash {
+        return Err(Failure::failed("flow.preview_outdated", format!("the settings of `{name}` changed after its preview"), again));
+    }
+    if app.now_ms() - preview.at_ms > APPROVAL_LIFE_MS {
+        return Err(Failure::failed("flow.preview_outdated", format!("the preview of `{name}` is older than a day"), again));
+    }
+    let approval =
+        Approval { settings_hash: flow.settings_hash, at_ms: app.now_ms(), counts: preview.approved_counts() };
+    app.store().approve(tenant, name, approval).await?;
+    Ok(preview)
+}
+
+/// Runs a flow once.
+///
+/// # Errors
+/// Nobody approved it (S6), another run holds it, or a CRM cannot be used.
+pub async fn run(
+    app: &App,
+    tenant: &str,
+    name: &str,
+    request: RunRequest,
+    progress: Arc<dyn Progress>,
+) -> Result<RunReport, Failure> {
+    let (flow, resolved) = open(app, tenant, name).await?;
+    let approval = approved(app, &flow, &resolved)?;
+    let first_sync = (flow.first_sync_at_ms == 0).then_some(approval.counts);
+    let lease = take(app, tenant, name).await?;
+    let outcome = async {
+        let (setup, _) = setup(app, tenant, &flow, resolved, lease.clone(), "asked", progress).await?;
+        let report = engine::run(&setup, &RunOptions { sweep: request.sweep, first_sync }).await;
+        let summary = report.as_ref().map(|report| to_json(report)).unwrap_or_else(|error| to_json(&error.to_string()));
+        app.store().end_run(&lease, setup.run, report.is_ok(), summary, app.now_ms()).await?;
+        if let Err(engine::Error::Call { connection, source, .. }) = &report
+            && matches!(source, engine::CallError::Fault(crmsync_core::Fault::LoggedOut))
+        {
+            let state = ConnectionState::LoggedOut;
+            app.store().set_connection_checked(tenant, connection, state, None, String::new()).await?;
+        }
+        Ok(report?)
+    }
+    .await;
+    app.store().release_lease(&lease).await?;
+    outcome
+}
+
+/// Lines of a flow's sync log.
+pub async fn log(app: &App, tenant: &str, name: &str, query: JournalQuery) -> Result<Vec<JournalRow>, Failure> {
+    get(app, tenant, name).await?;
+    Ok(app.store().journal(tenant, name, query).await?)
+}
+
+/// Records and fields of a flow that are not simply in step.
+pub async fn outcomes(app: &App, tenant: &str, name: &str) -> Result<Vec<OutcomeRow>, Failure> {
+    get(app, tenant, name).await?;
+    Ok(app.store().outcomes(tenant, name).await?)
+}
+
+/// The newest runs of a flow, newest first.
+pub async fn runs(app: &App, tenant: &str, name: &str, most: usize) -> Result<Vec<RunRow>, Failure> {
+    get(app, tenant, name).await?;
+    Ok(app.store().runs(tenant, name, most).await?)
+}
+
+async fn get(app: &App, tenant: &str, name: &str) -> Result<FlowRow, Failure> {
+    match app.store().flow(tenant, name).await? {
+        Some(flow) => Ok(flow),
+        None => {
+            let names: Vec<String> = app.store().flows(tenant).await?.into_iter().map(|flow| flow.name).collect();
+            let hint = if names.is_empty() {
+                "there is none yet: `crmsync flow apply FILE`".to_owned()
+            } else {
+                format!("known flows: {}", names.join(", "))
+            };
+            Err(Failure::input("flow.unknown", format!("there is no flow `{name}`"), hint))
+        }
+    }
+}
+
+async fn open(app: &App, tenant: &str, name: &str) -> Result<(FlowRow, Resolved), Failure> {
+    let flow = get(app, tenant, name).await?;
+    let resolved = resolve(app, tenant, name, &flow.document).await?;
+    Ok((flow, resolved))
+}
+
+/// S6: the approval that this run stands on.
+fn approved(app: &App, flow: &FlowRow, resolved: &Resolved) -> Result<Approval, Failure> {
+    let name = &flow.name;
+    let steps = format!("run `crmsync flow preview {name}`, look at it, then `crmsync flow approve {name}`");
+    let Some(approval) = flow.approved.clone() else {
+        return Err(Failure::failed("flow.not_approved", format!("nobody has approved what `{name}` would do"), steps));
+    };
+    if approval.settings_hash != resolved.settings_hash {
+        return Err(Failure::failed("flow.not_approved", format!("the settings of `{name}` changed since the approval"), steps));
+    }
+    if flow.first_sync_at_ms == 0 && app.now_ms() - approval.at_ms > APPROVAL_LIFE_MS {
+        return Err(Failure::failed("flow.not_approved", format!("the approval of `{name}` is older than a day"), steps));
+    }
+    Ok(approval)
+}
+
+/// A flow file held against both CRMs.
+struct Resolved {
+    document: Document,
+    pairs: Vec<Pair>,
+    settings_hash: String,
+    connections: [ConnectionRow; 2],
+    crms: [Arc<dyn Remote>; 2],
+    modules: [Vec<ModuleInfo>; 2],
+}
+
+impl Resolved {
+    fn checked(&self) -> Checked {
+        let module = |pair: &Pair| ModuleSummary {
+            left: pair.left_module.clone(),
+            right: pair.right_module.clone(),
+            direction: pair.policy.direction,
+            rows: pair.mapping.rows.iter().map(row_summary).collect(),
+            match_keys: pair.mapping.match_rules.iter().map(|rule| rule.label.clone()).collect(),
+            left_out: pair.left_out.clone(),
+        };
+        let warnings = self.pairs.iter().flat_map(|pair| &pair.warnings);
+        Checked {
+            name: self.document.name.clone(),
+            between: self.document.between.clone(),
+            modules: self.pairs.iter().map(module).collect(),
+            warnings: warnings.map(|problem| format!("{}:{}: {}", problem.line, problem.column, problem.message)).collect(),
+        }
+    }
+}
+
+fn row_summary(row: &crmsync_core::MappingRow) -> RowSummary {
+    let names = |fields: &[crmsync_core::mapping::Field]| fields.iter().map(|field| field.name.clone()).collect();
+    let function = |side: Side| row.carry(side).map(|carry| carry.function.clone()).unwrap_or_default();
+    RowSummary {
+        left: names(&row.left),
+        right: names(&row.right),
+        direction: row.direction,
+        to_right: function(Side::Right),
+        to_left: function(Side::Left),
+    }
+}
+
+async fn resolve(app: &App, tenant: &str, file: &str, text: &str) -> Result<Resolved, Failure> {
+    let document = Document::parse(text).map_err(|problems| Failure::problems(file, &problems))?;
+    let mut connections = Vec::with_capacity(2);
+    for name in &document.between {
+        connections.push(connections::get(app, tenant, name).await?);
+    }
+    let connections: [ConnectionRow; 2] = connections.try_into().map_err(|_| too_few())?;
+    let left = describe(app, tenant, &connections[0], &document, Side::Left).await?;
+    let right = describe(app, tenant, &connections[1], &document, Side::Right).await?;
+    let (_, functions) = app.transforms().await?;
+    let functions: Vec<flow::FunctionInfo> = functions.into_iter().map(function_info).collect();
+    let infos = [&left.info, &right.info];
+    let pairs =
+        flow::resolve(&document, infos, &functions).map_err(|problems| Failure::problems(file, &problems))?;
+    let settings_hash =
+        flow::settings_hash(&document, infos).map_err(|problems| Failure::problems(file, &problems))?;
+    Ok(Resolved {
+        document,
+        pairs,
+        settings_hash,
+        connections,
+        crms: [left.crm, right.crm],
+        modules: [left.modules, right.modules],
+    })
+}
+
+fn too_few() -> Failure {
+    Failure::input("flow.problems", "a flow is between two connections", "")
+}
+
+/// What one side says about itself.
+struct Described {
+    crm: Arc<dyn Remote>,
+    modules: Vec<ModuleInfo>,
+    info: SideInfo,
+}
+
+async fn describe(
+    app: &App,
+    tenant: &str,
+    connection: &ConnectionRow,
+    document: &Document,
+    side: Side,
+) -> Result<Described, Failure> {
+    let name = &connection.name;
+    if connection.state == ConnectionState::New {
+        return Err(Failure::failed(
+            "connection.not_logged_in",
+            format!("`{name}` was never logged in"),
+            format!("run `crmsync connection login {name}`"),
+        ));
+    }
+    let crm: Arc<dyn Remote> = Arc::new(app.crm(tenant, connection).await?);
+    let modules = crm.modules().await.map_err(|error| call_failed(name, "list the modules", &error))?;
+    let mut info = SideInfo {
+        connection: name.clone(),
+        plugin: connection.plugin.clone(),
+        modules: modules.iter().map(module_info).collect(),
+        fields: BTreeMap::new(),
+    };
+    for module in document.modules.iter().filter(|module| module.direction.is_some()) {
+        // A module that does not exist is a problem of the file, told with its line by the resolver.
+        let Ok(known) = info.module(&module.names[side as usize]) else { continue };
+        let known = known.name.clone();
+        if !info.fields.contains_key(&known) {
+            let fields = crm.describe(&known).await.map_err(|error| call_failed(name, &format!("describe {known}"), &error))?;
+            info.fields.insert(known, fields.into_iter().map(field_info).collect());
+        }
+    }
+    Ok(Described { crm, modules, info })
+}
+
+fn module_info(module: &ModuleInfo) -> flow::ModuleInfo {
+    flow::ModuleInfo { name: module.name.clone(), label: module.label.clone(), key_field: module.key_field.clone() }
+}
+
+fn field_info(field: engine::FieldInfo) -> flow::FieldInfo {
+    let choice = |choice: engine::Choice| flow::Choice { value: choice.value, label: choice.label };
+    flow::FieldInfo {
+        name: field.name,
+        label: field.label,
+        kind: field.kind,
+        native: field.native,
+        mandatory: field.mandatory,
+        read_only: field.read_only,
+        unique: field.unique,
+        length: field.length,
+        choices: field.choices.into_iter().map(choice).collect(),
+        targets: field.targets,
+        meaning: field.meaning,
+    }
+}
+
+fn function_info((plugin, function): (String, crate::runtime::types::FunctionInfo)) -> flow::FunctionInfo {
+    use crate::runtime::types::Inversion;
+    flow::FunctionInfo {
+        plugin,
+        name: function.name,
+        inputs: function.inputs,
+        outputs: function.outputs,
+        inversion: match function.inversion {
+            Inversion::No => flow::Inversion::No,
+            Inversion::Exact => flow::Inversion::Exact,
+            Inversion::Stable => flow::Inversion::Stable,
+        },
+        inverse: function.inverse,
+    }
+}
+
+/// Everything that one run of the engine is given.
+async fn setup(
+    app: &App,
+    tenant: &str,
+    flow: &FlowRow,
+    resolved: Resolved,
+    lease: Lease,
+    cause: &str,
+    progress: Arc<dyn Progress>,
+) -> Result<(RunSetup, String), Failure> {
+    let run = app.store().begin_run(&lease, cause, app.now_ms()).await?;
+    let mut checks = Vec::with_capacity(2);
+    let mut users = Vec::with_capacity(2);
+    for (connection, crm) in resolved.connections.iter().zip(&resolved.crms) {
+        checks.push(connections::check(app, tenant, &connection.name).await?);
+        users.push(crm.users().await.map_err(|error| call_failed(&connection.name, "list the users", &error))?);
+    }
+    let mut pairs = Vec::with_capacity(resolved.pairs.len());
+    for pair in &resolved.pairs {
+        let id = app.store().pair(tenant, &flow.name, &pair.left_module, &pair.right_module).await?;
+        pairs.push(PairSetup {
+            id,
+            modules: [module(&resolved.modules[0], &pair.left_module)?, module(&resolved.modules[1], &pair.right_module)?],
+            mapping: pair.mapping.clone(),
+            policy: pair.policy,
+            automations: pair.automations,
+        });
+    }
+    let owners = owner_tables(&resolved.document, [&users[0], &users[1]], [&checks[0], &checks[1]]);
+    let [left_owners, right_owners] = owners;
+    let [left, right] = resolved.crms;
+    let side = |index: usize, remote: Arc<dyn Remote>, owners: OwnerTable| SideSetup {
+        connection: resolved.connections[index].name.clone(),
+        plugin: resolved.connections[index].plugin.clone(),
+        remote,
+        owners,
+        clock_ahead_ms: checks[index].clock_ahead_ms.unwrap_or(0),
+        visible_scope: checks[index].visible_scope.clone(),
+        scope_at_login: scope_at_login(&resolved.connections[index], &checks[index]),
+    };
+    let sides = [side(0, left, left_owners), side(1, right, right_owners)];
+    let (transforms, _) = app.transforms().await?;
+    let limits = Limits {
+        safety_stop_records: resolved.document.safety_stop.records,
+        safety_stop_percent: resolved.document.safety_stop.percent,
+        ..Limits::default()
+    };
+    let setup = RunSetup {
+        lease,
+        run,
+        store: app.store().clone(),
+        sides,
+        pairs,
+        transforms: Arc::new(transforms),
+        clock: app.clock(),
+        new_key: Arc::new(new_key),
+        limits,
+        progress,
+    };
+    Ok((setup, resolved.settings_hash))
+}
+
+fn module(modules: &[ModuleInfo], name: &str) -> Result<ModuleInfo, Failure> {
+    let found = modules.iter().find(|module| module.name == name).cloned();
+    found.ok_or_else(|| Failure::failed("flow.module_gone", format!("the module `{name}` is not there any more"), ""))
+}
+
+fn scope_at_login(connection: &ConnectionRow, now: &CheckReport) -> String {
+    let stored: Option<CheckReport> = serde_json::from_str(&connection.checked).ok();
+    stored.map_or_else(|| now.visible_scope.clone(), |report| report.visible_scope)
+}
+
+/// S16: owners by e-mail of active users, then by the file's table; what nobody can own gets the fallback, else our own user.
+fn owner_tables(document: &Document, users: [&Vec<User>; 2], checks: [&CheckReport; 2]) -> [OwnerTable; 2] {
+    let by_email = users.map(|users| {
+        let active = users.iter().filter(|user| user.active && !user.email.is_empty());
+        active.map(|user| (user.email.to_lowercase(), user.id.clone())).collect::<HashMap<_, _>>()
+    });
+    Side::BOTH.map(|side| {
+        let (own, other) = (side as usize, side.other() as usize);
+        let mut table = OwnerTable::default();
+        for user in users[own].iter().filter(|user| !user.email.is_empty()) {
+            let email = user.email.to_lowercase();
+            let named = document.owners.table.iter().find_map(|(left, right)| {
+                let (from, to) = if side == Side::Left { (left, right) } else { (right, left) };
+                (from.to_lowercase() == email).then(|| to.to_lowercase())
+            });
+            if let Some(id) = by_email[other].get(named.as_ref().unwrap_or(&email)) {
+                table.users.insert(user.id.clone(), id.clone());
+            }
+        }
+        let fallback = document.owners.fallback[other].as_ref().and_then(|email| by_email[other].get(&email.to_lowercase()));
+        let own_user = Some(&checks[other].user_id).filter(|id| !id.is_empty());
+        table.fallback = fallback.or(own_user).cloned();
+        table
+    })
+}
+
+/// Takes the flow, from a dead process of this machine at once.
+async fn take(app: &App, tenant: &str, name: &str) -> Result<Lease, Failure> {
+    let holder = format!("{}/{}/{}", boot_id(), std::process::id(), new_key());
+    let before = app.store().lease_holder(tenant, name).await?;
+    let dead = is_dead(&before).then_some(before.as_str());
+    let lease = app
+        .store()
+        .take_lease(tenant, name, &holder, dead, app.now_ms(), Limits::default().lease_ms)
+        .await?;
+    lease.ok_or_else(|| {
+        Failure::failed("flow.busy", format!("another run of `{name}` is going on"), "wait for its end; `crmsync flow list` shows it")
+    })
+}
+
+/// Whether a holder was a process of this boot of this machine and is gone.
+fn is_dead(holder: &str) -> bool {
+    let mut parts = holder.split('/');
+    match (parts.next(), parts.next()) {
+        (Some(boot), Some(process)) => {
+            !boot.is_empty()
+                && boot == boot_id()
+                && process.parse::<u32>().is_ok_and(|id| id != std::process::id() && !std::path::Path::new(&format!("/proc/{id}")).exists())
+        }
+        _ => false,
+    }
+}
+
+/// Names this boot of this machine; "" where the system does not tell, and then leases only end by time.
+fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|text| text.trim().to_owned()).unwrap_or_default()
+}
+
+/// A key of ours that is never given twice: 128 random bits.
+fn new_key() -> String {
+    let mut bytes = [0_u8; 16];
+    // Without randomness no create may be keyed; the process stops rather than repeat a key.
+    getrandom::fill(&mut bytes).expect("the system gives random bytes");
+    let mut key = engine::KEY_MARK.to_owned();
+    for byte in bytes {
+        key.push_str(&format!("{byte:02x}"));
+    }
+    key
+}
+
+fn to_json<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}

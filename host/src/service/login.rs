@@ -1,0 +1,126 @@
+//! Logins: with a session's key at once, or over a browser with OAuth's code flow.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use url::Url;
+
+use super::connections;
+use super::failure::{Failure, refused};
+use crate::app::App;
+use crate::egress::{AuthSpec, Door};
+use crate::engine::CheckReport;
+
+/// The fixed loopback port of the OAuth callback: people register `http://127.0.0.1:8765/callback` once with their CRM.
+pub const CALLBACK_PORT: u16 = 8765;
+/// Longest time of one login request, in milliseconds.
+const LOGIN_TIMEOUT_MS: u64 = 30_000;
+
+/// The address that a CRM sends people back to.
+pub fn callback_address(port: u16) -> String {
+    format!("http://{}/callback", SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+}
+
+/// An OAuth login that was begun: one-use, bound to this process, tenant and connection.
+pub struct Login<'a> {
+    app: &'a App,
+    tenant: String,
+    connection: String,
+    door: Arc<Door>,
+    state: String,
+    redirect_uri: String,
+    /// Where the person consents.
+    pub url: Url,
+    /// The scopes that are asked for, in one line.
+    pub scopes: String,
+}
+
+impl<'a> Login<'a> {
+    /// Begins a login.
+    ///
+    /// # Errors
+    /// The connection is unknown, does not log in by OAuth, or lacks settings.
+    pub async fn begin(app: &'a App, tenant: &str, name: &str, redirect_uri: String) -> Result<Login<'a>, Failure> {
+        let row = connections::get(app, tenant, name).await?;
+        let manifest = app.manifest(&row.plugin).await?;
+        let scopes = manifest.auth.iter().find_map(|auth| match auth {
+            AuthSpec::Oauth2(oauth2) => Some(oauth2.scopes.join(&oauth2.scope_separator)),
+            _ => None,
+        });
+        let Some(scopes) = scopes else {
+            return Err(Failure::input("connection.no_browser_login", format!("`{name}` does not log in over a browser"), ""));
+        };
+        let door = app.door(tenant, &row).await?;
+        let state = random_word()?;
+        let url = door.authorize_url(&redirect_uri, &state)?;
+        Ok(Login { app, tenant: tenant.to_owned(), connection: row.name, door, state, redirect_uri, url, scopes })
+    }
+
+    /// Completes the login with the parameters of the callback, then checks the connection.
+    ///
+    /// # Errors
+    /// The person refused, the state is not ours, the CRM refuses the code, or the check fails.
+    pub async fn finish(self, parameters: &[(String, String)]) -> Result<CheckReport, Failure> {
+        let get = |name: &str| parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        if get("state") != Some(self.state.as_str()) {
+            return Err(Failure::failed(
+                "connection.login_state",
+                "the answer does not belong to this login",
+                "start the login again, and use only the address that it prints",
+            ));
+        }
+        if let Some(error) = get("error") {
+            let hint = if error == "access_denied" { "press Accept on the CRM's page to give access" } else { "" };
+            return Err(Failure::failed("connection.login_refused", format!("the CRM answers `{error}`"), hint));
+        }
+        let Some(code) = get("code") else {
+            return Err(Failure::failed("connection.login_code", "the CRM's answer has no code", "start the login again"));
+        };
+        self.door.exchange_code(&self.redirect_uri, code, parameters).await?;
+        connections::check(self.app, &self.tenant, &self.connection).await
+    }
+}
+
+/// Logs in a connection whose secret was given with it, then checks it.
+///
+/// # Errors
+/// The connection needs a browser, the CRM refuses the credentials, or it cannot be reached.
+pub async fn login_with_session(app: &App, tenant: &str, name: &str) -> Result<CheckReport, Failure> {
+    let row = connections::get(app, tenant, name).await?;
+    let door = app.door(tenant, &row).await?;
+    let deadline = Instant::now() + Duration::from_millis(LOGIN_TIMEOUT_MS);
+    if let Err(refusal) = door.login_session(deadline).await {
+        let failure = refused(&refusal);
+        return Err(match (failure, &refusal) {
+            (_, crate::egress::Refusal::LoggedOut) | (None, _) => Failure::failed(
+                "connection.login_refused",
+                format!("`{name}`: the CRM refuses the user or the key"),
+                "check both, and give the key again with `crmsync connection add NAME … --secret access_key`",
+            ),
+            (Some(failure), _) => failure,
+        });
+    }
+    connections::check(app, tenant, name).await
+}
+
+/// The parameters of a callback's address, as a person pastes it.
+///
+/// # Errors
+/// The text is not an address.
+pub fn parse_callback(text: &str) -> Result<Vec<(String, String)>, Failure> {
+    let url = Url::parse(text.trim()).map_err(|error| {
+        Failure::input(
+            "connection.login_paste",
+            format!("this is not an address: {error}"),
+            "paste the whole address from the browser's address bar, beginning with http",
+        )
+    })?;
+    Ok(url.query_pairs().map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
+}
+
+fn random_word() -> Result<String, Failure> {
+    let mut bytes = [0_u8; 24];
+    getrandom::fill(&mut bytes).map_err(|error| Failure::environment("host.randomness", error.to_string(), ""))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,16 @@
+//! What people and programs can ask for, once for all ways of asking: connections, logins, flows. The command line calls it now, an API
+//! and a console will. It holds no rules of its own: it opens what is needed, calls the room that decides, and turns every failure into
+//! an answer that says what to do ([`Failure`]).
+
+mod connections;
+mod failure;
+mod flows;
+mod login;
+
+pub use connections::{NewConnection, add, check, fields, list, remove, users};
+pub use failure::{Failure, Kind};
+pub use flows::{
+    Applied, Checked, FlowSummary, ModuleSummary, RunRequest, apply, approve, check as check_flow, list as list_flows, log, outcomes,
+    preview, run, runs, show,
+};
+pub use login::{CALLBACK_PORT, Login, callback_address, login_with_session, parse_callback};

@@ -249,16 +249,21 @@ fn push_row(pair: &PairSetup, side: Side, fields: &[(String, u8)], intent: &Inte
 }
 
 fn stored(pair: &PairSetup, side: Side, fields: &[(String, u8)], intent: &IntentRow, receipt: Receipt) -> Settlement {
-    let read_back = receipt.stored.is_some();
+    // A create that met its own earlier attempt: somebody may have edited the record since, so nothing of the answer is taken for
+    // what the CRM made of our values.
+    if receipt.existed {
+        return Settlement::Stored { intent: intent.id, record: receipt.id, version: String::new(), shown: BTreeMap::new(), told: false };
+    }
+    let told = receipt.stored.is_some();
     let image: BTreeMap<String, Value> = match receipt.stored {
         Some(values) => fields.iter().map(|(name, _)| name.clone()).zip(values).filter(|(_, value)| value.is_read()).collect(),
         None => BTreeMap::new(),
     };
-    Settlement::Stored { intent: intent.id, record: receipt.id, version: receipt.version, shown: shown_rows(pair, side, &image), read_back }
+    Settlement::Stored { intent: intent.id, record: receipt.id, version: receipt.version, shown: shown_rows(pair, side, &image), told }
 }
 
 /// The mapping rows that an image shows wholly.
-pub(super) fn shown_rows(pair: &PairSetup, side: Side, image: &BTreeMap<String, Value>) -> BTreeMap<String, Vec<Value>> {
+fn shown_rows(pair: &PairSetup, side: Side, image: &BTreeMap<String, Value>) -> BTreeMap<String, Vec<Value>> {
     let rows = pair.mapping.rows.iter().map(|row| (row.key.0.clone(), super::view::values_of(image, row, side)));
     rows.filter(|(_, values)| values.iter().all(Value::is_read)).collect()
 }

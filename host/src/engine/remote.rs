@@ -230,6 +230,8 @@ pub struct Receipt {
     pub version: String,
     /// What the CRM says it stored: one value for each field of the request, or none.
     pub stored: Option<Vec<Value>>,
+    /// The create met a record with our key that was there already.
+    pub existed: bool,
 }
 
 /// What became of one row.

@@ -1,9 +1,10 @@
 //! Writes whose outcome nobody knows: found out by the rules of the create classes before anything else is done with their records.
 
+use std::collections::BTreeMap;
+
 use crmsync_core::Side;
 use crmsync_core::decide::{Operation, reason};
 
-use super::apply::shown_rows;
 use super::error::Error;
 use super::remote::CreateClass;
 use super::setup::{PairSetup, RunSetup};
@@ -23,18 +24,15 @@ pub(super) struct StillUnknown {
 pub(super) async fn adopt_arrivals(run: &RunSetup, pair: &PairSetup) -> Result<u64, Error> {
     let arrived = run.store.arrived_creates(run.tenant(), pair.id).await?;
     let count = arrived.len() as u64;
-    let settlements = arrived
-        .into_iter()
-        .map(|(intent, row)| Settlement::Stored {
-            intent: intent.id,
-            shown: shown_rows(pair, intent.side, &row.image),
-            record: row.record,
-            version: row.version,
-            read_back: true,
-        })
-        .collect();
+    let settlements = arrived.into_iter().map(|(intent, row)| happened(&intent, row.record)).collect();
     run.store.settle_intents(&run.lease, pair.id, run.run, settlements, run.now_ms()).await?;
     Ok(count)
+}
+
+/// The create happened, and its record waits in the inbox. What it shows is held against what we sent: somebody may have edited it
+/// before we found it.
+fn happened(intent: &IntentRow, record: String) -> Settlement {
+    Settlement::Stored { intent: intent.id, record, version: String::new(), shown: BTreeMap::new(), told: false }
 }
 
 /// Finds out what can be found out now.
@@ -96,14 +94,8 @@ async fn look_by_key(run: &RunSetup, pair: &PairSetup, intent: &IntentRow) -> Re
     Ok(match (live.next(), live.next()) {
         (None, _) => Settlement::Again { intent: intent.id, not_before_ms: 0 },
         (Some((_, record)), None) => {
-            let image = fields.into_iter().zip(record.values).filter(|(_, value)| value.is_read()).collect();
-            Settlement::Stored {
-                intent: intent.id,
-                shown: shown_rows(pair, side, &image),
-                record: record.id,
-                version: record.version,
-                read_back: true,
-            }
+            reread(run, pair, side, std::slice::from_ref(&record.id)).await?;
+            happened(intent, record.id)
         }
         (Some(_), Some(_)) => ask_a_person(intent, "several records carry the key of this create"),
     })

@@ -104,8 +104,8 @@ pub enum Settlement {
         version: String,
         /// What the CRM says it stored, by mapping row; rows that are missing become provisional (S1).
         shown: BTreeMap<String, Vec<Value>>,
-        /// The values were read from the record itself, so that nothing is provisional.
-        read_back: bool,
+        /// The answer told what was stored, so that nothing is provisional.
+        told: bool,
     },
     /// Nothing happened; send it again, not before this moment.
     Again {
@@ -324,8 +324,8 @@ fn settle(tx: &Tx<'_>, lease: &Lease, pair: PairId, run: i64, settlement: Settle
     // Settled already: an arrived create may be found by two ways in one run.
     let Some(intent) = load_intent(tx, id)? else { return Ok(()) };
     match settlement {
-        Settlement::Stored { record, version, shown, read_back, .. } => {
-            let answer = Stored { record, version, shown, read_back };
+        Settlement::Stored { record, version, shown, told, .. } => {
+            let answer = Stored { record, version, shown, told };
             match intent.operation {
                 Operation::Create => settle_create(tx, lease, pair, run, &intent, &answer, now_ms)?,
                 Operation::Update => settle_update(tx, lease, pair, run, &intent, &answer, now_ms)?,
@@ -362,7 +362,7 @@ struct Stored {
     record: String,
     version: String,
     shown: BTreeMap<String, Vec<Value>>,
-    read_back: bool,
+    told: bool,
 }
 
 impl Stored {
@@ -376,7 +376,7 @@ impl Stored {
 
     /// The version whose first pull tells what the CRM made of our values; "" if we know already.
     fn awaited(&self) -> &str {
-        if self.read_back { "" } else { &self.version }
+        if self.told { "" } else { &self.version }
     }
 }
 

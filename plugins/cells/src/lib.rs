@@ -214,6 +214,33 @@ impl Batch {
         }
         Ok(View { rows: self.rows as usize, columns, kinds: &self.kinds, words: &self.words, text })
     }
+
+    /// Checks the batch as [`Batch::check`] does and keeps it, so that it can be read many times for one check.
+    ///
+    /// # Errors
+    /// As for [`Batch::check`].
+    pub fn into_checked(self, columns: usize) -> Result<Checked, Malformed> {
+        self.check(columns)?;
+        let text = String::from_utf8(self.text).map_err(|_| Malformed::NotUtf8)?;
+        Ok(Checked { rows: self.rows as usize, columns, kinds: self.kinds, words: self.words, text })
+    }
+}
+
+/// A batch that has passed [`Batch::check`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    rows: usize,
+    columns: usize,
+    kinds: Vec<u8>,
+    words: Vec<u64>,
+    text: String,
+}
+
+impl Checked {
+    /// The batch, for reading.
+    pub fn view(&self) -> View<'_> {
+        View { rows: self.rows, columns: self.columns, kinds: &self.kinds, words: &self.words, text: &self.text }
+    }
 }
 
 /// A checked batch, for reading.

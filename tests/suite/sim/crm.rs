@@ -15,17 +15,17 @@ use crmsync_sandbox::rng::Rng;
 use futures_util::future::BoxFuture;
 
 /// Milliseconds since 1970, moved by the world only.
-pub type Clock = Arc<AtomicI64>;
+pub(crate) type Clock = Arc<AtomicI64>;
 
 const PAGE_RECORDS: usize = 7;
 
 /// How one CRM behaves.
 #[derive(Clone, Copy, Debug)]
-pub struct Habits {
+pub(crate) struct Habits {
     /// Enforces our key, refuses rows changed meanwhile, announces removals, says nothing of what it stored. Else the opposite of each.
-    pub strict: bool,
+    pub(crate) strict: bool,
     /// Texts are cut here.
-    pub text_max: usize,
+    pub(crate) text_max: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -49,52 +49,52 @@ struct State {
 
 /// The CRM. Cheap to clone.
 #[derive(Clone)]
-pub struct Crm {
+pub(crate) struct Crm {
     habits: Habits,
     clock: Clock,
     state: Arc<Mutex<State>>,
     rng: Arc<Mutex<Rng>>,
 }
 
-pub const QUIESCE_MS: i64 = 20_000;
-pub const KEY_FIELD: &str = "Key";
+pub(crate) const QUIESCE_MS: i64 = 20_000;
+pub(crate) const KEY_FIELD: &str = "Key";
 
 impl Crm {
-    pub fn new(habits: Habits, clock: Clock, seed: u64) -> Crm {
+    pub(crate) fn new(habits: Habits, clock: Clock, seed: u64) -> Crm {
         Crm { habits, clock, state: Arc::default(), rng: Arc::new(Mutex::new(Rng::new(seed))) }
     }
 
     /// One call in so many goes wrong; 0 for none.
-    pub fn disturb(&self, one_in: usize) {
+    pub(crate) fn disturb(&self, one_in: usize) {
         self.lock().chance_of_fault = one_in;
     }
 
-    pub fn writes(&self) -> u64 {
+    pub(crate) fn writes(&self) -> u64 {
         self.lock().writes
     }
 
     /// Live records: id → fields.
-    pub fn live(&self) -> BTreeMap<String, BTreeMap<String, Value>> {
+    pub(crate) fn live(&self) -> BTreeMap<String, BTreeMap<String, Value>> {
         let state = self.lock();
         state.rows.iter().filter(|(_, row)| !row.deleted).map(|(id, row)| (id.to_string(), row.fields.clone())).collect()
     }
 
     /// A person makes a record.
-    pub fn person_creates(&self, fields: BTreeMap<String, Value>) -> String {
+    pub(crate) fn person_creates(&self, fields: BTreeMap<String, Value>) -> String {
         let now_s = self.now_s();
         let mut state = self.lock();
         state.insert(fields, now_s).to_string()
     }
 
     /// A person edits a field.
-    pub fn person_edits(&self, id: &str, field: &str, value: Value) {
+    pub(crate) fn person_edits(&self, id: &str, field: &str, value: Value) {
         let now_s = self.now_s();
         let mut state = self.lock();
         state.change(id.parse().unwrap(), [(field.to_owned(), value)], now_s);
     }
 
     /// A person deletes a record.
-    pub fn person_deletes(&self, id: &str) {
+    pub(crate) fn person_deletes(&self, id: &str) {
         let now_s = self.now_s();
         let mut state = self.lock();
         let id = id.parse().unwrap();
@@ -142,12 +142,14 @@ impl Crm {
         let now_s = self.now_s();
         let values = names.iter().cloned().zip(row.values.iter().cloned()).filter(|(_, value)| value.is_read());
         let mut values: Vec<(String, Value)> = values.map(|(name, value)| (name, self.keep(value))).collect();
+        let mut existed = false;
         let id = match row.operation {
             Operation::Create => {
                 values.push((KEY_FIELD.into(), Value::Text(row.key.clone())));
                 let known = state.rows.iter().find(|(_, known)| known.fields.get(KEY_FIELD) == Some(&Value::Text(row.key.clone())));
                 match (self.habits.strict, known.map(|(id, _)| *id)) {
                     (true, Some(id)) => {
+                        existed = true;
                         state.change(id, values, now_s);
                         id
                     }
@@ -173,6 +175,7 @@ impl Crm {
             id: record.id,
             version: record.version,
             stored: (!self.habits.strict).then_some(record.values),
+            existed,
         })
     }
 
@@ -335,7 +338,7 @@ impl Remote for Crm {
 }
 
 impl Crm {
-    pub fn module(&self) -> ModuleInfo {
+    pub(crate) fn module(&self) -> ModuleInfo {
         ModuleInfo {
             name: "People".into(),
             label: "People".into(),

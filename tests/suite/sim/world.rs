@@ -23,7 +23,7 @@ const TENANT: &str = "t";
 const FLOW: &str = "people";
 const FIELDS: [&str; 4] = ["Code", "Name", "Phone", "Note"];
 
-pub struct World {
+pub(crate) struct World {
     seed: u64,
     rng: Rng,
     clock: Clock,
@@ -44,7 +44,7 @@ struct Edit {
 }
 
 impl World {
-    pub fn new(seed: u64) -> World {
+    pub(crate) fn new(seed: u64) -> World {
         let clock: Clock = Arc::new(AtomicI64::new(1_700_000_000_000));
         let left = Crm::new(Habits { strict: true, text_max: 1_000 }, clock.clone(), seed ^ 1);
         let right = Crm::new(Habits { strict: false, text_max: 12 }, clock.clone(), seed ^ 2);
@@ -91,13 +91,13 @@ impl World {
         self.clock.fetch_add(ms, Ordering::SeqCst);
     }
 
-    pub async fn first_sync(&mut self) {
+    pub(crate) async fn first_sync(&mut self) {
         self.tick(2_000);
         self.attempt(None).await.unwrap();
     }
 
     /// A few human edits, then a run under faults, often killed in the middle.
-    pub async fn disturb(&mut self) {
+    pub(crate) async fn disturb(&mut self) {
         // An edit of the very second of our own write cannot be told from what the CRM made of it (documented window).
         self.tick(1_100);
         for _ in 0..self.rng.below(5) {
@@ -143,7 +143,7 @@ impl World {
     }
 
     /// No faults any more: runs until nothing waits.
-    pub async fn settle(&mut self) {
+    pub(crate) async fn settle(&mut self) {
         for _ in 0..6 {
             self.tick(2 * QUIESCE_MS);
             self.attempt(None).await.unwrap();
@@ -214,7 +214,7 @@ impl World {
     }
 
     /// Asks what must hold when all is calm; gives what does not.
-    pub async fn check(&mut self) -> Vec<String> {
+    pub(crate) async fn check(&mut self) -> Vec<String> {
         let mut wrong = Vec::new();
         let writes = |crms: &[Crm; 2]| crms.iter().map(Crm::writes).sum::<u64>();
         let before = writes(&self.crms);

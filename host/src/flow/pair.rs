@@ -1,0 +1,166 @@
+//! One module pair of a flow, from the preset's rows and the person's own to the core's mapping.
+
+use crmsync_core::{PairMapping, Policy, Side};
+
+use super::checks;
+use super::document::{Document, Owners};
+use super::lookup::{self, NoRow};
+use super::module::{FieldSet, ModulePair};
+use super::preset::{self, Preset};
+use super::problem::{Placed, Problem};
+use super::rows::{self, Context, Origin, Resolved};
+
+/// What one module pair of a flow does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pair {
+    /// API name of the left module.
+    pub left_module: String,
+    /// API name of the right module.
+    pub right_module: String,
+    /// Rows and match rules.
+    pub mapping: PairMapping,
+    /// Direction, winner, first sync, deletes.
+    pub policy: Policy,
+    /// Start the CRMs' automations.
+    pub automations: bool,
+    /// Records changed before this moment (milliseconds since 1970) join only when edited; none syncs all.
+    pub records_from_ms: Option<i64>,
+    /// Owners that differ between the sides, and those of records that nobody else can own.
+    pub owners: Owners,
+    /// Default rows and match rules that do not apply here, for `flow show --mapping`.
+    pub left_out: Vec<LeftOut>,
+    /// What works, but perhaps not as meant.
+    pub warnings: Vec<Problem>,
+}
+
+/// A default row or match rule that is left out.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct LeftOut {
+    /// The row (`left fields=right fields`) or rule (`match …`).
+    pub row: String,
+    /// Why.
+    pub why: String,
+}
+
+/// Resolves one module pair.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(super) fn resolve(
+    context: &Context<'_>,
+    document: &Document,
+    module: &ModulePair,
+    plugins: [&str; 2],
+) -> Result<Pair, Vec<Problem>> {
+    let (mut left_out, mut warnings, mut problems) = (Vec::new(), Vec::new(), Vec::new());
+    let preset = find_preset(context, module, plugins, &mut problems);
+    let mut resolved = Vec::new();
+    if let Some(preset) = &preset {
+        resolved = preset_rows(context, module, preset, &mut left_out, &mut problems);
+    }
+    for row in &module.rows {
+        match rows::resolve(context, row, Origin::Own) {
+            Ok(row) => resolved.push(row),
+            Err(wrong) => problems.extend(wrong),
+        }
+    }
+    if !problems.is_empty() {
+        // Missing rows would only bring further complaints that vanish with the first ones.
+        return Err(problems);
+    }
+    let mut resolved = checks::one_row_for_each_field(context, resolved, &mut left_out, &mut problems);
+    if resolved.is_empty() {
+        problems.push(Problem::new(module.spot, "the module has no rows").hint("add [[module.field]]"));
+    }
+    checks::mandatory_fields(context, module, &resolved, &mut warnings, &mut problems);
+    let preset_match = preset.as_ref().and_then(|preset| preset.match_rules.as_deref());
+    let match_rules = checks::match_rules(context, module, preset_match, &resolved, &mut left_out, &mut problems);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    warnings.extend(resolved.iter_mut().flat_map(|row| row.warnings.drain(..)));
+    let [left_module, right_module] = context.modules.map(|module| module.name.clone());
+    Ok(Pair {
+        left_module,
+        right_module,
+        mapping: PairMapping { rows: resolved.into_iter().map(|row| row.row).collect(), match_rules },
+        policy: Policy {
+            direction: context.direction,
+            winner: document.winner_or_left(),
+            first_sync: document.first_sync,
+            deletes: document.deletes,
+        },
+        automations: document.automations,
+        records_from_ms: document.records_from_ms,
+        owners: document.owners.clone(),
+        left_out,
+        warnings,
+    })
+}
+
+fn find_preset(
+    context: &Context<'_>,
+    module: &ModulePair,
+    plugins: [&str; 2],
+    problems: &mut Vec<Problem>,
+) -> Option<Preset> {
+    if module.fields == FieldSet::None {
+        return None;
+    }
+    let names = context.modules.map(|module| module.name.as_str());
+    let preset = preset::find(plugins, names, module.spot);
+    if preset.is_none() {
+        let [left, right] = names;
+        let [of_left, of_right] = context.connections;
+        let message = format!("there are no default fields for `{left}` of `{of_left}` and `{right}` of `{of_right}`");
+        problems
+            .push(Problem::new(module.spot, message).hint("set fields = \"none\" and list them as [[module.field]]"));
+    }
+    preset
+}
+
+/// The preset's rows that fit both sides and are not skipped.
+fn preset_rows(
+    context: &Context<'_>,
+    module: &ModulePair,
+    preset: &Preset,
+    left_out: &mut Vec<LeftOut>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Resolved> {
+    let mut resolved: Vec<Resolved> = Vec::new();
+    let mut absent: Vec<&str> = Vec::new();
+    for row in &preset.rows {
+        match rows::resolve(context, row, Origin::Preset) {
+            Ok(row) => resolved.push(row),
+            Err(why) => {
+                absent.extend(row.fields.iter().flatten().map(|field| field.value.as_str()));
+                let why = why.into_iter().map(|problem| problem.message).collect::<Vec<_>>().join("; ");
+                left_out.push(LeftOut { row: row.written(), why });
+            }
+        }
+    }
+    for skipped in &module.skip {
+        let rows: Vec<_> = resolved.iter().map(|row| &row.row).collect();
+        match lookup::row(&rows, context.fields, &skipped.value) {
+            Ok(index) => {
+                let row = resolved.remove(index);
+                left_out.push(LeftOut { row: row.row.key.0, why: "the flow skips it".to_owned() });
+            }
+            // Skipping what is left out anyway (or twice) is no mistake.
+            Err(NoRow::Unknown(_)) if is_out(context, &absent, left_out, skipped) => {}
+            Err(why) => problems.push(why.problem("skip", skipped)),
+        }
+    }
+    resolved
+}
+
+/// Whether the person means a field, by API name or label, whose default row is left out already.
+fn is_out(context: &Context<'_>, absent: &[&str], left_out: &[LeftOut], skipped: &Placed<String>) -> bool {
+    let mut names = vec![skipped.value.as_str()];
+    for side in Side::BOTH {
+        let found = lookup::field(context.fields[side as usize], skipped, context.connections[side as usize]);
+        names.extend(found.ok().map(|field| field.name.as_str()));
+    }
+    let mut out = absent.iter().copied().chain(left_out.iter().flat_map(|out| out.row.split(['=', '+'])));
+    out.any(|name| names.iter().any(|written| written.eq_ignore_ascii_case(name)))
+}

@@ -1,0 +1,9 @@
+//! Guests that do what they must not, and the named errors that they get for it.
+
+mod accepting;
+mod crm;
+mod gate;
+mod guest;
+mod loading;
+mod running;
+mod transforming;

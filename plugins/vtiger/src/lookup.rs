@@ -1,0 +1,135 @@
+//! Records by id and by key, a hundred to a query.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crmsync_plugin::egress::send_all;
+use crmsync_plugin::rows::Rows;
+use crmsync_plugin::{Fault, Fetched, Found};
+
+use crate::login::Login;
+use crate::reader::{self, Reader};
+use crate::schema::SOURCE_FIELD;
+use crate::vtql::{self, BY_ID, PAGE_ROWS};
+use crate::wire;
+
+/// What stands before our key in the field `source`, so that people see where a record came from.
+const MARKER: &str = "crmsync:";
+
+/// Characters that the CRM keeps of `source`; it cuts the rest without a word.
+pub(crate) const SOURCE_CHARS_MAX: usize = 100;
+
+/// Queries that one `find` may send: keys are unique, so one is the rule.
+const FIND_QUERIES_MAX: usize = 7;
+
+/// Records by id. One that is deleted, one that was never there and one that the user may not see cannot be told apart;
+/// a converted lead is absent too, although `retrieve` would still give it.
+///
+/// # Errors
+/// What the CRM's refusal means.
+pub(crate) fn fetch(module: &str, ids: &[String], fields: &[String]) -> Result<Fetched, Fault> {
+    let reader = Reader::open(module, fields, None)?;
+    let own: BTreeSet<&str> = ids.iter().map(String::as_str).filter(|id| reader.schema().owns(id)).collect();
+    let own: Vec<&str> = own.into_iter().collect();
+    let around = vtql::rows(reader.select(), module, &vtql::one_of::<&str>("id", &[]));
+    let queries = vtql::fitting(&around, &own).into_iter();
+    let queries = queries.map(|run| wire::query(vtql::rows(reader.select(), module, &vtql::one_of("id", run))));
+    let mut live = reader.snapshot(own.len());
+    for answer in send_all(queries.collect()) {
+        wire::rows(&answer?, reader.wire())?.iter().for_each(|row| reader.add(row, &mut live));
+    }
+    let absent = {
+        let found: BTreeSet<&str> = live.ids().iter().map(String::as_str).collect();
+        ids.iter().filter(|id| !found.contains(id.as_str())).cloned().collect()
+    };
+    Ok(Fetched { live: live.finish(), absent })
+}
+
+/// Records whose key field has one of these values. Queries read what is committed, so the answer is consistent, unless
+/// the CRM counts records with these values that it does not show to this user.
+///
+/// # Errors
+/// `unsupported` if the module has no such field, or if so many records carry the values that they are no keys.
+pub(crate) fn find(module: &str, key_field: &str, values: &[String], fields: &[String]) -> Result<Found, Fault> {
+    let reader = Reader::open(module, fields, Some(key_field))?;
+    // An empty literal is an error in the CRM, and an empty value is nobody's key.
+    let asked: BTreeMap<String, u32> = (0..)
+        .zip(values)
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(index, value)| (stored_key(key_field, value), index))
+        .collect();
+    let stored: Vec<&str> = asked.keys().map(String::as_str).collect();
+    let (mut live, mut found) = (reader.snapshot(stored.len()), Vec::new());
+    let (mut queries_left, mut consistent) = (FIND_QUERIES_MAX, true);
+    let around = key_query(&reader, &vtql::one_of::<&str>(key_field, &[]), "0x0000000000");
+    for run in vtql::fitting(&around, &stored) {
+        let condition = vtql::one_of(key_field, run);
+        let (mut after, mut shown) = (Some(String::new()), 0);
+        while let Some(id) = after {
+            if queries_left == 0 {
+                return Err(Fault::Unsupported(format!("`{key_field}` as a key: too many records have one value")));
+            }
+            queries_left -= 1;
+            let answer = wire::query(key_query(&reader, &condition, &id)).send()?;
+            let rows = wire::rows(&answer, reader.wire())?;
+            shown += rows.len() as u64;
+            for row in rows.iter() {
+                if let Some(index) = asked_for(&asked, reader.key(row)) {
+                    found.push(index);
+                    reader.add(row, &mut live);
+                }
+            }
+            after = behind(&rows);
+        }
+        if !Login::now().sees_all() {
+            consistent &= wire::count(&wire::query(vtql::count(module, &condition)).send()?)? <= shown;
+        }
+    }
+    Ok(Found { asked: found, live: live.finish(), consistent })
+}
+
+fn key_query(reader: &Reader, condition: &str, after: &str) -> String {
+    let condition = match vtql::after_id(after).as_str() {
+        "" => condition.to_owned(),
+        behind => format!("{condition} and {behind}"),
+    };
+    vtql::page(reader.select(), reader.module(), &condition, BY_ID, 0)
+}
+
+/// The id behind which there may be more rows; none if this page was surely the last. Where rows are hidden, a short
+/// page need not be.
+fn behind(rows: &Rows) -> Option<String> {
+    let last = rows.len().checked_sub(1)?;
+    let more = rows.len() as u64 >= PAGE_ROWS || !Login::now().sees_all();
+    more.then(|| reader::id(&rows.row(last)).to_owned())
+}
+
+/// What the key field holds for a key of ours.
+pub(crate) fn stored_key(key_field: &str, key: &str) -> String {
+    if key_field == SOURCE_FIELD { format!("{MARKER}{key}") } else { key.to_owned() }
+}
+
+/// The CRM compares without case, accents and trailing blanks; only the first and the last of these are meant here.
+fn asked_for(asked: &BTreeMap<String, u32>, stored: &str) -> Option<u32> {
+    let same = |value: &str| value.trim_end().to_lowercase() == stored.trim_end().to_lowercase();
+    let exact = asked.get(stored).copied();
+    exact.or_else(|| asked.iter().find(|(value, _)| same(value)).map(|(_, index)| *index))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_marked_in_source_only() {
+        assert_eq!(stored_key("source", "k1"), "crmsync:k1");
+        assert_eq!(stored_key("cf_901", "k1"), "k1");
+    }
+
+    #[test]
+    fn only_what_was_asked_for_is_found() {
+        let asked = BTreeMap::from([("ase@example.com".to_owned(), 0), ("K1".to_owned(), 1), ("k1".to_owned(), 2)]);
+        assert_eq!(asked_for(&asked, "k1"), Some(2));
+        assert_eq!(asked_for(&asked, "Ase@Example.com "), Some(0));
+        assert_eq!(asked_for(&asked, "åse@example.com"), None);
+    }
+}

@@ -1,0 +1,106 @@
+//! One page of a scan or of the changes. The decisions are [`crate::cursor`]'s; here they meet the network.
+
+use crmsync_plugin::egress::send_all;
+use crmsync_plugin::rows::Rows;
+use crmsync_plugin::{Cursor, Fault, Kind, Page, rows};
+
+use crate::cursor::{Changes, Place, Scan, Seen, Step};
+use crate::login::Login;
+use crate::reader::{self, Reader};
+use crate::vtql::{self, BY_CHANGE, BY_ID};
+use crate::wire;
+
+/// At most one page after the cursor. One query as a rule; two more at the beginning of a scan, and two where a page
+/// was empty.
+///
+/// # Errors
+/// `cursor-expired` for a cursor of another version; what the CRM's refusal means.
+pub(crate) fn pull(module: &str, fields: &[String], after: Option<Cursor>) -> Result<Page, Fault> {
+    let place = after.as_ref().map(Place::decode).transpose()?;
+    let reader = Reader::open(module, fields, None)?;
+    match place {
+        None => begin_scan(&reader),
+        Some(Place::Scan(scan)) => scan_page(&reader, scan),
+        Some(Place::Changes(changes)) => changes_page(&reader, changes.begin()),
+    }
+}
+
+/// Before the first page: where changes start, and how many records the scan has to bring.
+fn begin_scan(reader: &Reader) -> Result<Page, Fault> {
+    let module = reader.module();
+    let mut answers =
+        send_all(vec![wire::query(vtql::count(module, "")), wire::query(vtql::newest(module))]).into_iter();
+    let mut next = || answers.next().unwrap_or_else(|| Err(Fault::Transient("the host gave no answer".to_owned())));
+    let (counted, newest) = (next()?, next()?);
+    let population = wire::count(&counted)?;
+    let columns = [rows::column("id", Kind::Text), rows::column("modifiedtime", Kind::Text)];
+    let newest = reader::last(&wire::rows(&newest, &columns)?)?;
+    let scan = Scan::start(population, newest.map(|(second, _)| second), Login::now().clock(&counted));
+    if scan.is_empty() {
+        return Ok(page(reader, None, scan.end(true, 0)));
+    }
+    scan_page(reader, scan)
+}
+
+fn scan_page(reader: &Reader, scan: Scan) -> Result<Page, Fault> {
+    let condition = scan.condition();
+    let (rows, seen) = ask(reader, &condition, BY_ID, scan.skip())?;
+    let step = match scan.advance(seen) {
+        Step::Confirm(Place::Scan(scan)) => {
+            let [rest, total] = counts(reader, [&condition, ""])?;
+            scan.confirm(rest, total, Login::now().sees_all())?
+        }
+        step => step,
+    };
+    Ok(page(reader, Some(&rows), step))
+}
+
+fn changes_page(reader: &Reader, changes: Changes) -> Result<Page, Fault> {
+    let condition = changes.condition();
+    // Where rows may be hidden, an empty page says nothing, so the count comes first: no change is one request all the
+    // same.
+    if changes.is_at_start() && !Login::now().sees_all() {
+        let [rest] = counts(reader, [&condition])?;
+        if rest == 0 {
+            return Ok(page(reader, None, changes.end()));
+        }
+    }
+    let (rows, seen) = ask(reader, &condition, BY_CHANGE, changes.skip())?;
+    let sees_all = Login::now().sees_all();
+    let step = match changes.advance(seen, sees_all) {
+        Step::Confirm(Place::Changes(changes)) => {
+            let [rest] = counts(reader, [&condition])?;
+            changes.confirm(rest, sees_all)?
+        }
+        step => step,
+    };
+    Ok(page(reader, Some(&rows), step))
+}
+
+fn ask(reader: &Reader, condition: &str, order: &str, skip: u64) -> Result<(Rows, Seen), Fault> {
+    let query = vtql::page(reader.select(), reader.module(), condition, order, skip);
+    let answer = wire::query(query).send()?;
+    let rows = wire::rows(&answer, reader.wire())?;
+    let seen = Seen { rows: rows.len() as u64, last: reader::last(&rows)?, clock: Login::now().clock(&answer) };
+    Ok((rows, seen))
+}
+
+fn counts<const N: usize>(reader: &Reader, conditions: [&str; N]) -> Result<[u64; N], Fault> {
+    let requests = conditions.iter().map(|condition| wire::query(vtql::count(reader.module(), condition))).collect();
+    let mut counts = [0; N];
+    for (count, answer) in counts.iter_mut().zip(send_all(requests)) {
+        *count = wire::count(&answer?)?;
+    }
+    Ok(counts)
+}
+
+fn page(reader: &Reader, rows: Option<&Rows>, step: Step) -> Page {
+    let mut live = reader.snapshot(rows.map_or(0, Rows::len));
+    rows.into_iter().flat_map(Rows::iter).for_each(|row| reader.add(row, &mut live));
+    let (next, more, complete, population) = match step {
+        Step::Continue(next) | Step::Confirm(next) => (next, true, false, None),
+        Step::End { next, complete, population } => (next, false, complete, population),
+    };
+    // Queries show no deleted records: the host finds them with `fetch`.
+    Page { live: live.finish(), removed: Vec::new(), next: next.encode(), more, complete, population }
+}

@@ -1,0 +1,84 @@
+//! Who and where we are, modules, fields, users.
+
+use crmsync_plugin::testing::Reply;
+use crmsync_plugin::{Connector, Kind};
+use crmsync_zoho::Zoho as Connect;
+
+use crate::zoho::{self, START_S};
+
+#[test]
+fn check_tells_who_and_where_we_are() {
+    let (_zoho, crm) = zoho::start();
+    let report = Connect::check().expect("a report");
+    assert_eq!(
+        (report.org_id.as_str(), report.org_name.as_str(), report.org_kind.as_str()),
+        ("42", "ACME", "production")
+    );
+    assert_eq!(
+        (report.user_id.as_str(), report.user_name.as_str(), report.visible_scope.as_str()),
+        ("7", "Åse Ek", "all")
+    );
+    assert_eq!((report.time_zone.as_str(), report.currency.as_str()), ("Europe/Oslo", "INR"));
+    assert_eq!((report.edition.as_str(), report.server_clock_ms), ("enterprise", Some(START_S * 1_000)));
+    assert!(report.missing.is_empty());
+    assert!(crm.requests().len() <= 4);
+}
+
+#[test]
+fn check_names_missing_scopes() {
+    let (zoho, _crm) = zoho::start();
+    let body = r#"{"code":"OAUTH_SCOPE_MISMATCH","message":"invalid oauth scope to access this URL"}"#;
+    zoho.borrow_mut().answers.push(("GET", "org", Ok(Reply::json(401, body))));
+    let report = Connect::check().expect("a report");
+    assert_eq!(report.missing, ["ZohoCRM.org.READ (invalid oauth scope to access this URL)"]);
+}
+
+#[test]
+fn modules_are_those_that_can_be_synced() {
+    let (zoho, crm) = zoho::start();
+    let modules = Connect::modules().expect("modules");
+    let [contacts] = modules.as_slice() else { panic!("one module: Leads cannot be seen, Deals are not synced") };
+    assert_eq!((contacts.name.as_str(), contacts.label.as_str()), ("Contacts", "Customers"));
+    assert_eq!((contacts.create_class.as_str(), contacts.key_field.as_str()), ("A", "CRMSync_Key"));
+    assert_eq!((contacts.quiesce_ms, contacts.push_rows), (300_000, 100));
+    assert_eq!(contacts.extra, [("deletable".to_owned(), "false".to_owned())]);
+    zoho.borrow_mut().has_key_field = false;
+    crm.fact("setting.quiesce_ms", "1500");
+    let modules = Connect::modules().expect("modules");
+    assert_eq!((modules[0].create_class.as_str(), modules[0].key_field.as_str()), ("B", ""));
+    assert_eq!(modules[0].quiesce_ms, 1_500);
+}
+
+#[test]
+fn fields_are_described() {
+    let (_zoho, _crm) = zoho::start();
+    let fields = Connect::describe("Contacts").expect("fields");
+    let field = |name: &str| fields.iter().find(|field| field.name == name).expect("the field");
+    let last_name = field("Last_Name");
+    assert_eq!((last_name.mandatory, last_name.length, last_name.meaning.as_str()), (true, Some(80), "family-name"));
+    assert!(field("Title").mandatory, "a layout requires it");
+    assert!(field("Modified_Time").read_only);
+    let account = field("Account_Name");
+    assert_eq!((account.kind, account.targets.as_slice()), (Kind::Reference.code(), &["Accounts".to_owned()][..]));
+    let source = field("Lead_Source");
+    assert_eq!((source.choices.len(), source.choices[0].label.as_str()), (1, "Partner!"));
+    assert!(field("CRMSync_Key").unique);
+    assert!(fields.iter().all(|field| field.name != "Photo"), "files are no values");
+}
+
+#[test]
+fn users_come_with_their_state() {
+    let (_zoho, _crm) = zoho::start();
+    let users = Connect::users().expect("users");
+    let seen: Vec<_> = users.iter().map(|user| (user.id.as_str(), user.email.as_str(), user.active)).collect();
+    assert_eq!(seen, [("7", "ase@acme.example", true), ("8", "old@acme.example", false)]);
+}
+
+#[test]
+fn a_count_that_may_not_be_asked_is_none() {
+    let (zoho, _crm) = zoho::start();
+    assert_eq!(Connect::count("Contacts"), Ok(Some(0)));
+    let body = r#"{"code":"OAUTH_SCOPE_MISMATCH","message":"Unauthorized"}"#;
+    zoho.borrow_mut().answers.push(("GET", "Contacts/actions/count", Ok(Reply::json(401, body))));
+    assert_eq!(Connect::count("Contacts"), Ok(None));
+}

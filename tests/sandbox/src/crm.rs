@@ -1,0 +1,106 @@
+//! What both sandbox CRMs have in common: a state that answers one request at a time, and people who edit it.
+
+use serde_json::{Map, Value};
+
+use crate::clock::Clock;
+use crate::faults::Faults;
+use crate::history::{CallKind, History};
+use crate::http::{Answer, Request};
+
+/// The parts of a server that do not depend on which CRM it plays.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// Every change and every call.
+    pub history: History,
+    /// The scripted faults.
+    pub faults: Faults,
+    /// The server's time.
+    pub clock: Clock,
+}
+
+/// What the fault plan and the list of calls need to know of a request.
+#[derive(Debug, Clone)]
+pub struct CallInfo {
+    /// What the call is for.
+    pub kind: CallKind,
+    /// Path with query, secrets masked. A CRM that keeps the operation in the body adds it here as if it were in the
+    /// query, so that a plan can name it.
+    pub shown: String,
+}
+
+/// How a scripted fault bends what a list shows. The CRM applies it to its record lists and ignores it elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Twist {
+    /// Records that changed within the last so many milliseconds are missing.
+    Stale {
+        /// The lag in milliseconds.
+        lag_ms: i64,
+    },
+    /// Each row of the page comes twice.
+    Duplicate,
+    /// There is nothing.
+    Empty,
+}
+
+/// One simulated CRM. Its methods are synchronous: a call is one step of its state under its own lock.
+pub trait Crm: Send + Sync + 'static {
+    /// `zoho` or `vtiger`.
+    fn name(&self) -> &'static str;
+
+    /// History, faults and clock.
+    fn shared(&self) -> &Shared;
+
+    /// What a person needs to log in, for the line that the server prints when it is ready.
+    fn login(&self) -> Value;
+
+    /// What kind of call this is and how it is shown.
+    fn classify(&self, request: &Request) -> CallInfo;
+
+    /// Carries the call out and answers it.
+    fn handle(&self, request: &Request, twist: Option<Twist>) -> Answer;
+
+    /// Calls with the same key are handled one after the other, as PHP does with the calls of one session.
+    fn serial_key(&self, _request: &Request) -> Option<String> {
+        None
+    }
+
+    /// Counts a call in before it is handled; an answer here refuses it, and then [`Crm::leave`] is not called.
+    fn enter(&self, _request: &Request) -> Result<(), Answer> {
+        Ok(())
+    }
+
+    /// Counts a call out after its answer is ready.
+    fn leave(&self, _request: &Request) {}
+
+    /// The modules that hold records, in the order of the summary.
+    fn modules(&self) -> Vec<&'static str>;
+
+    /// All live records of a module in the CRM's own JSON form, by id; `None` for an unknown module.
+    fn records(&self, module: &str) -> Option<Vec<Value>>;
+
+    /// How many live records a module has; 0 for an unknown one.
+    fn record_count(&self, module: &str) -> usize {
+        self.records(module).map_or(0, |records| records.len())
+    }
+
+    /// Creates a record as a person at the screen and returns it.
+    ///
+    /// # Errors
+    /// What the screen would say; nothing is changed then.
+    fn person_create(&self, module: &str, set: &Map<String, Value>) -> Result<Value, String>;
+
+    /// Changes a record as a person at the screen and returns it.
+    ///
+    /// # Errors
+    /// What the screen would say; nothing is changed then.
+    fn person_edit(&self, module: &str, id: &str, set: &Map<String, Value>) -> Result<Value, String>;
+
+    /// Deletes a record as a person at the screen and returns it as it was.
+    ///
+    /// # Errors
+    /// What the screen would say; nothing is changed then.
+    fn person_delete(&self, module: &str, id: &str) -> Result<Value, String>;
+
+    /// Makes all access tokens or sessions invalid, as an administrator or a restart would.
+    fn expire_sessions(&self);
+}

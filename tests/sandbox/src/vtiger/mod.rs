@@ -1,0 +1,37 @@
+//! A simulated Vtiger CRM, open source 8.2: `webservice.php` with its challenge login, its query language and its
+//! oddities.
+//!
+//! Start with [`Vtiger`] in `server.rs`, which takes one request apart and hands it to `session`, `describe`, `reads`
+//! or `writes`. `schema` and `tables` say which modules and fields there are, `value` what a column makes of a value,
+//! `vtql` what a query means.
+//!
+//! What differs from a real server on purpose: answers come at once, workflows are counted and not run, two
+//! simultaneous creates of one Account name never both succeed, and modules other than Contacts, Accounts, Leads,
+//! Users, Groups, Currency and CompanyDetails do not exist, nor do the operations for lead conversion, related lists
+//! and files.
+//!
+//! A profile is a list of words with commas between: `default`; `plain`, where Contacts have no custom field for keys;
+//! `repaired`, where `sync` and `logout` work; `hidden=20`, where users who are not administrators cannot read so many
+//! percent of the records.
+
+mod answer;
+mod collation;
+mod describe;
+mod html;
+mod params;
+mod profile;
+mod reads;
+mod schema;
+mod seed;
+mod server;
+mod session;
+mod store;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod value;
+mod vtql;
+mod writes;
+
+pub use schema::{CUSTOM_KEY_FIELD, column_chars_max};
+pub use server::Vtiger;

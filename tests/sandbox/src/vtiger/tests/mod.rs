@@ -1,0 +1,10 @@
+//! The server over real HTTP: what a client of a real Vtiger would see.
+
+mod client;
+mod faults;
+mod metadata;
+mod people;
+mod queries;
+mod sessions;
+mod sync;
+mod writes;

@@ -101,7 +101,8 @@ impl Door {
     /// this door ([`Door::login_session`]) the login's are missing.
     pub fn facts(&self) -> Vec<(String, String)> {
         let settings = self.grant.settings.iter().map(|(name, value)| (format!("setting.{name}"), value.clone()));
-        self.auth.facts().into_iter().chain(settings).collect()
+        let redactor = self.desk.redactor();
+        self.auth.facts().into_iter().map(|(name, value)| (name, redactor.masked(&value))).chain(settings).collect()
     }
 
     /// Makes sure that there is a working credential and that [`Door::facts`] are those of the login: logs in, refreshes, or finds that
@@ -158,7 +159,7 @@ impl Door {
         }
         let secret_fields =
             grant.secret_fields.iter().map(|field| SecretField::parse(field)).collect::<Result<_, _>>()?;
-        let transport = Transport::new(tls, &grant.addresses, config.answer_bytes_max);
+        let transport = Transport::new(tls, &grant.addresses, &config);
         let (tenant, connection) = (grant.tenant.clone(), grant.connection.clone());
         let desk = Desk::new(tenant, connection, grant.settings.clone(), vault, transport, Arc::clone(&config.clock));
         let desk = Arc::new(desk);
@@ -310,11 +311,13 @@ impl Door {
         Ok(url)
     }
 
-    /// The time that the request has. A write that could not be answered any more is not begun: its outcome would be unknown.
+    /// The time that the request has. A write that could not be answered any more is not begun, as its outcome would be unknown; nor is
+    /// one whose time could end while there is no connection yet.
     fn timeout(&self, scope: &CallScope, order: &Order<'_>) -> Result<Duration, Refusal> {
-        const WRITE_TIME_MIN: Duration = Duration::from_secs(1);
+        const ANSWER_TIME_MIN: Duration = Duration::from_secs(1);
         let left = scope.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() || (!order.is_read() && left < WRITE_TIME_MIN) {
+        let write_time_min = Duration::from_millis(self.config.connect_timeout_ms) + ANSWER_TIME_MIN;
+        if left.is_zero() || (!order.is_read() && left < write_time_min) {
             return Err(Refusal::Cancelled);
         }
         let most_ms = self.grant.limits.request_timeout_ms.min(self.config.request_timeout_ms_max);

@@ -22,6 +22,9 @@ pub struct GateConfig {
     pub request_bytes_max: usize,
     /// Longest time that one request of a guest waits for its turn, in milliseconds (S10).
     pub wait_ms_max: u64,
+    /// Longest time in which a name is resolved, and again in which a connection is made, in milliseconds. Shorter than any request's
+    /// time, so that a missing connection is told from a missing answer.
+    pub connect_timeout_ms: u64,
     /// Longest time that one request may take, in milliseconds, whatever a manifest asks.
     pub request_timeout_ms_max: u64,
     /// Longest time that a CRM's `Retry-After` is obeyed without asking it again, in milliseconds.
@@ -29,13 +32,14 @@ pub struct GateConfig {
 }
 
 impl GateConfig {
-    /// The defaults: 16 MiB, 2 s of waiting, 30 s for a request, a day of `Retry-After`.
+    /// The defaults: 16 MiB, 2 s of waiting, 5 s to connect, 30 s for a request, a day of `Retry-After`.
     pub fn new(clock: Clock) -> GateConfig {
         GateConfig {
             clock,
             answer_bytes_max: 16 << 20,
             request_bytes_max: 16 << 20,
             wait_ms_max: 2_000,
+            connect_timeout_ms: 5_000,
             request_timeout_ms_max: 30_000,
             retry_after_ms_max: 86_400_000,
         }

@@ -283,6 +283,7 @@ pub(crate) fn door_at(grant: Grant, vault: &MemoryVault, clock: &Arc<AtomicU64>)
     let clock = Arc::clone(clock);
     let mut config = GateConfig::new(Arc::new(move || clock.load(Ordering::Relaxed)));
     config.answer_bytes_max = 64 << 10;
+    config.connect_timeout_ms = 300;
     let gate = Gate::new(config).expect("the limits are good");
     gate.door(grant, Arc::new(vault.clone())).expect("the grant is good")
 }

@@ -14,11 +14,9 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls_platform_verifier::BuilderVerifierExt;
 use url::{Host, Url};
 
-use super::{Refusal, address};
+use super::{GateConfig, Refusal, address};
 
 const USER_AGENT: &str = concat!("crmsync/", env!("CARGO_PKG_VERSION"));
-/// Time for name resolution, and again for TCP and TLS together.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long checked addresses are used for new connections.
 const ADDRESSES_FRESH: Duration = Duration::from_secs(30);
 /// Idle connections are dropped before common servers (five seconds and more) drop them: a write that meets a closing connection has
@@ -94,6 +92,8 @@ impl From<Failure> for Refusal {
 pub(super) struct Transport {
     tls: Arc<Tls>,
     granted: Arc<[SocketAddr]>,
+    /// Time for name resolution, and again for TCP and TLS together.
+    connect_timeout: Duration,
     answer_bytes_max: usize,
     peers: Mutex<HashMap<(bool, String, u16), Arc<Peer>>>,
 }
@@ -106,8 +106,10 @@ pub(super) struct Peer {
 }
 
 impl Transport {
-    pub(super) fn new(tls: Arc<Tls>, granted: &[SocketAddr], answer_bytes_max: usize) -> Transport {
-        Transport { tls, granted: granted.into(), answer_bytes_max, peers: Mutex::default() }
+    pub(super) fn new(tls: Arc<Tls>, granted: &[SocketAddr], config: &GateConfig) -> Transport {
+        let connect_timeout = Duration::from_millis(config.connect_timeout_ms);
+        let answer_bytes_max = config.answer_bytes_max;
+        Transport { tls, granted: granted.into(), connect_timeout, answer_bytes_max, peers: Mutex::default() }
     }
 
     /// Resolves the host of a URL and checks where a connection would go. Nothing has been sent when this fails.
@@ -171,6 +173,7 @@ impl Transport {
             port,
             https,
             granted: Arc::clone(&self.granted),
+            timeout: self.connect_timeout,
             fresh: Mutex::new(None),
         });
         let client = Client::builder()
@@ -183,7 +186,7 @@ impl Transport {
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .retry(reqwest::retry::never())
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(self.connect_timeout)
             .pool_idle_timeout(POOL_IDLE)
             .tcp_nodelay(true)
             .dns_resolver(Arc::new(Names(Arc::clone(&name))))
@@ -205,6 +208,7 @@ struct CheckedName {
     port: u16,
     https: bool,
     granted: Arc<[SocketAddr]>,
+    timeout: Duration,
     fresh: Mutex<Option<(Instant, Vec<SocketAddr>)>>,
 }
 
@@ -220,7 +224,7 @@ impl CheckedName {
             return Ok(addresses.clone());
         }
         let looked_up =
-            tokio::time::timeout(CONNECT_TIMEOUT, tokio::net::lookup_host((self.host.as_str(), self.port))).await;
+            tokio::time::timeout(self.timeout, tokio::net::lookup_host((self.host.as_str(), self.port))).await;
         let addresses = match looked_up {
             Ok(Ok(addresses)) => addresses.collect(),
             Ok(Err(error)) => return Err(Failure::NotSent(format!("resolve `{}`: {error}", self.host))),

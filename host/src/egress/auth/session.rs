@@ -332,8 +332,10 @@ impl Sessions {
         let name = scalar_at(body, &self.spec.session_pointer).filter(|name| !name.is_empty());
         let name = name.ok_or_else(|| Refusal::NotSent("the CRM's login gives no session".to_owned()))?;
         let facts =
-            self.spec.facts.iter().filter_map(|(name, pointer)| Some((name.clone(), scalar_at(body, pointer)?)));
-        Ok((name.into(), facts.collect()))
+            self.spec.facts.iter().filter_map(|(fact, pointer)| Some((fact.clone(), scalar_at(body, pointer)?)));
+        // Rule 6: facts go to the guest, so a manifest cannot call the session one.
+        let facts = facts.filter(|(_, value)| !value.contains(&name)).collect();
+        Ok((name.into(), facts))
     }
 
     fn refuse_known_bad(&self, secrets: &Secrets) -> Result<(), Refusal> {

@@ -212,6 +212,19 @@ async fn without_a_connection_nothing_was_sent() {
 }
 
 #[tokio::test]
+async fn https_is_spoken_or_nothing() {
+    let crm = crm(Reply::ok("{}")).await;
+    let mut grant = grant(&crm, KEY);
+    let base = format!("https://{}", crm.address).parse().expect("it is an address");
+    grant.origin_overrides.insert("api".to_owned(), base);
+    let intents = Arc::new(Intents::default());
+    // The server waits for plain HTTP, so the handshake hangs and no credential goes out.
+    let outcome = door(grant, &vault()).send(&writing(&intents), post("/v1/x", Payload::None)).await;
+    assert!(matches!(outcome, Err(Refusal::NotSent(_))), "{outcome:?}");
+    assert_eq!((crm.seen().len(), intents.retracted.load(Ordering::Relaxed)), (0, 1));
+}
+
+#[tokio::test]
 async fn time_ends() {
     let crm = crm(Reply::Silence(Duration::from_secs(20))).await;
     let mut grant = grant(&crm, KEY);

@@ -99,6 +99,17 @@ async fn facts_are_there_after_the_login_and_after_a_restart() {
 }
 
 #[tokio::test]
+async fn a_manifest_cannot_call_the_session_a_fact() {
+    let crm = crm(|_| true).await;
+    let curious = SESSION.replace("/result/zone", "/result/sessionName");
+    let vault = vault();
+    let door = door(grant(&crm, &curious), &vault);
+    door.login_session(reading().deadline).await.expect("the login works");
+    assert!(door.facts().iter().all(|(name, value)| name != "time-zone" && !value.contains("session-1")));
+    assert!(!vault.secrets().facts.contains_key("time-zone"));
+}
+
+#[tokio::test]
 async fn the_sessions_parameter_is_the_logins_own() {
     let crm = crm(|_| true).await;
     let door = door(grant(&crm, SESSION), &vault());

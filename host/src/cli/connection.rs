@@ -37,7 +37,7 @@ pub(super) async fn run(app: &App, command: ConnectionCommand, output: Output) -
             output.answer(&users, |users| {
                 let mut table = Table::new(&["ID", "NAME", "E-MAIL", "ACTIVE", "KIND"]);
                 for user in users {
-                    table.row([&user.id, &user.name, &user.email, if user.active { "yes" } else { "no" }, &user.kind]);
+                    table.row([user.id.as_str(), &user.name, &user.email, if user.active { "yes" } else { "no" }, &user.kind]);
                 }
                 table.text(None)
             });

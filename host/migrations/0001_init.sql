@@ -25,6 +25,15 @@ CREATE TABLE vault (
     PRIMARY KEY (tenant, connection)
 ) STRICT;
 
+CREATE TABLE metadata (
+    tenant TEXT NOT NULL,
+    connection TEXT NOT NULL,
+    topic TEXT NOT NULL,             -- modules, users, or fields/MODULE
+    document TEXT NOT NULL,          -- JSON of what the CRM said
+    at_ms BIGINT NOT NULL,
+    PRIMARY KEY (tenant, connection, topic)
+) STRICT;
+
 CREATE TABLE flow (
     tenant TEXT NOT NULL,
     name TEXT NOT NULL,

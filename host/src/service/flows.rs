@@ -511,7 +511,7 @@ async fn setup(
         plugin: resolved.connections[index].plugin.clone(),
         remote,
         owners,
-        clock_ahead_ms: checks[index].clock_ahead_ms.unwrap_or(0),
+        clock_ahead_ms: 0,
         visible_scope: checks[index].visible_scope.clone(),
         scope_at_login: scope_at_login(&resolved.connections[index], &checks[index]),
     };

@@ -75,6 +75,7 @@ CREATE TABLE pair (
     flow TEXT NOT NULL,
     left_module TEXT NOT NULL,
     right_module TEXT NOT NULL,
+    match_rules TEXT NOT NULL,       -- hash of the rules that made the match keys, '' before the first
     UNIQUE (tenant, flow, left_module, right_module)
 ) STRICT;
 

@@ -14,7 +14,7 @@ use super::remote::{CallError, PushOutcome, PushReport, PushRequest, PushRow, Re
 use super::setup::{PairSetup, RunSetup};
 use super::stage::reread;
 use crate::egress::Admissions;
-use crate::store::{IntentRow, Lease, OutcomeNote, Settlement, StagedPage, Store};
+use crate::store::{IntentRow, Lease, OutcomeNote, Settlement, StagedPage, Store, told_version};
 
 /// Rows that are given to a connector whose CRM takes one record a call: it may send them side by side.
 const SINGLE_ROW_PORTION: usize = 40;
@@ -165,7 +165,7 @@ async fn stage_gone(run: &RunSetup, pair: &PairSetup, side: Side, gone: &BTreeSe
         return Ok(());
     }
     let removed = gone.iter().map(|id| (id.clone(), RemovalReason::Unknown)).collect();
-    let page = StagedPage { live: vec![], removed, cursor: None };
+    let page = StagedPage { live: vec![], removed, whole: false, cursor: None };
     run.store.stage_page(&run.lease, pair.id, side, page).await?;
     Ok(())
 }
@@ -288,7 +288,7 @@ fn push_row(pair: &PairSetup, side: Side, fields: &[(String, u8)], intent: &Inte
     PushRow {
         operation: intent.operation,
         id: intent.target.clone(),
-        version: intent.target_version.clone(),
+        version: told_version(&intent.target_version).to_owned(),
         key: intent.create_key.clone(),
         values: fields.iter().map(|(name, _)| values.get(name.as_str()).map_or(Value::Absent, |value| (*value).clone())).collect(),
     }

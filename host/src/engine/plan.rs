@@ -85,7 +85,8 @@ impl Decided {
     pub(super) fn commit(self, run: &RunSetup, pair: &PairSetup) -> UnitCommit {
         let rows: Vec<i64> = Side::BOTH.into_iter().filter_map(|side| self.unit.side(side)).map(|row| row.seq).collect();
         let mut commit = UnitCommit { about: Some(self.about()), ..UnitCommit::default() };
-        commit.outcomes = self.outcomes(&pair.mapping);
+        commit.outcomes = self.outcomes(run, &pair.mapping);
+        commit.decided_rows = self.decided_rows(&pair.mapping);
         match &self.decision.verdict {
             Verdict::Unchanged => commit.done = rows,
             Verdict::Write if self.is_create() => commit.deciding = rows,
@@ -245,7 +246,18 @@ impl Decided {
         }
     }
 
-    fn outcomes(&self, mapping: &PairMapping) -> Vec<OutcomeNote> {
+    /// Rows that are written, settled, held back or fought over.
+    fn decided_rows(&self, mapping: &PairMapping) -> Vec<String> {
+        let decision = &self.decision;
+        let written = decision.writes.iter().flat_map(|write| write.rows.iter().map(|change| change.row));
+        let rows = written
+            .chain(decision.settled.iter().copied())
+            .chain(decision.held.iter().map(|held| held.row))
+            .chain(decision.conflicts.iter().map(|conflict| conflict.row));
+        rows.map(|row| mapping.rows[row].key.0.clone()).collect()
+    }
+
+    fn outcomes(&self, run: &RunSetup, mapping: &PairMapping) -> Vec<OutcomeNote> {
         let note = |kind: &'static str, why: &str, row: Option<usize>, detail: String| OutcomeNote {
             kind,
             reason: why.to_owned(),
@@ -268,17 +280,19 @@ impl Decided {
         }
         notes.extend(self.decision.differs.iter().map(|&row| note("differs", reason::DIFFERS, Some(row), String::new())));
         if self.is_create() {
-            notes.extend(self.fallback_owner(mapping));
+            notes.extend(self.fallback_owner(run, mapping));
         }
         notes
     }
 
     /// S16: a create whose owner has no counterpart gets the fallback; people are told.
-    fn fallback_owner(&self, mapping: &PairMapping) -> Option<OutcomeNote> {
+    fn fallback_owner(&self, run: &RunSetup, mapping: &PairMapping) -> Option<OutcomeNote> {
         let write = self.decision.writes.first()?;
         let change = write.rows.iter().find(|change| mapping.rows[change.row].role == Role::Owner)?;
-        let carried_back = self.view.rows[change.row].side(write.side.other()).shown.iter().all(Value::is_filled);
-        (!carried_back).then(|| OutcomeNote {
+        let from = write.side.other();
+        let owner = self.view.rows[change.row].side(from).shown.first().and_then(Value::reference);
+        let is_unknown = owner.is_some_and(|(_, id)| !run.side(from).owners.users.contains_key(id));
+        is_unknown.then(|| OutcomeNote {
             kind: "left-out",
             reason: reason::OWNER_UNKNOWN.to_owned(),
             field: mapping.rows[change.row].key.0.clone(),

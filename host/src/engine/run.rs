@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crmsync_core::Side;
+use crmsync_core::decide::reason;
 
 use super::apply::{Drained, drain};
 use super::error::Error;
 use super::plan::decide_portion;
 use super::report::{PairReport, PlanCounts, RunReport, count};
 use super::setup::{PairSetup, RunSetup};
-use super::stage::{Pulled, pull_to_head};
+use super::stage::{Pulled, match_staged, pull_to_head};
 use super::sweep;
 use super::unknown::{StillUnknown, adopt_arrivals, find_out};
 
@@ -78,7 +79,7 @@ pub(super) async fn pull_both(setup: &RunSetup, pair: &PairSetup) -> Result<[Pul
 
 /// Counts what all staged units would lead to, without committing anything.
 pub(super) async fn plan(setup: &RunSetup, pair: &PairSetup) -> Result<PlanCounts, Error> {
-    setup.store.refresh_pairings(&setup.lease, pair.id, pair.mapping.match_rules.len()).await?;
+    match_staged(setup, pair).await?;
     let names = [setup.sides[0].connection.as_str(), setup.sides[1].connection.as_str()];
     let mut counts = PlanCounts::default();
     let mut after = 0;
@@ -125,6 +126,8 @@ async fn run_pair(
     let mut report = PairReport { name: pair.name(), ..PairReport::default() };
     let mut total = Drained::default();
     let mut waited_ms = 0;
+    let mut made = 0;
+    let mut looked_again = false;
     let mut swept = [false, false];
     for _ in 0..setup.limits.rounds_max {
         report.read_left += pulled[0].read;
@@ -134,6 +137,7 @@ async fn run_pair(
         let decided = decide_and_commit(setup, pair).await?;
         report.conflicts += decided.counts.conflicts;
         let drained = drain(setup, pair, [pulled[0].read_at_ms, pulled[1].read_at_ms]).await?;
+        made += decided.counts.linked + drained.created.iter().sum::<u64>();
         let again = drained.again > 0;
         let absent = drained.absent.map(|count| count > 0);
         total.add(drained);
@@ -149,6 +153,8 @@ async fn run_pair(
             pulled = pull_both(setup, pair).await?;
         } else if gone > 0 || (!ready.is_empty() && absent == [false, false]) {
             // Records that were not found and are not gone for sure would only be looked for again and again: the next run decides.
+            pulled = pulled.map(|pulled| Pulled { read: 0, ..pulled });
+        } else if made > 0 && !std::mem::replace(&mut looked_again, true) && look_again_at_references(setup, pair).await? {
             pulled = pulled.map(|pulled| Pulled { read: 0, ..pulled });
         } else {
             break;
@@ -171,6 +177,17 @@ async fn run_pair(
     Ok((report, total.alarms))
 }
 
+/// New links may be what left out references were waiting for, in this pair now and in others when their turn comes.
+async fn look_again_at_references(setup: &RunSetup, current: &PairSetup) -> Result<bool, Error> {
+    let mut here = false;
+    for pair in &setup.pairs {
+        let reasons = vec![reason::REFERENCE_NOT_LINKED, reason::OWNER_UNKNOWN];
+        let touched = setup.store.touch_left_out(&setup.lease, pair.id, reasons).await?;
+        here |= pair.id == current.id && touched > 0;
+    }
+    Ok(here)
+}
+
 /// What one walk through the inbox decided.
 struct Round {
     counts: PlanCounts,
@@ -179,7 +196,7 @@ struct Round {
 }
 
 async fn decide_and_commit(setup: &RunSetup, pair: &PairSetup) -> Result<Round, Error> {
-    setup.store.refresh_pairings(&setup.lease, pair.id, pair.mapping.match_rules.len()).await?;
+    match_staged(setup, pair).await?;
     let names = [setup.sides[0].connection.as_str(), setup.sides[1].connection.as_str()];
     let mut round = Round { counts: PlanCounts::default(), edits: [false, false] };
     let mut after = 0;

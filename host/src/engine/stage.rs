@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crmsync_core::{Fault, Side, Value, matching};
+use crmsync_core::{Fault, PairMapping, Side, Value, matching};
 
 use super::error::Error;
 use super::remote::{CallError, Cursor, Page, RemoteRecord};
@@ -25,17 +25,20 @@ pub(super) struct Pulled {
 /// Reads one side to its head.
 pub(super) async fn pull_to_head(run: &RunSetup, pair: &PairSetup, side: Side) -> Result<Pulled, Error> {
     let fields = pair.read_fields(side);
-    let field_set = field_set(&fields);
+    let field_set = texts_hash(&fields);
     let what = format!("read {} from {}", pair.module(side).name, run.side(side).connection);
     let known = run.store.cursor(run.tenant(), pair.id, side).await?;
     // A first scan shows what is there: looking for what is not makes sense only later.
     let swept_at_ms = known.as_ref().map_or_else(|| run.now_ms(), |cursor| cursor.swept_at_ms);
+    let had_cursor = known.is_some();
     // S11: a cursor of another plugin or another set of fields starts a new scan against the existing links.
     let known = known
         .filter(|cursor| cursor.plugin == run.side(side).plugin && cursor.field_set == field_set);
     // A walk that an earlier run began has pages that were read long ago: it is finished, and then the head is read once more.
     let mut whole_walk = known.as_ref().is_none_or(|cursor| cursor.at_head);
     let mut began_at_ms = None;
+    // A scan for another set of fields, or the rest of one.
+    let whole = known.as_ref().map_or(had_cursor, |cursor| !cursor.at_head && cursor.head_at_ms == 0);
     let mut after = known.map(|cursor| (Cursor { format: cursor.format, data: cursor.data }, cursor.head_at_ms));
     let mut pulled = Pulled::default();
     let mut restarted = false;
@@ -68,7 +71,7 @@ pub(super) async fn pull_to_head(run: &RunSetup, pair: &PairSetup, side: Side) -
             head_at_ms,
             swept_at_ms,
         };
-        let staged = staged_page(pair, side, &fields, page, Some(cursor));
+        let staged = StagedPage { whole, ..staged_page(pair, side, &fields, page, Some(cursor)) };
         // Rule 2: the page and the cursor behind it.
         pulled.fresh += run.store.stage_page(&run.lease, pair.id, side, staged).await?;
         run.progress.step(&what, pulled.read, population);
@@ -122,7 +125,7 @@ fn staged_page(pair: &PairSetup, side: Side, fields: &[String], page: Page, curs
         }
     }
     live.reverse();
-    StagedPage { live, removed: page.removed, cursor }
+    StagedPage { live, removed: page.removed, whole: false, cursor }
 }
 
 fn staged(pair: &PairSetup, side: Side, fields: &[String], record: RemoteRecord) -> Staged {
@@ -132,18 +135,34 @@ fn staged(pair: &PairSetup, side: Side, fields: &[String], record: RemoteRecord)
         Some(Value::Text(text)) => text.strip_prefix(super::KEY_MARK).map(|_| text.clone()).unwrap_or_default(),
         _ => String::new(),
     };
-    let rows: Vec<Vec<Value>> = pair.mapping.rows.iter().map(|row| values_of(&image, row, side)).collect();
-    let rules = pair.mapping.match_rules.iter().enumerate();
-    let keys = rules
-        .filter_map(|(index, rule)| {
-            matching::key(rule, &pair.mapping.rows, |row| rows[row].as_slice()).map(|key| (index, key))
-        })
-        .collect();
+    let keys = match_keys(&pair.mapping, side, &image);
     Staged { record: record.id, version: record.version, modified_at_ms: record.modified_at_ms, create_key, image, keys }
 }
 
-/// A short hash of the fields that a walk reads (FNV-1a, 64 bits): another set is another walk.
-fn field_set(fields: &[String]) -> String {
+/// Match keys of a record as (rule, key).
+fn match_keys(mapping: &PairMapping, side: Side, image: &BTreeMap<String, Value>) -> Vec<(usize, String)> {
+    let rows: Vec<Vec<Value>> = mapping.rows.iter().map(|row| values_of(image, row, side)).collect();
+    let rules = mapping.match_rules.iter().enumerate();
+    rules
+        .filter_map(|(index, rule)| matching::key(rule, &mapping.rows, |row| rows[row].as_slice()).map(|key| (index, key)))
+        .collect()
+}
+
+/// Matches what is staged, by keys of today's match rules.
+pub(super) async fn match_staged(run: &RunSetup, pair: &PairSetup) -> Result<(), Error> {
+    let rules = pair.mapping.match_rules.iter().map(|rule| {
+        let rows: Vec<_> = rule.rows.iter().map(|&row| &pair.mapping.rows[row]).map(|row| (&row.key.0, row.sameness)).collect();
+        format!("{rows:?}")
+    });
+    let mapping = pair.mapping.clone();
+    let keys = move |side: Side, image: &BTreeMap<String, Value>| match_keys(&mapping, side, image);
+    run.store.rekey(&run.lease, pair.id, texts_hash(&rules.collect::<Vec<_>>()), keys).await?;
+    run.store.refresh_pairings(&run.lease, pair.id, pair.mapping.match_rules.len()).await?;
+    Ok(())
+}
+
+/// A short hash of texts (FNV-1a, 64 bits): of the fields that a walk reads, as another set is another walk, or of match rules.
+fn texts_hash(fields: &[String]) -> String {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     for byte in fields.iter().flat_map(|field| field.bytes().chain([0])) {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);

@@ -39,7 +39,7 @@ pub(super) async fn sweep(run: &RunSetup, pair: &PairSetup, side: Side, missed: 
     let gone = still_absent(run, pair, side, absent).await?;
     let count = gone.len() as u64;
     let removed = gone.into_iter().map(|id| (id, RemovalReason::Unknown)).collect();
-    run.store.stage_page(&run.lease, pair.id, side, StagedPage { live: vec![], removed, cursor: None }).await?;
+    run.store.stage_page(&run.lease, pair.id, side, StagedPage { live: vec![], removed, whole: false, cursor: None }).await?;
     run.store.set_swept(&run.lease, pair.id, side, run.now_ms()).await?;
     Ok((count, vec![]))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crmsync_core::decide::{Carried, FieldView, RowView, View};
 use crmsync_core::{Base, MappingRow, PairMapping, Presence, Side, Value};
 
-use crate::store::{InboxRow, PresenceWord, UnitRow};
+use crate::store::{InboxRow, PresenceWord, UnitRow, told_version};
 
 /// What both sides of a unit show, before anything is carried.
 pub(super) struct Shown {
@@ -49,8 +49,10 @@ fn side_values(unit: &UnitRow, row: &MappingRow, side: Side) -> Vec<Value> {
     if let Some(InboxRow { presence: PresenceWord::Live, image, .. }) = unit.side(side) {
         return values_of(image, row, side);
     }
+    // What was sent stands once it was acknowledged; while it is owed nobody knows whether it arrived.
+    let is_owed = owed(unit, row) == Some(side);
     base_of(unit, row, side)
-        .map(|base| base.sent.as_ref().unwrap_or(&base.values).clone())
+        .map(|base| base.sent.as_ref().filter(|_| !is_owed).unwrap_or(&base.values).clone())
         .filter(|values| values.len() == fields.len())
         .unwrap_or_else(|| vec![Value::Absent; fields.len()])
 }
@@ -58,6 +60,11 @@ fn side_values(unit: &UnitRow, row: &MappingRow, side: Side) -> Vec<Value> {
 /// The values of one mapping row in a record's image.
 pub(super) fn values_of(image: &BTreeMap<String, Value>, row: &MappingRow, side: Side) -> Vec<Value> {
     row.fields(side).iter().map(|field| image.get(&field.name).cloned().unwrap_or(Value::Absent)).collect()
+}
+
+/// The side that still has to be told of this row.
+fn owed(unit: &UnitRow, row: &MappingRow) -> Option<Side> {
+    unit.link.as_ref().and_then(|link| link.bases.get(&row.key.0)).and_then(|bases| bases.owed)
 }
 
 fn base_of<'a>(unit: &'a UnitRow, row: &MappingRow, side: Side) -> Option<&'a Base> {
@@ -69,7 +76,7 @@ pub(super) fn view(unit: &UnitRow, shown: Shown, mapping: &PairMapping, carried:
     let [carried_left, carried_right] = carried;
     let is_receipt = Side::BOTH.map(|side| {
         let receipt = unit.link.as_ref().map_or("", |link| link.receipt_of(side));
-        !receipt.is_empty() && unit.side(side).is_some_and(|row| row.version == receipt)
+        !receipt.is_empty() && unit.side(side).is_some_and(|row| told_version(&row.version) == receipt)
     });
     let rows = shown
         .rows
@@ -79,7 +86,7 @@ pub(super) fn view(unit: &UnitRow, shown: Shown, mapping: &PairMapping, carried:
         .map(|(([left, right], (carried_left, carried_right)), row)| RowView {
             left: FieldView { shown: left, base: base_of(unit, row, Side::Left).cloned(), carried: carried_left },
             right: FieldView { shown: right, base: base_of(unit, row, Side::Right).cloned(), carried: carried_right },
-            owed: unit.link.as_ref().and_then(|link| link.bases.get(&row.key.0)).and_then(|bases| bases.owed),
+            owed: owed(unit, row),
             left_is_receipt: is_receipt[0],
             right_is_receipt: is_receipt[1],
         })

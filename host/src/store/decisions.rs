@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crmsync_core::decide::Operation;
+use crmsync_core::decide::{Operation, reason};
 use crmsync_core::{Base, Side};
 use rusqlite::Row;
 
@@ -213,8 +213,10 @@ pub struct UnitCommit {
     pub intents: Vec<NewIntent>,
     /// The record under which outcomes are kept: of a linked pair the left one.
     pub about: Option<(Side, String)>,
-    /// Outcomes; they replace the former ones.
+    /// Outcomes; they replace the former ones, notes of differing rows that nothing was decided about aside.
     pub outcomes: Vec<OutcomeNote>,
+    /// Mapping rows about which something was decided.
+    pub decided_rows: Vec<String>,
     /// Journal lines.
     pub journal: Vec<JournalLine>,
 }
@@ -474,7 +476,7 @@ fn commit_unit(tx: &Tx<'_>, lease: &Lease, pair: PairId, run: i64, unit: &UnitCo
         Some(link) => save_link(tx, &lease.tenant, pair, link, now_ms)?,
         None => 0,
     };
-    if let Some(new) = unit.link.as_ref().filter(|link| link.id == 0) {
+    if let Some(new) = unit.link.as_ref().filter(|link| link.id == 0 || link.ended) {
         for side in Side::BOTH {
             forget_outcomes(tx, &lease.tenant, pair, side, new.id_of(side))?;
         }
@@ -491,7 +493,7 @@ fn commit_unit(tx: &Tx<'_>, lease: &Lease, pair: PairId, run: i64, unit: &UnitCo
         insert_intent(tx, lease, pair, run, link, intent)?;
     }
     if let Some((side, record)) = &unit.about {
-        replace_outcomes(tx, lease, pair, run, *side, record, &unit.outcomes, now_ms)?;
+        replace_outcomes(tx, lease, pair, run, *side, record, &unit.decided_rows, &unit.outcomes, now_ms)?;
     }
     unit.journal.iter().try_for_each(|line| write_journal(tx, lease, pair, run, line, now_ms))
 }
@@ -528,10 +530,21 @@ pub(super) fn replace_outcomes(
     run: i64,
     side: Side,
     record: &str,
+    decided_rows: &[String],
     outcomes: &[OutcomeNote],
     now_ms: i64,
 ) -> Result<(), Error> {
-    forget_outcomes(tx, &lease.tenant, pair, side, record)?;
+    // A difference that was noted once stands until its row is decided about.
+    tx.execute(
+        "DELETE FROM outcome WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4 AND reason NOT IN (?5, ?6)",
+        (&lease.tenant, pair, side.as_str(), record, reason::DIFFERS, reason::DIFFERS_ASK),
+    )?;
+    for row in decided_rows {
+        tx.execute(
+            "DELETE FROM outcome WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4 AND field = ?5",
+            (&lease.tenant, pair, side.as_str(), record, row),
+        )?;
+    }
     for note in outcomes {
         add_outcome(tx, lease, pair, run, side, record, note, now_ms)?;
     }

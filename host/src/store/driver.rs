@@ -54,7 +54,8 @@ pub struct Store {
 }
 
 type Reply = Box<dyn FnOnce(Result<(), Error>) + Send>;
-type Job = Box<dyn FnOnce(&Connection) -> Reply + Send>;
+/// A step, given the connection inside a transaction, or the reason why there is none.
+type Job = Box<dyn FnOnce(Result<&Connection, Error>) -> Reply + Send>;
 
 impl Store {
     /// Opens (and creates or migrates) the database file. The file and its key are readable by their owner only.
@@ -87,7 +88,7 @@ impl Store {
     {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
-            let result = in_savepoint(connection, step);
+            let result = connection.and_then(|connection| in_savepoint(connection, step));
             Box::new(move |committed: Result<(), Error>| {
                 // Whoever asked may have gone; the step stands all the same.
                 let _gone = answer.send(committed.and(result));
@@ -105,23 +106,23 @@ impl Store {
 
 fn write_loop(connection: &Connection, jobs: &Receiver<Job>) {
     while let Ok(first) = jobs.recv() {
-        let mut replies = Vec::new();
-        let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(Error::from);
-        let committed = begun.and_then(|()| {
-            replies.push(first(connection));
-            while replies.len() < GROUP_STEPS_MAX {
-                match jobs.try_recv() {
-                    Ok(job) => replies.push(job(connection)),
-                    Err(_) => break,
-                }
+        if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
+            first(Err(error.into()))(Ok(()));
+            continue;
+        }
+        let mut replies = vec![first(Ok(connection))];
+        // A full disk takes the transaction away from under the group: a further step would be committed on its own.
+        while replies.len() < GROUP_STEPS_MAX && !connection.is_autocommit() {
+            match jobs.try_recv() {
+                Ok(job) => replies.push(job(Ok(connection))),
+                Err(_) => break,
             }
-            connection.execute_batch("COMMIT").map_err(|error| {
-                // A failed commit leaves the transaction open; the next group must start from a clean state.
-                let _closed = connection.execute_batch("ROLLBACK");
-                Error::from(error)
-            })
+        }
+        let failure = connection.execute_batch("COMMIT").err().map(|error| {
+            // A failed commit can leave the transaction open; the next group must start from a clean state.
+            let _closed = connection.execute_batch("ROLLBACK");
+            error.to_string()
         });
-        let failure = committed.err().map(|error| error.to_string());
         for reply in replies {
             reply(failure.clone().map_or(Ok(()), |why| Err(Error::Refused(why))));
         }
@@ -133,6 +134,8 @@ fn in_savepoint<T>(connection: &Connection, step: impl FnOnce(&Tx<'_>) -> Result
     let result = step(&Tx { connection });
     match &result {
         Ok(_) => connection.execute_batch("RELEASE step")?,
+        // Without a transaction nothing is left to roll back, and the step's own error says why.
+        Err(_) if connection.is_autocommit() => {}
         Err(_) => connection.execute_batch("ROLLBACK TO step; RELEASE step")?,
     }
     result

@@ -168,7 +168,7 @@ impl Store {
         let key = (tenant.to_owned(), flow.to_owned(), left_module.to_owned(), right_module.to_owned());
         self.step(move |tx| {
             tx.execute(
-                "INSERT INTO pair (tenant, flow, left_module, right_module) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+                "INSERT INTO pair (tenant, flow, left_module, right_module, match_rules) VALUES (?1, ?2, ?3, ?4, '') ON CONFLICT DO NOTHING",
                 (&key.0, &key.1, &key.2, &key.3),
             )?;
             tx.one(

@@ -521,7 +521,7 @@ fn refuse(tx: &Tx<'_>, lease: &Lease, pair: PairId, run: i64, intent: &IntentRow
         tx.execute("UPDATE inbox SET state = 'held' WHERE seq = ?1", [intent.source_seq])?;
     }
     let (side, record) = outcome_place(tx, intent)?;
-    replace_outcomes(tx, lease, pair, run, side, &record, std::slice::from_ref(note), now_ms)?;
+    replace_outcomes(tx, lease, pair, run, side, &record, &[], std::slice::from_ref(note), now_ms)?;
     write_journal(tx, lease, pair, run, &line(intent, "refused", &intent.target, &note.detail), now_ms)
 }
 

@@ -27,6 +27,24 @@ pub struct CursorRow {
     pub swept_at_ms: i64,
 }
 
+/// Stands between a CRM's version and the digest of the record's image in a stored version.
+const DIGEST_MARK: char = '\u{1f}';
+
+/// The version of a staged record: the CRM's, and a digest of the image (FNV-1a, 64 bits). CRMs that tell times in whole seconds give
+/// one version to two edits of one second; the digest tells them apart.
+fn image_version(version: &str, image: &BTreeMap<String, Value>) -> Result<String, Error> {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in to_json("record image", image)?.bytes() {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    Ok(format!("{version}{DIGEST_MARK}{hash:016x}"))
+}
+
+/// The part of a stored version that the CRM told; receipts and writes know no other.
+pub fn told_version(stored: &str) -> &str {
+    stored.split_once(DIGEST_MARK).map_or(stored, |(told, _)| told)
+}
+
 /// What an inbox row says of its record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PresenceWord {
@@ -61,7 +79,7 @@ impl PresenceWord {
 pub struct Staged {
     /// Its id.
     pub record: String,
-    /// Its version.
+    /// Its version as the CRM tells it.
     pub version: String,
     /// Time of its last change as the CRM tells it.
     pub modified_at_ms: i64,
@@ -80,6 +98,8 @@ pub struct StagedPage {
     pub live: Vec<Staged>,
     /// Records that left.
     pub removed: Vec<(String, RemovalReason)>,
+    /// The walk reads a changed set of fields: known versions are staged too, as their images show other fields than before.
+    pub whole: bool,
     /// Where to go on; none leaves the cursor where it is (records that were read by id).
     pub cursor: Option<CursorRow>,
 }
@@ -161,7 +181,7 @@ impl Store {
             lease.check(tx)?;
             let mut fresh = 0;
             for record in &page.live {
-                fresh += u64::from(stage_live(tx, &lease.tenant, pair, side, record)?);
+                fresh += u64::from(stage_live(tx, &lease.tenant, pair, side, record, page.whole)?);
             }
             for (record, reason) in &page.removed {
                 fresh += u64::from(stage_removal(tx, &lease.tenant, pair, side, record, *reason)?);
@@ -203,6 +223,29 @@ impl Store {
         .await
     }
 
+    /// Gives staged unlinked records new match keys if the match rules are not those of their keys: `rules_hash` tells the rules apart,
+    /// `keys` gives the keys of an image as (rule, key).
+    pub async fn rekey(
+        &self,
+        lease: &Lease,
+        pair: PairId,
+        rules_hash: String,
+        keys: impl Fn(Side, &BTreeMap<String, Value>) -> Vec<(usize, String)> + Send + 'static,
+    ) -> Result<(), Error> {
+        let lease = lease.clone();
+        self.step(move |tx| {
+            lease.check(tx)?;
+            let known: Option<String> = tx.one("SELECT match_rules FROM pair WHERE id = ?1", [pair], |row| row.get(0))?;
+            if known.as_ref() == Some(&rules_hash) {
+                return Ok(());
+            }
+            rekey(tx, &lease.tenant, pair, keys)?;
+            tx.execute("UPDATE pair SET match_rules = ?2 WHERE id = ?1", (pair, &rules_hash))?;
+            Ok(())
+        })
+        .await
+    }
+
     /// How many records of one side are known: active links and unlinked live records. For sweeps.
     pub async fn known_records(&self, tenant: &str, pair: PairId, side: Side) -> Result<u64, Error> {
         let tenant = tenant.to_owned();
@@ -240,6 +283,28 @@ impl Store {
         .await
     }
 
+    /// Puts records before the next decision again of which fields were left out for one of these reasons. Gives their number.
+    pub async fn touch_left_out(&self, lease: &Lease, pair: PairId, reasons: Vec<&'static str>) -> Result<u64, Error> {
+        let lease = lease.clone();
+        self.step(move |tx| {
+            lease.check(tx)?;
+            let mut records = BTreeSet::new();
+            for reason in reasons {
+                records.extend(tx.all(
+                    "SELECT side, record FROM outcome WHERE tenant = ?1 AND pair = ?2 AND reason = ?3",
+                    (&lease.tenant, pair, reason),
+                    |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)),
+                )?);
+            }
+            for (side, record) in &records {
+                let side = if side == "left" { Side::Left } else { Side::Right };
+                touch_known(tx, &lease.tenant, pair, side, record)?;
+            }
+            Ok(records.len() as u64)
+        })
+        .await
+    }
+
     /// Notes that known ids were looked for.
     pub async fn set_swept(&self, lease: &Lease, pair: PairId, side: Side, now_ms: i64) -> Result<(), Error> {
         let lease = lease.clone();
@@ -262,7 +327,8 @@ pub(super) fn id_column(side: Side) -> &'static str {
     }
 }
 
-fn stage_live(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &Staged) -> Result<bool, Error> {
+fn stage_live(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &Staged, whole: bool) -> Result<bool, Error> {
+    let seen = image_version(&record.version, &record.image)?;
     let linked = tx.one(
         &format!(
             "SELECT {version}_version, {version}_receipt, state FROM link WHERE tenant = ?1 AND pair = ?2 AND {id} = ?3 AND state <> 'ended'",
@@ -277,26 +343,59 @@ fn stage_live(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &Stag
         (tenant, pair, side.as_str(), &record.record),
         |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)),
     )?;
-    let waits_already = known.as_ref().is_some_and(|(version, presence)| *version == record.version && presence == "live");
+    let waits_already = known.as_ref().is_some_and(|(version, presence)| *version == seen && presence == "live");
     let settled_already = known.is_none()
         && linked.as_ref().is_some_and(|(version, receipt, state)| {
-            *version == record.version && receipt.is_empty() && state == "active"
+            // A version without a digest is that of a receipt which told what was stored.
+            (*version == seen || *version == record.version) && receipt.is_empty() && state == "active"
         });
-    if waits_already || settled_already {
+    if !whole && (waits_already || settled_already) {
         return Ok(false);
     }
     let image = to_json("record image", &record.image)?;
-    put_inbox(tx, tenant, pair, side, &record.record, PresenceWord::Live, &record.version, record.modified_at_ms, &record.create_key, &image)?;
+    put_inbox(tx, tenant, pair, side, &record.record, PresenceWord::Live, &seen, record.modified_at_ms, &record.create_key, &image)?;
     if linked.is_none() {
-        forget_keys(tx, tenant, pair, side, &record.record)?;
-        for (rule, key) in &record.keys {
-            tx.execute(
-                "INSERT INTO match_key (tenant, pair, side, record, rule, key, verdict) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'open')",
-                (tenant, pair, side.as_str(), &record.record, *rule as i64, key),
-            )?;
-        }
+        put_keys(tx, tenant, pair, side, &record.record, &record.keys)?;
     }
     Ok(true)
+}
+
+fn put_keys(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &str, keys: &[(usize, String)]) -> Result<(), Error> {
+    forget_keys(tx, tenant, pair, side, record)?;
+    for (rule, key) in keys {
+        tx.execute(
+            "INSERT INTO match_key (tenant, pair, side, record, rule, key, verdict) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'open')",
+            (tenant, pair, side.as_str(), record, *rule as i64, key),
+        )?;
+    }
+    Ok(())
+}
+
+/// Records whose images are read at once.
+const REKEY_ROWS: i64 = 500;
+
+fn rekey(
+    tx: &Tx<'_>,
+    tenant: &str,
+    pair: PairId,
+    keys: impl Fn(Side, &BTreeMap<String, Value>) -> Vec<(usize, String)>,
+) -> Result<(), Error> {
+    let sql = format!(
+        "SELECT {INBOX_COLUMNS} FROM inbox i WHERE tenant = ?1 AND pair = ?2 AND seq > ?3 AND presence = 'live'
+         AND NOT EXISTS (SELECT 1 FROM link l WHERE l.tenant = ?1 AND l.pair = ?2 AND i.side = 'left' AND l.left_id = i.record AND l.state <> 'ended')
+         AND NOT EXISTS (SELECT 1 FROM link l WHERE l.tenant = ?1 AND l.pair = ?2 AND i.side = 'right' AND l.right_id = i.record AND l.state <> 'ended')
+         ORDER BY seq LIMIT ?4"
+    );
+    let mut after = 0;
+    loop {
+        let rows = tx.all(&sql, (tenant, pair, after, REKEY_ROWS), read_inbox)?;
+        let Some((last, _)) = rows.last() else { return Ok(()) };
+        after = last.seq;
+        for row in rows {
+            let row = parse_inbox(row)?;
+            put_keys(tx, tenant, pair, row.side, &row.record, &keys(row.side, &row.image))?;
+        }
+    }
 }
 
 fn stage_removal(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &str, reason: RemovalReason) -> Result<bool, Error> {
@@ -354,6 +453,23 @@ pub(super) fn touch(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record:
     if known == 0 {
         put_inbox(tx, tenant, pair, side, record, PresenceWord::Unread, "", 0, "", "{}")?;
     }
+    Ok(())
+}
+
+/// Puts a linked record, or one that waits unlinked, before the next decision again.
+fn touch_known(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &str) -> Result<(), Error> {
+    let linked = tx.one(
+        &format!("SELECT 1 FROM link WHERE tenant = ?1 AND pair = ?2 AND {} = ?3 AND state <> 'ended'", id_column(side)),
+        (tenant, pair, record),
+        |_| Ok(()),
+    )?;
+    if linked.is_some() {
+        return touch(tx, tenant, pair, side, record);
+    }
+    tx.execute(
+        "UPDATE inbox SET state = 'staged' WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4 AND state = 'held'",
+        (tenant, pair, side.as_str(), record),
+    )?;
     Ok(())
 }
 

@@ -86,6 +86,7 @@ CREATE TABLE cursor (
     field_set TEXT NOT NULL,         -- hash of the fields that the walk reads; another one starts a new scan
     format BIGINT NOT NULL,
     data BLOB NOT NULL,
+    at_head BIGINT NOT NULL,         -- 1 at the head of the stream, 0 in the middle of a walk
     head_at_ms BIGINT NOT NULL,      -- when the walk last reached its head, 0 before the first scan is complete
     swept_at_ms BIGINT NOT NULL,     -- when known ids were last looked for
     PRIMARY KEY (tenant, pair, side)
@@ -105,6 +106,8 @@ CREATE TABLE inbox (
     image TEXT NOT NULL,             -- JSON object: field → value
     UNIQUE (tenant, pair, side, record)
 ) STRICT;
+CREATE INDEX inbox_staged ON inbox (tenant, pair, seq) WHERE state = 'staged';
+CREATE INDEX inbox_by_create_key ON inbox (tenant, pair, side, create_key) WHERE create_key <> '';
 
 CREATE TABLE match_key (
     tenant TEXT NOT NULL,
@@ -169,7 +172,7 @@ CREATE TABLE intent (
     reason TEXT NOT NULL,
     detail TEXT NOT NULL
 ) STRICT;
-CREATE INDEX intent_by_state ON intent (tenant, pair, state, side, id);
+CREATE INDEX intent_by_state ON intent (tenant, pair, state, side, operation, id);
 CREATE INDEX intent_by_link ON intent (tenant, pair, link) WHERE link <> 0;
 CREATE UNIQUE INDEX intent_by_source ON intent (tenant, pair, side, source) WHERE operation = 'create';
 CREATE UNIQUE INDEX intent_by_key ON intent (tenant, pair, create_key) WHERE create_key <> '';

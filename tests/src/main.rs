@@ -1,26 +1,67 @@
-//! Long-running programs beside the test suite: `cargo run -p crmsync-tests -- bench`.
+//! The long-running test programs. With the first argument `crmsync` this program is the product itself, so that it can start it, and
+//! kill it, without knowing where it was built.
 
 mod bench;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
+use crmsync_tests::kills;
+use crmsync_tests::product::Product;
 
-/// Programs that measure and torture crmsync.
 #[derive(Debug, Parser)]
-#[command(name = "crmsync-tests", max_term_width = 120)]
-enum Program {
+#[command(about = "Long-running tests of crmsync", max_term_width = 120)]
+struct Arguments {
+    /// Print one JSON document instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Kill the product in the middle of its runs, again and again, and ask what was lost or doubled
+    #[command(after_help = "Example: cargo run -p crmsync-tests -- kills --cycles 1000 --seed 7")]
+    Kills(kills::Options),
     /// Measure what the sandbox costs against native code, and how many calls a full read takes
     Bench(bench::Options),
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let outcome = match Program::parse() {
-        Program::Bench(options) => bench::run(options).await,
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|first| first == "crmsync") {
+        return crmsync::cli::main(arguments.into_iter().skip(1));
+    }
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(3);
+        }
     };
-    outcome.unwrap_or_else(|failure| {
-        eprintln!("failed to {failure}");
-        ExitCode::FAILURE
-    })
+    match arguments.command {
+        Command::Kills(options) => runtime.block_on(kill_loop(&options, arguments.json)),
+        Command::Bench(options) => runtime.block_on(bench::run(options, arguments.json)).unwrap_or_else(|failure| {
+            eprintln!("error: failed to {failure}");
+            ExitCode::FAILURE
+        }),
+    }
+}
+
+async fn kill_loop(options: &kills::Options, json: bool) -> ExitCode {
+    let product = match Product::this_program() {
+        Ok(product) => product,
+        Err(why) => {
+            eprintln!("error: {why}");
+            return ExitCode::from(3);
+        }
+    };
+    let report = kills::run(&product, options).await;
+    match json {
+        true => println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default()),
+        false => println!("{report}"),
+    }
+    if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

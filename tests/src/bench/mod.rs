@@ -35,18 +35,14 @@ pub(crate) struct Options {
     /// Turns of each measurement; the result is their median
     #[arg(long, default_value_t = 15, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000))]
     repetitions: usize,
-    /// Print one JSON document instead of text
-    #[arg(long)]
-    json: bool,
 }
 
 /// Measures and prints. The exit code is 1 if a full read takes more calls than it may.
 ///
 /// # Errors
 /// The servers or the host cannot be started, or ours and the native program do not do the same.
-pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(options: Options, json: bool) -> Result<ExitCode, Failure> {
     let servers = Servers::start(options.records).await?;
-    let json = options.json;
     let (done, measured) = oneshot::channel();
     // A thread with a runtime of its own, so that the servers' work does not count as ours. Its name is for profilers.
     std::thread::Builder::new().name("bench".to_owned()).spawn(move || {

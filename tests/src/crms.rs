@@ -1,0 +1,291 @@
+//! Two sandbox CRMs and the people in front of their screens.
+
+use std::collections::BTreeMap;
+
+use crmsync_sandbox::history::{Call, CallCounts, Event};
+use crmsync_sandbox::people::Side;
+use crmsync_sandbox::serve::{self, Running};
+use reqwest::redirect::Policy;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Child;
+use url::Url;
+
+use crate::Outcome;
+use crate::product::Product;
+
+/// Both sides, the left one of every flow here first.
+pub const SIDES: [Side; 2] = [Side::Zoho, Side::Vtiger];
+/// The module that these tests keep in step.
+pub const MODULE: &str = "Contacts";
+
+/// The name of a side's sandbox, its plugin and its connection.
+pub fn name(side: Side) -> &'static str {
+    match side {
+        Side::Zoho => "zoho",
+        Side::Vtiger => "vtiger",
+    }
+}
+
+/// One sandbox CRM; it ends when this goes.
+pub struct Crm {
+    /// Where it answers.
+    pub url: String,
+    login: Value,
+    _keeper: Keeper,
+}
+
+/// What keeps a sandbox alive; held for its drop.
+#[expect(dead_code, reason = "the value is kept only so that the sandbox ends when it is dropped")]
+enum Keeper {
+    Process(Child),
+    Task(Running),
+}
+
+/// Both sandbox CRMs.
+pub struct Crms {
+    sides: [Crm; 2],
+    http: reqwest::Client,
+}
+
+#[derive(Deserialize)]
+struct Summary {
+    api_calls: CallCounts,
+}
+
+impl Crm {
+    /// What a person needs to log in, by name.
+    pub fn login(&self, name: &str) -> &str {
+        self.login[name].as_str().unwrap_or_default()
+    }
+
+    /// `address:port`, as an operator grants it.
+    pub fn address(&self) -> &str {
+        self.url.trim_start_matches("http://").trim_end_matches('/')
+    }
+}
+
+impl Crms {
+    /// Two sandboxes as processes of their own.
+    ///
+    /// # Errors
+    /// One of them does not start.
+    pub async fn processes(product: &Product, records: usize, seed: u64) -> Outcome<Crms> {
+        let (left, right) =
+            tokio::join!(spawn(product, "zoho", records, seed), spawn(product, "vtiger", records, seed));
+        Ok(Crms { sides: [left?, right?], http: client()? })
+    }
+
+    /// Two sandboxes in this process.
+    ///
+    /// # Errors
+    /// One of them does not start.
+    pub async fn here(records: usize, seed: u64) -> Outcome<Crms> {
+        let options = || serve::Options { records, seed, ..serve::Options::default() };
+        let failed = |error: std::io::Error| format!("failed to start a sandbox: {error}");
+        let crm = |running: Running| Crm {
+            url: running.url.clone(),
+            login: running.login.clone(),
+            _keeper: Keeper::Task(running),
+        };
+        let left = crm(serve::start_zoho(options()).await.map_err(failed)?);
+        let right = crm(serve::start_vtiger(options()).await.map_err(failed)?);
+        Ok(Crms { sides: [left, right], http: client()? })
+    }
+
+    /// One side.
+    pub fn side(&self, side: Side) -> &Crm {
+        &self.sides[side as usize]
+    }
+
+    /// A person at the consent page reads it and presses Accept; gives the address that the browser is sent to.
+    ///
+    /// # Errors
+    /// The page has no form, or does not lead back.
+    pub async fn press_accept(&self, authorize: &Url) -> Outcome<String> {
+        let failed = |error: reqwest::Error| format!("the consent page: {error}");
+        let html = self.http.get(authorize.clone()).send().await.map_err(failed)?.text().await.map_err(failed)?;
+        let mut form = hidden_fields(&html);
+        if form.is_empty() {
+            return Err("the consent page has no form".into());
+        }
+        form.push(("decision".to_owned(), "accept".to_owned()));
+        let action = authorize.join("/oauth/v2/auth").map_err(|error| error.to_string())?;
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let request = self.http.post(action).header("content-type", "application/x-www-form-urlencoded").body(body);
+        let posted = request.send().await.map_err(failed)?;
+        let location = posted.headers().get("location").and_then(|value| value.to_str().ok());
+        location.map(str::to_owned).ok_or_else(|| "the consent page does not lead back".into())
+    }
+
+    /// The browser goes where it was sent.
+    ///
+    /// # Errors
+    /// Nobody answers there.
+    pub async fn visit(&self, address: &str) -> Outcome<()> {
+        self.http
+            .get(address)
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| format!("nobody answers at the callback: {error}"))
+    }
+
+    /// Puts a fault plan in the place of the old one, on one side.
+    ///
+    /// # Errors
+    /// The sandbox does not take it.
+    pub async fn faults(&self, side: Side, plan: &Value) -> Outcome<()> {
+        self.post(side, "/_sandbox/faults", plan).await.map(drop)
+    }
+
+    /// Moves both clocks forward.
+    ///
+    /// # Errors
+    /// A sandbox does not answer.
+    pub async fn advance(&self, ms: i64) -> Outcome<()> {
+        for side in SIDES {
+            self.post(side, "/_sandbox/clock", &json!({ "advance_ms": ms })).await?;
+        }
+        Ok(())
+    }
+
+    /// Somebody creates a record; gives its id.
+    ///
+    /// # Errors
+    /// The screen refuses.
+    pub async fn create(&self, side: Side, set: &BTreeMap<&str, String>) -> Outcome<String> {
+        let answer =
+            self.post(side, "/_sandbox/person/create", &json!({ "module": MODULE, "set": spelled(side, set) })).await?;
+        let id = answer["record"]["id"].as_str();
+        id.map(str::to_owned).ok_or_else(|| format!("a created record has no id: {answer}"))
+    }
+
+    /// Somebody edits a record; fields go by their Zoho names, a blank empties one.
+    ///
+    /// # Errors
+    /// The screen refuses.
+    pub async fn edit(&self, side: Side, id: &str, set: &BTreeMap<&str, String>) -> Outcome<()> {
+        let body = json!({ "module": MODULE, "id": id, "set": spelled(side, set) });
+        self.post(side, "/_sandbox/person/edit", &body).await.map(drop)
+    }
+
+    /// Somebody deletes a record.
+    ///
+    /// # Errors
+    /// The screen refuses.
+    pub async fn delete(&self, side: Side, id: &str) -> Outcome<()> {
+        self.post(side, "/_sandbox/person/delete", &json!({ "module": MODULE, "id": id })).await.map(drop)
+    }
+
+    /// All live records of one side in the CRM's own form.
+    ///
+    /// # Errors
+    /// The sandbox does not answer.
+    pub async fn records(&self, side: Side) -> Outcome<Vec<Value>> {
+        self.list(side, &format!("/_sandbox/records/{MODULE}"), "records").await
+    }
+
+    /// Everything that changed on one side, oldest first.
+    ///
+    /// # Errors
+    /// The sandbox does not answer.
+    pub async fn events(&self, side: Side) -> Outcome<Vec<Event>> {
+        self.list(side, "/_sandbox/history", "events").await
+    }
+
+    /// All API calls that one side has had.
+    ///
+    /// # Errors
+    /// The sandbox does not answer.
+    pub async fn calls(&self, side: Side) -> Outcome<Vec<Call>> {
+        self.list(side, "/_sandbox/calls", "calls").await
+    }
+
+    /// API calls of both sides, by kind.
+    ///
+    /// # Errors
+    /// A sandbox does not answer.
+    pub async fn counts(&self) -> Outcome<[CallCounts; 2]> {
+        let mut counts = [CallCounts::default(); 2];
+        for side in SIDES {
+            let answer = self.ask(self.http.get(format!("{}/_sandbox/summary", self.side(side).url))).await?;
+            let summary: Summary =
+                serde_json::from_value(answer).map_err(|error| format!("a sandbox's summary: {error}"))?;
+            counts[side as usize] = summary.api_calls;
+        }
+        Ok(counts)
+    }
+
+    async fn list<T: DeserializeOwned>(&self, side: Side, path: &str, key: &str) -> Outcome<Vec<T>> {
+        let mut answer = self.ask(self.http.get(format!("{}{path}", self.side(side).url))).await?;
+        serde_json::from_value(answer[key].take()).map_err(|error| format!("a sandbox's {key}: {error}"))
+    }
+
+    async fn post(&self, side: Side, path: &str, body: &Value) -> Outcome<Value> {
+        let request = self.http.post(format!("{}{path}", self.side(side).url));
+        self.ask(request.header("content-type", "application/json").body(body.to_string())).await
+    }
+
+    async fn ask(&self, request: reqwest::RequestBuilder) -> Outcome<Value> {
+        let failed = |error: reqwest::Error| format!("a sandbox does not answer: {error}");
+        let text = request.send().await.map_err(failed)?.text().await.map_err(failed)?;
+        match serde_json::from_str::<Value>(&text) {
+            Ok(answer) if answer.get("error").is_none() => Ok(answer),
+            _ => Err(format!("a sandbox answers: {text}")),
+        }
+    }
+}
+
+/// Fields under their side's own names.
+fn spelled(side: Side, set: &BTreeMap<&str, String>) -> Value {
+    let own = |name: &&str| match side {
+        Side::Zoho => (*name).to_owned(),
+        Side::Vtiger => field_name(side, name).to_owned(),
+    };
+    set.iter().map(|(name, value)| (own(name), json!(value))).collect::<serde_json::Map<_, _>>().into()
+}
+
+/// The API name of a field on one side, by its Zoho name.
+pub fn field_name(side: Side, zoho: &str) -> &str {
+    match (side, crmsync_sandbox::people::field(zoho)) {
+        (Side::Vtiger, Some(field)) => field.vtiger,
+        _ => zoho,
+    }
+}
+
+fn client() -> Outcome<reqwest::Client> {
+    // The client speaks plain HTTP to our own sandboxes; a provider has to be named all the same, and the product may have done it.
+    let _set_already = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().redirect(Policy::none()).build().map_err(|error| error.to_string())
+}
+
+async fn spawn(product: &Product, kind: &str, records: usize, seed: u64) -> Outcome<Crm> {
+    let failed = |why: String| format!("the sandbox `{kind}` does not start: {why}");
+    let (records, seed) = (records.to_string(), seed.to_string());
+    let mut process = product
+        .command(["sandbox", kind, "--listen", "127.0.0.1:0", "--records", &records, "--seed", &seed])
+        .stderr(std::process::Stdio::inherit())
+        .spawn()
+        .map_err(|error| failed(error.to_string()))?;
+    let stdout = process.stdout.take().ok_or_else(|| failed("it has no output".into()))?;
+    let line = BufReader::new(stdout).lines().next_line().await.map_err(|error| failed(error.to_string()))?;
+    let ready: Value = serde_json::from_str(&line.unwrap_or_default()).map_err(|error| failed(error.to_string()))?;
+    let url = ready["url"].as_str().unwrap_or_default().to_owned();
+    Ok(Crm { url, login: ready["login"].clone(), _keeper: Keeper::Process(process) })
+}
+
+/// Names and values of a page's hidden fields, unescaped.
+fn hidden_fields(html: &str) -> Vec<(String, String)> {
+    let attribute = |tag: &str, name: &str| {
+        let start = tag.find(&format!("{name}=\""))? + name.len() + 2;
+        let end = tag[start..].find('"')? + start;
+        Some(tag[start..end].replace("&quot;", "\"").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    };
+    let tags = html.split("<input type=\"hidden\"").skip(1);
+    tags.filter_map(|rest| rest.split('>').next())
+        .filter_map(|tag| Some((attribute(tag, "name")?, attribute(tag, "value")?)))
+        .collect()
+}

@@ -1,0 +1,13 @@
+//! What the test suite and the long-running test programs share: the product as a process, two sandbox CRMs with people in front of
+//! them, and a workplace where both are connected and a flow is approved. Start with [`workplace`]; [`kills`] is the first user.
+//!
+//! Failures are sentences: whoever reads them is looking for a defect, and nothing recovers from them.
+
+pub mod crms;
+pub mod kills;
+pub mod product;
+pub mod snapshot;
+pub mod workplace;
+
+/// The answer of a step that can only be reported, not recovered from.
+pub type Outcome<T> = Result<T, String>;

@@ -17,6 +17,7 @@ mod world;
 use std::process::ExitCode;
 
 use clap::Args;
+use tokio::sync::oneshot;
 
 use report::Report;
 use world::{Servers, World};
@@ -42,11 +43,14 @@ pub(crate) struct Options {
 /// The servers or the host cannot be started, or ours and the native program do not do the same.
 pub(crate) async fn run(options: Options, json: bool) -> Result<ExitCode, Failure> {
     let servers = Servers::start(options.records).await?;
-    // A thread with a runtime of its own, so that the servers' work does not count as ours.
-    let measured = tokio::task::spawn_blocking(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(measure(servers, &options))
-    });
+    let (done, measured) = oneshot::channel();
+    // A thread with a runtime of its own, so that the servers' work does not count as ours. Its name is for profilers.
+    std::thread::Builder::new().name("bench".to_owned()).spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let report = runtime.map_err(Failure::from).and_then(|runtime| runtime.block_on(measure(servers, &options)));
+        // Nobody waits any more only if the program is ending.
+        let _gone = done.send(report);
+    })?;
     let report = measured.await??;
     let text = if json { serde_json::to_string_pretty(&report)? } else { report.text() };
     println!("{text}");

@@ -25,6 +25,15 @@ CREATE TABLE vault (
     PRIMARY KEY (tenant, connection)
 ) STRICT;
 
+CREATE TABLE metadata (
+    tenant TEXT NOT NULL,
+    connection TEXT NOT NULL,
+    topic TEXT NOT NULL,             -- modules, users, or fields/MODULE
+    document TEXT NOT NULL,          -- JSON of what the CRM said
+    at_ms BIGINT NOT NULL,
+    PRIMARY KEY (tenant, connection, topic)
+) STRICT;
+
 CREATE TABLE flow (
     tenant TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -77,6 +86,7 @@ CREATE TABLE cursor (
     field_set TEXT NOT NULL,         -- hash of the fields that the walk reads; another one starts a new scan
     format BIGINT NOT NULL,
     data BLOB NOT NULL,
+    at_head BIGINT NOT NULL,         -- 1 at the head of the stream, 0 in the middle of a walk
     head_at_ms BIGINT NOT NULL,      -- when the walk last reached its head, 0 before the first scan is complete
     swept_at_ms BIGINT NOT NULL,     -- when known ids were last looked for
     PRIMARY KEY (tenant, pair, side)
@@ -96,6 +106,8 @@ CREATE TABLE inbox (
     image TEXT NOT NULL,             -- JSON object: field → value
     UNIQUE (tenant, pair, side, record)
 ) STRICT;
+CREATE INDEX inbox_staged ON inbox (tenant, pair, seq) WHERE state = 'staged';
+CREATE INDEX inbox_by_create_key ON inbox (tenant, pair, side, create_key) WHERE create_key <> '';
 
 CREATE TABLE match_key (
     tenant TEXT NOT NULL,
@@ -160,7 +172,7 @@ CREATE TABLE intent (
     reason TEXT NOT NULL,
     detail TEXT NOT NULL
 ) STRICT;
-CREATE INDEX intent_by_state ON intent (tenant, pair, state, side, id);
+CREATE INDEX intent_by_state ON intent (tenant, pair, state, side, operation, id);
 CREATE INDEX intent_by_link ON intent (tenant, pair, link) WHERE link <> 0;
 CREATE UNIQUE INDEX intent_by_source ON intent (tenant, pair, side, source) WHERE operation = 'create';
 CREATE UNIQUE INDEX intent_by_key ON intent (tenant, pair, create_key) WHERE create_key <> '';

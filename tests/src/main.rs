@@ -1,6 +1,8 @@
 //! The long-running test programs. With the first argument `crmsync` this program is the product itself, so that it can start it, and
 //! kill it, without knowing where it was built.
 
+mod bench;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -22,6 +24,8 @@ enum Command {
     /// Kill the product in the middle of its runs, again and again, and ask what was lost or doubled
     #[command(after_help = "Example: cargo run -p crmsync-tests -- kills --cycles 1000 --seed 7")]
     Kills(kills::Options),
+    /// Measure what the sandbox costs against native code, and how many calls a full read takes
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +43,10 @@ fn main() -> ExitCode {
     };
     match arguments.command {
         Command::Kills(options) => runtime.block_on(kill_loop(&options, arguments.json)),
+        Command::Bench(options) => runtime.block_on(bench::run(options, arguments.json)).unwrap_or_else(|failure| {
+            eprintln!("error: failed to {failure}");
+            ExitCode::FAILURE
+        }),
     }
 }
 

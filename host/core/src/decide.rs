@@ -40,10 +40,14 @@ pub mod reason {
     pub const DIFFERS: &str = "differs";
     /// Matched records showed different values before the first sync; a person decides.
     pub const DIFFERS_ASK: &str = "differs-ask";
+    /// The record was not there when it was to be written, and whether it was removed is not known yet.
+    pub const NOT_FOUND: &str = "not-found";
     /// One side's record left; the other side's was kept.
     pub const REMOVED: &str = "removed";
     /// Our key in a second record: a create that was repeated had happened after all.
     pub const LATE_TWIN: &str = "late-twin";
+    /// A create led to a record that is linked to another one.
+    pub const ALREADY_LINKED: &str = "already-linked";
     /// One side's record left while the other side's was edited.
     pub const DELETE_AGAINST_EDIT: &str = "delete-against-edit";
     /// Records do not travel this way in this module.
@@ -272,7 +276,7 @@ pub fn decide(view: &View, mapping: &PairMapping, policy: &Policy) -> Decision {
 
 /// One side left. In every mode an edit on the other side survives and is put before a person (S14).
 fn decide_removed(view: &View, policy: &Policy, gone: Side, why: RemovalReason) -> Decision {
-    if view.rows.iter().any(|row| row.edited(gone.other())) {
+    if view.rows.iter().any(|row| row.has_news(gone.other())) {
         return Decision::only(Verdict::NeedsAttention(reason::DELETE_AGAINST_EDIT.into()));
     }
     match policy.deletes {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crmsync_core::decide::Operation;
 use futures_util::future::BoxFuture;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::convert;
 use crate::egress::Admissions;
@@ -21,16 +21,27 @@ const VERSION_FIELDS: &str = "version-fields";
 /// One connection's connector. Calls wait for each other: one instance speaks at a time.
 pub struct PluginCrm {
     connector: Mutex<Connector>,
+    /// The CRM's clock minus ours, in milliseconds, measured before the first write that depends on it.
+    clock_ahead_ms: OnceCell<i64>,
     clock: Arc<dyn Fn() -> i64 + Send + Sync>,
 }
 
 impl PluginCrm {
     pub(super) fn new(connector: Connector, clock: Arc<dyn Fn() -> i64 + Send + Sync>) -> PluginCrm {
-        PluginCrm { connector: Mutex::new(connector), clock }
+        PluginCrm { connector: Mutex::new(connector), clock_ahead_ms: OnceCell::new(), clock }
     }
 
     fn now_ms(&self) -> i64 {
         (self.clock)()
+    }
+
+    /// A moment of our clock in the CRM's. A CRM that does not tell its clock is taken to be right.
+    async fn in_crm_time(&self, at_ms: i64) -> Result<i64, CallError> {
+        let ahead_ms = self.clock_ahead_ms.get_or_try_init(async || {
+            let report = self.check().await?;
+            Ok(report.clock_ahead_ms.unwrap_or(0))
+        });
+        Ok(at_ms + ahead_ms.await?)
     }
 }
 
@@ -133,7 +144,9 @@ impl Remote for PluginCrm {
         Box::pin(async move {
             let fields: Vec<&str> = request.fields.iter().map(|(name, _)| name.as_str()).collect();
             let mut options = vec![(VERSION_FIELDS.to_owned(), fields.join(","))];
-            options.extend(request.read_at_ms.map(|at_ms| (READ_AT.to_owned(), at_ms.to_string())));
+            if let Some(at_ms) = request.read_at_ms {
+                options.push((READ_AT.to_owned(), self.in_crm_time(at_ms).await?.to_string()));
+            }
             let rows = request.rows.iter().map(|row| types::PushRow {
                 op: match row.operation {
                     Operation::Create => types::Operation::Create,

@@ -68,6 +68,8 @@ pub struct App {
     runtime: Runtime,
     plugins: Mutex<HashMap<String, Plugin>>,
     states: Mutex<HashMap<String, Arc<StateCache>>>,
+    /// Held open, so that sessions and tokens outlive one call.
+    doors: Mutex<HashMap<String, Arc<Door>>>,
     data: PathBuf,
 }
 
@@ -83,7 +85,7 @@ impl App {
         let sealer = Sealer::from_file(&data.join("secret.key"))?;
         let store = Store::open(&data.join("crmsync.db"), sealer)?;
         let gate = Gate::new(GateConfig::new(Arc::new(|| now_ms().unsigned_abs())))?;
-        Ok(App { store, gate, runtime: Runtime::new()?, plugins: Mutex::default(), states: Mutex::default(), data })
+        Ok(App { store, gate, runtime: Runtime::new()?, plugins: Mutex::default(), states: Mutex::default(), doors: Mutex::default(), data })
     }
 
     /// The store.
@@ -154,7 +156,9 @@ impl App {
             secret_fields: manifest.secret_fields.clone(),
             limits,
         };
-        Ok(self.gate.door(grant, self.vault())?)
+        let door = self.gate.door(grant, self.vault())?;
+        self.doors.lock().await.insert(format!("{tenant}/{}", connection.name), Arc::clone(&door));
+        Ok(door)
     }
 
     /// The CRM behind a connection.

@@ -19,6 +19,10 @@ use crate::store::{IntentRow, Lease, OutcomeNote, Settlement, StagedPage, Store}
 /// Rows that are given to a connector whose CRM takes one record a call: it may send them side by side.
 const SINGLE_ROW_PORTION: usize = 40;
 
+/// A portion of which nothing came to an end counts as so much waiting at least, so that a connector that sends nothing and asks for
+/// no pause ends the drain instead of spinning.
+const IDLE_PUSH_MS: i64 = 1_000;
+
 /// What draining did.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Drained {
@@ -28,6 +32,8 @@ pub(super) struct Drained {
     pub(super) updated: [u64; 2],
     /// Records that turned out to have changed under our hands, and are decided again.
     pub(super) again: u64,
+    /// Left and right records that were not there when they were to be written.
+    pub(super) absent: [u64; 2],
     /// What people should know.
     pub(super) alarms: Vec<String>,
 }
@@ -37,6 +43,7 @@ impl Drained {
         for side in Side::BOTH {
             self.created[side as usize] += other.created[side as usize];
             self.updated[side as usize] += other.updated[side as usize];
+            self.absent[side as usize] += other.absent[side as usize];
         }
         self.again += other.again;
         self.alarms.extend(other.alarms);
@@ -77,13 +84,14 @@ async fn drain_one(
                 false => return Ok(drained),
             }
         }
-        if operation == Operation::Update && !pair.module(side).conditional_updates {
+        if operation == Operation::Update {
             due = still_as_read(run, pair, side, due, &mut drained).await?;
             if due.is_empty() {
                 continue;
             }
         }
-        let wait_ms = push(run, pair, side, &due, read_at_ms, &mut drained).await?;
+        let pushed = push(run, pair, side, &due, read_at_ms, &mut drained).await?;
+        let wait_ms = if pushed.ended == 0 { pushed.wait_ms.max(IDLE_PUSH_MS) } else { pushed.wait_ms };
         super::call::renew(run).await?;
         let done: u64 = drained.created.iter().chain(&drained.updated).sum();
         run.progress.step(&format!("write to {}", run.side(side).connection), done, None);
@@ -108,8 +116,9 @@ async fn wait_for_due(run: &RunSetup, pair: &PairSetup, waited_ms: &mut i64) -> 
     Ok(true)
 }
 
-/// S4: where a CRM has no conditional writes, records are read again right before they are written; those that changed, or are gone,
-/// go back to be decided.
+/// S4: where a CRM has no conditional writes, records are read again right before they are written. Where it has, its condition only
+/// knows changes after our last pull, and that pull may have staged an image that the decision never saw. Both ways the records that
+/// show something newer than the decision go back to be decided.
 async fn still_as_read(
     run: &RunSetup,
     pair: &PairSetup,
@@ -118,15 +127,37 @@ async fn still_as_read(
     drained: &mut Drained,
 ) -> Result<Vec<IntentRow>, Error> {
     let ids: Vec<String> = due.iter().map(|intent| intent.target.clone()).collect();
-    let absent: BTreeSet<String> = reread(run, pair, side, &ids).await?.into_iter().collect();
-    stage_gone(run, pair, side, &absent).await?;
+    let absent: BTreeSet<String> = if pair.module(side).conditional_updates {
+        BTreeSet::new()
+    } else {
+        reread(run, pair, side, &ids).await?.into_iter().collect()
+    };
     let changed = run.store.staged_records(run.tenant(), pair.id, side, ids).await?;
-    let (kept, back): (Vec<_>, Vec<_>) =
-        due.into_iter().partition(|intent| !changed.contains(&intent.target) && !absent.contains(&intent.target));
-    drained.again += back.len() as u64;
-    let settlements = back.into_iter().map(|intent| Settlement::Withdraw { intent: intent.id }).collect();
+    let mut kept = Vec::with_capacity(due.len());
+    let mut settlements = Vec::new();
+    for intent in due {
+        if absent.contains(&intent.target) && !changed.contains(&intent.target) {
+            // Rule 5: absence alone is no removal; the sweep of this run looks again and says what it is.
+            drained.absent[side as usize] += 1;
+            settlements.push(Settlement::Withdraw { intent: intent.id, note: Some(not_found()) });
+        } else if changed.contains(&intent.target) {
+            drained.again += 1;
+            settlements.push(Settlement::Withdraw { intent: intent.id, note: None });
+        } else {
+            kept.push(intent);
+        }
+    }
     run.store.settle_intents(&run.lease, pair.id, run.run, settlements, run.now_ms()).await?;
     Ok(kept)
+}
+
+fn not_found() -> OutcomeNote {
+    OutcomeNote {
+        kind: "waiting",
+        reason: reason::NOT_FOUND.into(),
+        field: String::new(),
+        detail: "the record was not there when it was to be written; whether it was removed is looked into".into(),
+    }
 }
 
 async fn stage_gone(run: &RunSetup, pair: &PairSetup, side: Side, gone: &BTreeSet<String>) -> Result<(), Error> {
@@ -139,7 +170,16 @@ async fn stage_gone(run: &RunSetup, pair: &PairSetup, side: Side, gone: &BTreeSe
     Ok(())
 }
 
-/// Sends one portion and settles it. Gives the milliseconds that the CRM asks to wait.
+/// What one portion came to.
+struct Pushed {
+    /// Milliseconds that the CRM asks to wait.
+    wait_ms: i64,
+    /// Intents that are not simply to be sent again.
+    ended: usize,
+}
+
+/// Sends one portion and settles it. Receipts are stored before anything else is asked of the CRM, and a login that does not work any
+/// more is reported last: what was written must never be forgotten.
 async fn push(
     run: &RunSetup,
     pair: &PairSetup,
@@ -147,7 +187,7 @@ async fn push(
     due: &[IntentRow],
     read_at_ms: i64,
     drained: &mut Drained,
-) -> Result<i64, Error> {
+) -> Result<Pushed, Error> {
     let fields = push_fields(pair, side);
     let request = PushRequest {
         module: pair.module(side).name.clone(),
@@ -158,14 +198,17 @@ async fn push(
     };
     let admitted = Arc::new(OutboxGate::new(run, due));
     let gate: Arc<dyn Admissions> = admitted.clone();
+    let mut logged_out = false;
     let report = match run.side(side).remote.push(request, gate).await {
         Ok(report) => report,
-        Err(error) => whole_call_failed(&error, due.len(), side, run, drained)?,
+        Err(error) => {
+            logged_out = error == CallError::Fault(Fault::LoggedOut);
+            whole_call_failed(&error, due.len(), side, run, drained)
+        }
     };
     let admitted = admitted.admitted();
     let mut settlements = Vec::with_capacity(due.len());
-    let mut gone = BTreeSet::new();
-    let mut changed = Vec::new();
+    let (mut gone, mut changed, mut withdrawals) = (BTreeSet::new(), Vec::new(), Vec::new());
     for (index, (intent, outcome)) in due.iter().zip(report.outcomes).enumerate() {
         let was_admitted = admitted.contains(&(index as u32));
         match outcome {
@@ -177,45 +220,48 @@ async fn push(
             PushOutcome::NotSent if was_admitted => {
                 settlements.push(Settlement::Unknown { intent: intent.id, detail: "no answer came".into() });
             }
-            PushOutcome::NotSent => settlements.push(Settlement::Again { intent: intent.id, not_before_ms: run.now_ms() + report.wait_ms as i64 }),
+            PushOutcome::NotSent => {
+                let not_before_ms = run.now_ms() + report.wait_ms as i64;
+                settlements.push(Settlement::Again { intent: intent.id, not_before_ms });
+            }
             PushOutcome::Failed(fault) => {
                 match fault {
                     Fault::Gone => drop(gone.insert(intent.target.clone())),
                     Fault::Changed => changed.push(intent.target.clone()),
+                    Fault::LoggedOut => logged_out = true,
                     _ => {}
                 }
-                settlements.push(failed(run, intent, &fault, was_admitted, drained)?);
+                let settlement = failed(run, intent, &fault, was_admitted);
+                let list = if matches!(settlement, Settlement::Withdraw { .. }) { &mut withdrawals } else { &mut settlements };
+                list.push(settlement);
             }
         }
     }
+    drained.again += withdrawals.len() as u64;
+    let ended = withdrawals.len() + settlements.iter().filter(|settlement| !matches!(settlement, Settlement::Again { .. })).count();
+    run.store.settle_intents(&run.lease, pair.id, run.run, settlements, run.now_ms()).await?;
     stage_gone(run, pair, side, &gone).await?;
     if !changed.is_empty() {
         reread(run, pair, side, &changed).await?;
     }
-    run.store.settle_intents(&run.lease, pair.id, run.run, settlements, run.now_ms()).await?;
-    Ok(report.wait_ms as i64)
+    run.store.settle_intents(&run.lease, pair.id, run.run, withdrawals, run.now_ms()).await?;
+    if logged_out {
+        return Err(super::stage::failed(run, side, "write".into(), CallError::Fault(Fault::LoggedOut)));
+    }
+    Ok(Pushed { wait_ms: report.wait_ms as i64, ended })
 }
 
 /// A call that failed as a whole: rows that were admitted are unknown, the others were not sent.
-fn whole_call_failed(
-    error: &CallError,
-    rows: usize,
-    side: Side,
-    run: &RunSetup,
-    drained: &mut Drained,
-) -> Result<PushReport, Error> {
-    let connection = &run.side(side).connection;
-    match error {
-        CallError::Fault(Fault::RateLimited(wait_ms)) => {
-            Ok(PushReport { outcomes: vec![PushOutcome::NotSent; rows], wait_ms: *wait_ms })
-        }
-        CallError::Fault(Fault::LoggedOut) => Err(super::stage::failed(run, side, "write".into(), error.clone())),
+fn whole_call_failed(error: &CallError, rows: usize, side: Side, run: &RunSetup, drained: &mut Drained) -> PushReport {
+    let wait_ms = match error {
+        CallError::Fault(Fault::RateLimited(wait_ms)) => *wait_ms,
+        CallError::Fault(Fault::LoggedOut) => 0,
         _ => {
-            drained.alarms.push(format!("{connection}: writing failed: {error}"));
-            // The pause grows with the attempts of each intent; one second keeps a broken plugin from spinning.
-            Ok(PushReport { outcomes: vec![PushOutcome::NotSent; rows], wait_ms: 1_000 })
+            drained.alarms.push(format!("{}: writing failed: {error}", run.side(side).connection));
+            0
         }
-    }
+    };
+    PushReport { outcomes: vec![PushOutcome::NotSent; rows], wait_ms }
 }
 
 /// The fields of a push are those of a pull, so that what the CRM says it stored can stand as the record's base.
@@ -268,21 +314,15 @@ fn shown_rows(pair: &PairSetup, side: Side, image: &BTreeMap<String, Value>) -> 
     rows.filter(|(_, values)| values.iter().all(Value::is_read)).collect()
 }
 
-fn failed(run: &RunSetup, intent: &IntentRow, fault: &Fault, was_admitted: bool, drained: &mut Drained) -> Result<Settlement, Error> {
+fn failed(run: &RunSetup, intent: &IntentRow, fault: &Fault, was_admitted: bool) -> Settlement {
     let id = intent.id;
     let attempts = intent.attempts + 1;
-    Ok(match after_fault(fault, attempts, run.now_ms()) {
+    match after_fault(fault, attempts, run.now_ms()) {
         Next::RetryAt(not_before_ms) => Settlement::Again { intent: id, not_before_ms },
-        Next::DecideAgain | Next::Drop => {
-            drained.again += 1;
-            Settlement::Withdraw { intent: id }
-        }
+        Next::DecideAgain | Next::Drop => Settlement::Withdraw { intent: id, note: None },
         Next::FindOut if was_admitted => Settlement::Unknown { intent: id, detail: fault.to_string() },
-        Next::FindOut => Settlement::Again { intent: id, not_before_ms: run.now_ms() },
-        Next::PauseConnection => {
-            let source = CallError::Fault(fault.clone());
-            return Err(super::stage::failed(run, intent.side, "write".into(), source));
-        }
+        // Nothing was done, neither by a request that never left nor behind a door that is shut.
+        Next::FindOut | Next::PauseConnection => Settlement::Again { intent: id, not_before_ms: run.now_ms() },
         Next::Park => {
             let why = match fault {
                 Fault::Duplicate(_) => reason::DUPLICATE_VALUE,
@@ -296,7 +336,7 @@ fn failed(run: &RunSetup, intent: &IntentRow, fault: &Fault, was_admitted: bool,
             let note = OutcomeNote { kind: "needs-attention", reason: why.into(), field, detail: fault.to_string() };
             Settlement::Refused { intent: id, note }
         }
-    })
+    }
 }
 
 /// Rule 1 at the gate: rows of a push are marked as admitted, on disk, before their request leaves.

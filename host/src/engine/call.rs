@@ -3,7 +3,7 @@
 use crmsync_core::{Fault, Side, retry};
 
 use super::error::Error;
-use super::remote::{CallError, Cursor, Fetched, Page};
+use super::remote::{CallError, Cursor, Fetched, Found, Page};
 use super::setup::{PairSetup, RunSetup};
 use super::stage::failed;
 
@@ -40,6 +40,35 @@ pub(super) async fn fetch(
                 .wait_after(error)
                 .await
                 .map_err(|source| failed(run, side, format!("read {} by id", pair.module(side).name), source))?,
+        }
+    }
+}
+
+/// Records by key, with patience.
+pub(super) async fn find(run: &RunSetup, pair: &PairSetup, side: Side, keys: &[String], fields: &[String]) -> Result<Found, Error> {
+    let module = pair.module(side);
+    let mut patience = Patience::new(run);
+    loop {
+        match run.side(side).remote.find(&module.name, &module.key_field, keys, fields).await {
+            Ok(found) => return Ok(found),
+            Err(error) => patience
+                .wait_after(error)
+                .await
+                .map_err(|source| failed(run, side, format!("look for new records of {}", module.name), source))?,
+        }
+    }
+}
+
+/// How many records the login can see, with patience.
+pub(super) async fn count(run: &RunSetup, pair: &PairSetup, side: Side) -> Result<Option<u64>, Error> {
+    let module = &pair.module(side).name;
+    let mut patience = Patience::new(run);
+    loop {
+        match run.side(side).remote.count(module).await {
+            Ok(count) => return Ok(count),
+            Err(error) => {
+                patience.wait_after(error).await.map_err(|source| failed(run, side, format!("count {module}"), source))?;
+            }
         }
     }
 }

@@ -148,10 +148,32 @@ impl Decided {
                 link.see(side, &row.version, "");
             }
         }
-        if link.removed.is_none() && !link.ended {
-            self.save_bases(&mut link, &pair.mapping);
+        match link.removed {
+            Some(gone) => self.owe_to_the_removed(&mut link, gone, &pair.mapping),
+            None if link.ended => {}
+            None => self.save_bases(&mut link, &pair.mapping),
         }
         Some(link)
+    }
+
+    /// What people change while the other record lies in the bin is owed to it: should it be restored, it is told.
+    fn owe_to_the_removed(&self, link: &mut crate::store::LinkRow, gone: Side, mapping: &PairMapping) {
+        let survivor = gone.other();
+        if self.view.presence(survivor) != Presence::Live {
+            return;
+        }
+        for (row, cell) in mapping.rows.iter().zip(&self.view.rows) {
+            let shown = &cell.side(survivor).shown;
+            let Some(bases) = link.bases.get_mut(&row.key.0) else { continue };
+            let agreed = bases.side(survivor).as_ref().is_some_and(|base| base.row_hash == row.hash);
+            if !agreed || !shown.iter().all(Value::is_read) {
+                continue;
+            }
+            if cell.edited(survivor) {
+                bases.owed = Some(gone);
+            }
+            *bases.side_mut(survivor) = Some(Base::shown(row.hash, shown.clone()));
+        }
     }
 
     fn save_bases(&self, link: &mut crate::store::LinkRow, mapping: &PairMapping) {

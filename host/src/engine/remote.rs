@@ -217,7 +217,7 @@ pub struct PushRequest {
     pub rows: Vec<PushRow>,
     /// Start the CRM's automations.
     pub automations: bool,
-    /// The moment, in the CRM's clock, at or after which all rows of this request were last read; none if that is not known.
+    /// The moment, in our clock, at or after which all rows of this request were last read; none if the CRM has no conditional writes.
     pub read_at_ms: Option<i64>,
 }
 

@@ -17,7 +17,8 @@ pub(super) struct Pulled {
     pub(super) read: u64,
     /// Of them, records whose version was new to us.
     pub(super) fresh: u64,
-    /// In the CRM's clock: everything that changed before this moment has been read.
+    /// In the CRM's clock: everything that changed before this moment has been read. It is when the walk began, not when it ended: a
+    /// record of an early page may have changed while the later ones were read.
     pub(super) read_at_ms: i64,
 }
 
@@ -30,19 +31,25 @@ pub(super) async fn pull_to_head(run: &RunSetup, pair: &PairSetup, side: Side) -
     // A first scan shows what is there: looking for what is not makes sense only later.
     let swept_at_ms = known.as_ref().map_or_else(|| run.now_ms(), |cursor| cursor.swept_at_ms);
     // S11: a cursor of another plugin or another set of fields starts a new scan against the existing links.
-    let mut after = known
-        .filter(|cursor| cursor.plugin == run.side(side).plugin && cursor.field_set == field_set)
-        .map(|cursor| (Cursor { format: cursor.format, data: cursor.data }, cursor.head_at_ms));
+    let known = known
+        .filter(|cursor| cursor.plugin == run.side(side).plugin && cursor.field_set == field_set);
+    // A walk that an earlier run began has pages that were read long ago: it is finished, and then the head is read once more.
+    let mut whole_walk = known.as_ref().is_none_or(|cursor| cursor.at_head);
+    let mut began_at_ms = None;
+    let mut after = known.map(|cursor| (Cursor { format: cursor.format, data: cursor.data }, cursor.head_at_ms));
     let mut pulled = Pulled::default();
     let mut restarted = false;
     for _ in 0..run.limits.pages_max {
         let asked_at_ms = run.now_ms();
+        if whole_walk {
+            began_at_ms.get_or_insert(asked_at_ms);
+        }
         let (cursor, head_at_ms) = after.clone().unzip();
         let page = match super::call::pull(run, pair, side, &fields, cursor).await {
             Ok(page) => page,
             Err(CallError::Fault(Fault::CursorExpired)) if !restarted && after.is_some() => {
                 run.store.reset_cursor(&run.lease, pair.id, side).await?;
-                (after, restarted) = (None, true);
+                (after, restarted, whole_walk, began_at_ms) = (None, true, true, None);
                 continue;
             }
             Err(source) => return Err(failed(run, side, format!("read {}", pair.module(side).name), source)),
@@ -57,6 +64,7 @@ pub(super) async fn pull_to_head(run: &RunSetup, pair: &PairSetup, side: Side) -
             field_set: field_set.clone(),
             format: next.format,
             data: next.data.clone(),
+            at_head: !more,
             head_at_ms,
             swept_at_ms,
         };
@@ -67,8 +75,11 @@ pub(super) async fn pull_to_head(run: &RunSetup, pair: &PairSetup, side: Side) -
         super::call::renew(run).await?;
         after = Some((next, head_at_ms));
         if !more {
-            pulled.read_at_ms = asked_at_ms + run.side(side).clock_ahead_ms;
-            return Ok(pulled);
+            if let Some(began_at_ms) = began_at_ms {
+                pulled.read_at_ms = began_at_ms + run.side(side).clock_ahead_ms;
+                return Ok(pulled);
+            }
+            whole_walk = true;
         }
     }
     Err(Error::Endless {

@@ -4,7 +4,6 @@ use crmsync_core::{RemovalReason, Side};
 
 use super::error::Error;
 use super::setup::{PairSetup, RunSetup};
-use super::stage::failed;
 use crate::store::StagedPage;
 
 /// Ids that are read from the store at once.
@@ -23,18 +22,13 @@ pub(super) async fn is_due(run: &RunSetup, pair: &PairSetup, side: Side, edits_s
 }
 
 /// Looks for all known ids of one side; those that are gone for sure are staged as removals. Gives their number and what people should
-/// know.
-pub(super) async fn sweep(run: &RunSetup, pair: &PairSetup, side: Side) -> Result<(u64, Vec<String>), Error> {
+/// know. A count that fits proves nothing when records were `missed`: others may have come meanwhile.
+pub(super) async fn sweep(run: &RunSetup, pair: &PairSetup, side: Side, missed: bool) -> Result<(u64, Vec<String>), Error> {
     let module = &pair.module(side).name;
     let connection = &run.side(side).connection;
     let known = run.store.known_records(run.tenant(), pair.id, side).await?;
-    let population = run
-        .side(side)
-        .remote
-        .count(module)
-        .await
-        .map_err(|source| failed(run, side, format!("count {module}"), source))?;
-    if population == Some(known) {
+    let population = super::call::count(run, pair, side).await?;
+    if population == Some(known) && !missed {
         run.store.set_swept(&run.lease, pair.id, side, run.now_ms()).await?;
         return Ok((0, vec![]));
     }
@@ -55,7 +49,7 @@ async fn absent_ids(run: &RunSetup, pair: &PairSetup, side: Side) -> Result<Vec<
     let mut looked_for = 0;
     let mut after = String::new();
     loop {
-        let ids = run.store.linked_ids(run.tenant(), pair.id, side, &after, IDS_AT_ONCE).await?;
+        let ids = run.store.known_ids(run.tenant(), pair.id, side, &after, IDS_AT_ONCE).await?;
         let Some(last) = ids.last() else { return Ok(absent) };
         after.clone_from(last);
         for chunk in ids.chunks(pair.module(side).fetch_rows.max(1)) {

@@ -6,10 +6,13 @@ use crmsync_core::Side;
 use crmsync_core::decide::{Operation, reason};
 
 use super::error::Error;
-use super::remote::CreateClass;
+use super::remote::{CreateClass, ModuleInfo};
 use super::setup::{PairSetup, RunSetup};
-use super::stage::{failed, reread};
+use super::stage::reread;
 use crate::store::{IntentRow, OutcomeNote, Settlement};
+
+/// Unanswered writes that are looked into with one call.
+const KEYS_AT_ONCE: usize = 100;
 
 /// What is still open afterwards.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,11 +41,12 @@ fn happened(intent: &IntentRow, record: String) -> Settlement {
 /// Finds out what can be found out now.
 pub(super) async fn find_out(run: &RunSetup, pair: &PairSetup) -> Result<StillUnknown, Error> {
     let mut still = StillUnknown::default();
+    let mut ready: BTreeMap<(Side, bool), Vec<IntentRow>> = BTreeMap::new();
     for intent in run.store.unknown_intents(run.tenant(), pair.id).await? {
         let module = pair.module(intent.side);
         let quiet_at_ms = intent.admitted_at_ms + module.quiesce_ms;
         let must_wait = match intent.operation {
-            Operation::Create => module.create_class == CreateClass::B && !module.key_field.is_empty(),
+            Operation::Create => can_look_by_key(module),
             // A late conditional write is refused by the CRM itself once the record has changed.
             Operation::Update => !module.conditional_updates,
         };
@@ -51,54 +55,62 @@ pub(super) async fn find_out(run: &RunSetup, pair: &PairSetup) -> Result<StillUn
             still.next_at_ms = Some(still.next_at_ms.map_or(quiet_at_ms, |at_ms: i64| at_ms.min(quiet_at_ms)));
             continue;
         }
-        let settlement = match intent.operation {
-            Operation::Update => reread_update(run, pair, &intent).await?,
-            Operation::Create => look_for_create(run, pair, &intent).await?,
-        };
-        run.store.settle_intents(&run.lease, pair.id, run.run, vec![settlement], run.now_ms()).await?;
+        ready.entry((intent.side, intent.operation == Operation::Create)).or_default().push(intent);
+    }
+    for ((side, is_create), intents) in ready {
+        for portion in intents.chunks(KEYS_AT_ONCE) {
+            let settlements = match is_create {
+                true => look_for_creates(run, pair, side, portion).await?,
+                false => reread_updates(run, pair, side, portion).await?,
+            };
+            run.store.settle_intents(&run.lease, pair.id, run.run, settlements, run.now_ms()).await?;
+            super::call::renew(run).await?;
+        }
     }
     Ok(still)
 }
 
-/// An update is decided again from what the record shows now: if it arrived, nothing is left to do.
-async fn reread_update(run: &RunSetup, pair: &PairSetup, intent: &IntentRow) -> Result<Settlement, Error> {
-    reread(run, pair, intent.side, std::slice::from_ref(&intent.target)).await?;
-    Ok(Settlement::Withdraw { intent: intent.id })
+fn can_look_by_key(module: &ModuleInfo) -> bool {
+    module.create_class == CreateClass::B && !module.key_field.is_empty()
 }
 
-async fn look_for_create(run: &RunSetup, pair: &PairSetup, intent: &IntentRow) -> Result<Settlement, Error> {
-    let module = pair.module(intent.side);
-    match module.create_class {
-        // The CRM enforces our key: the same create again either makes the record or finds it.
-        CreateClass::A => Ok(Settlement::Again { intent: intent.id, not_before_ms: 0 }),
-        CreateClass::B if !module.key_field.is_empty() => look_by_key(run, pair, intent).await,
-        CreateClass::B | CreateClass::C => Ok(ask_a_person(intent, "the CRM cannot tell whether the record was created")),
-    }
+/// Updates are decided again from what their records show now: of those that arrived nothing is left to do.
+async fn reread_updates(run: &RunSetup, pair: &PairSetup, side: Side, intents: &[IntentRow]) -> Result<Vec<Settlement>, Error> {
+    let ids: Vec<String> = intents.iter().map(|intent| intent.target.clone()).collect();
+    reread(run, pair, side, &ids).await?;
+    Ok(intents.iter().map(|intent| Settlement::Withdraw { intent: intent.id, note: None }).collect())
 }
 
-async fn look_by_key(run: &RunSetup, pair: &PairSetup, intent: &IntentRow) -> Result<Settlement, Error> {
-    let side: Side = intent.side;
+async fn look_for_creates(run: &RunSetup, pair: &PairSetup, side: Side, intents: &[IntentRow]) -> Result<Vec<Settlement>, Error> {
     let module = pair.module(side);
-    let fields = pair.read_fields(side);
-    let keys = [intent.create_key.clone()];
-    let found = run
-        .side(side)
-        .remote
-        .find(&module.name, &module.key_field, &keys, &fields)
-        .await
-        .map_err(|source| failed(run, side, format!("look for a new record of {}", module.name), source))?;
-    if !found.consistent {
-        return Ok(ask_a_person(intent, "the CRM's search may not show the newest records"));
+    if module.create_class == CreateClass::A {
+        // The CRM enforces our key: the same create again either makes the record or finds it.
+        return Ok(intents.iter().map(|intent| Settlement::Again { intent: intent.id, not_before_ms: 0 }).collect());
     }
-    let mut live = found.live.into_iter();
-    Ok(match (live.next(), live.next()) {
-        (None, _) => Settlement::Again { intent: intent.id, not_before_ms: 0 },
-        (Some((_, record)), None) => {
-            reread(run, pair, side, std::slice::from_ref(&record.id)).await?;
-            happened(intent, record.id)
+    if !can_look_by_key(module) {
+        return Ok(ask_about(intents, "the CRM cannot tell whether the record was created"));
+    }
+    let fields = pair.read_fields(side);
+    let keys: Vec<String> = intents.iter().map(|intent| intent.create_key.clone()).collect();
+    let found = super::call::find(run, pair, side, &keys, &fields).await?;
+    if !found.consistent {
+        return Ok(ask_about(intents, "the CRM's search may not show the newest records"));
+    }
+    let ids: Vec<String> = found.live.iter().map(|(_, record)| record.id.clone()).collect();
+    reread(run, pair, side, &ids).await?;
+    let settlements = intents.iter().enumerate().map(|(index, intent)| {
+        let mut records = found.live.iter().filter(|(asked, _)| *asked == index);
+        match (records.next(), records.next()) {
+            (None, _) => Settlement::Again { intent: intent.id, not_before_ms: 0 },
+            (Some((_, record)), None) => happened(intent, record.id.clone()),
+            (Some(_), Some(_)) => ask_a_person(intent, "several records carry the key of this create"),
         }
-        (Some(_), Some(_)) => ask_a_person(intent, "several records carry the key of this create"),
-    })
+    });
+    Ok(settlements.collect())
+}
+
+fn ask_about(intents: &[IntentRow], why: &str) -> Vec<Settlement> {
+    intents.iter().map(|intent| ask_a_person(intent, why)).collect()
 }
 
 fn ask_a_person(intent: &IntentRow, why: &str) -> Settlement {

@@ -137,14 +137,29 @@ pub async fn check(app: &App, tenant: &str, name: &str) -> Result<CheckReport, F
         ));
     }
     let org = row.org_id.is_empty().then(|| (report.org_id.clone(), report.org_name.clone()));
-    // What the login could see at first stays: a later change is what a sweep has to notice.
-    let checked = if row.checked.is_empty() || row.state != ConnectionState::Ready {
-        serde_json::to_string(&report).unwrap_or_default()
-    } else {
-        String::new()
-    };
-    app.store().set_connection_checked(tenant, name, ConnectionState::Ready, org, checked).await?;
+    let known = StoredCheck::of(&row).filter(|_| row.state == ConnectionState::Ready);
+    let at_login = known.map_or_else(|| report.clone(), |known| known.at_login);
+    let stored = StoredCheck { at_login, last: report.clone(), last_at_ms: app.now_ms() };
+    let stored = serde_json::to_string(&stored).unwrap_or_default();
+    app.store().set_connection_checked(tenant, name, ConnectionState::Ready, org, stored).await?;
     Ok(report)
+}
+
+/// What is kept of a connection's checks.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub(super) struct StoredCheck {
+    /// What the login could see at first: a later change is what a sweep has to notice.
+    pub(super) at_login: CheckReport,
+    /// The last check.
+    pub(super) last: CheckReport,
+    /// When that was.
+    pub(super) last_at_ms: i64,
+}
+
+impl StoredCheck {
+    pub(super) fn of(row: &ConnectionRow) -> Option<StoredCheck> {
+        serde_json::from_str(&row.checked).ok()
+    }
 }
 
 async fn not_checked(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crmsync_core::Side;
 use serde::Serialize;
 
-use super::connections;
+use super::connections::{self, StoredCheck};
 use super::failure::{Failure, call_failed};
 use crate::app::App;
 use crate::engine::{
@@ -18,6 +18,8 @@ use crate::store::{Approval, ConnectionRow, ConnectionState, FlowRow, JournalQue
 
 /// An approval that led to no run within a day is asked for again (S6).
 const APPROVAL_LIFE_MS: i64 = 24 * 60 * 60 * 1_000;
+/// A run trusts what a CRM said about itself for so long: modules, fields, users, who we are. Everything else asks anew.
+const METADATA_LIFE_MS: i64 = 60 * 60 * 1_000;
 
 /// One module pair of a flow, for people.
 #[derive(Clone, Debug, Serialize)]
@@ -103,7 +105,7 @@ pub struct RunRequest {
 /// # Errors
 /// Every problem of the file at once, or why a CRM could not be asked.
 pub async fn check(app: &App, tenant: &str, file: &str, text: &str) -> Result<Checked, Failure> {
-    let resolved = resolve(app, tenant, file, text).await?;
+    let resolved = resolve(app, tenant, file, text, Metadata::Fresh).await?;
     Ok(resolved.checked())
 }
 
@@ -112,7 +114,7 @@ pub async fn check(app: &App, tenant: &str, file: &str, text: &str) -> Result<Ch
 /// # Errors
 /// As [`check`]; then nothing is saved.
 pub async fn apply(app: &App, tenant: &str, file: &str, text: &str) -> Result<Applied, Failure> {
-    let resolved = resolve(app, tenant, file, text).await?;
+    let resolved = resolve(app, tenant, file, text, Metadata::Fresh).await?;
     let name = &resolved.document.name;
     let before = app.store().flow(tenant, name).await?;
     let hash = resolved.settings_hash.clone();
@@ -140,7 +142,7 @@ pub async fn list(app: &App, tenant: &str) -> Result<Vec<FlowSummary>, Failure> 
 /// The flow's file and its mapping as it is now.
 pub async fn show(app: &App, tenant: &str, name: &str) -> Result<(String, Checked), Failure> {
     let flow = get(app, tenant, name).await?;
-    let resolved = resolve(app, tenant, name, &flow.document).await?;
+    let resolved = resolve(app, tenant, name, &flow.document, Metadata::Recent).await?;
     Ok((flow.document, resolved.checked()))
 }
 
@@ -149,7 +151,7 @@ pub async fn show(app: &App, tenant: &str, name: &str) -> Result<(String, Checke
 /// # Errors
 /// A CRM cannot be read, or another run holds the flow.
 pub async fn preview(app: &App, tenant: &str, name: &str, progress: Arc<dyn Progress>) -> Result<Preview, Failure> {
-    let (flow, resolved) = open(app, tenant, name).await?;
+    let (flow, resolved) = open(app, tenant, name, Metadata::Fresh).await?;
     let lease = take(app, tenant, name).await?;
     let outcome = async {
         let setup = setup(app, tenant, &flow, resolved, lease.clone(), "preview", progress).await?;
@@ -201,7 +203,7 @@ pub async fn run(
     request: RunRequest,
     progress: Arc<dyn Progress>,
 ) -> Result<RunReport, Failure> {
-    let (flow, resolved) = open(app, tenant, name).await?;
+    let (flow, resolved) = open(app, tenant, name, Metadata::Recent).await?;
     let approval = approved(app, &flow, &resolved)?;
     let first_sync = (flow.first_sync_at_ms == 0).then_some(approval.counts);
     let lease = take(app, tenant, name).await?;
@@ -256,9 +258,18 @@ async fn get(app: &App, tenant: &str, name: &str) -> Result<FlowRow, Failure> {
     }
 }
 
-async fn open(app: &App, tenant: &str, name: &str) -> Result<(FlowRow, Resolved), Failure> {
+/// How old the CRMs' descriptions of themselves may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Metadata {
+    /// Asked now.
+    Fresh,
+    /// Asked within the hour.
+    Recent,
+}
+
+async fn open(app: &App, tenant: &str, name: &str, metadata: Metadata) -> Result<(FlowRow, Resolved), Failure> {
     let flow = get(app, tenant, name).await?;
-    let resolved = resolve(app, tenant, name, &flow.document).await?;
+    let resolved = resolve(app, tenant, name, &flow.document, metadata).await?;
     Ok((flow, resolved))
 }
 
@@ -286,6 +297,7 @@ struct Resolved {
     connections: [ConnectionRow; 2],
     crms: [Arc<dyn Remote>; 2],
     modules: [Vec<ModuleInfo>; 2],
+    metadata: Metadata,
 }
 
 impl Resolved {
@@ -320,15 +332,15 @@ fn row_summary(row: &crmsync_core::MappingRow) -> RowSummary {
     }
 }
 
-async fn resolve(app: &App, tenant: &str, file: &str, text: &str) -> Result<Resolved, Failure> {
+async fn resolve(app: &App, tenant: &str, file: &str, text: &str, metadata: Metadata) -> Result<Resolved, Failure> {
     let document = Document::parse(text).map_err(|problems| Failure::problems(file, &problems))?;
     let mut connections = Vec::with_capacity(2);
     for name in &document.between {
         connections.push(connections::get(app, tenant, name).await?);
     }
     let connections: [ConnectionRow; 2] = connections.try_into().map_err(|_| too_few())?;
-    let left = describe(app, tenant, &connections[0], &document, Side::Left).await?;
-    let right = describe(app, tenant, &connections[1], &document, Side::Right).await?;
+    let left = describe(app, tenant, &connections[0], &document, Side::Left, metadata).await?;
+    let right = describe(app, tenant, &connections[1], &document, Side::Right, metadata).await?;
     let (_, functions) = app.transforms().await?;
     let functions: Vec<flow::FunctionInfo> = functions.into_iter().map(function_info).collect();
     let infos = [&left.info, &right.info];
@@ -343,6 +355,7 @@ async fn resolve(app: &App, tenant: &str, file: &str, text: &str) -> Result<Reso
         connections,
         crms: [left.crm, right.crm],
         modules: [left.modules, right.modules],
+        metadata,
     })
 }
 
@@ -363,6 +376,7 @@ async fn describe(
     connection: &ConnectionRow,
     document: &Document,
     side: Side,
+    metadata: Metadata,
 ) -> Result<Described, Failure> {
     let name = &connection.name;
     if connection.state == ConnectionState::New {
@@ -373,7 +387,8 @@ async fn describe(
         ));
     }
     let crm: Arc<dyn Remote> = Arc::new(app.crm(tenant, connection).await?);
-    let modules = crm.modules().await.map_err(|error| call_failed(name, "list the modules", &error))?;
+    let asked = Asked { app, tenant, connection: name, metadata };
+    let modules = asked.or_recent("modules", || crm.modules(), "list the modules").await?;
     let mut info = SideInfo {
         connection: name.clone(),
         plugin: connection.plugin.clone(),
@@ -385,11 +400,41 @@ async fn describe(
         let Ok(known) = info.module(&module.names[side as usize]) else { continue };
         let known = known.name.clone();
         if !info.fields.contains_key(&known) {
-            let fields = crm.describe(&known).await.map_err(|error| call_failed(name, &format!("describe {known}"), &error))?;
+            let topic = format!("fields/{known}");
+            let fields = asked.or_recent(&topic, || crm.describe(&known), &format!("describe {known}")).await?;
             info.fields.insert(known, fields.into_iter().map(field_info).collect());
         }
     }
     Ok(Described { crm, modules, info })
+}
+
+/// One connection's descriptions, asked for or remembered.
+struct Asked<'a> {
+    app: &'a App,
+    tenant: &'a str,
+    connection: &'a str,
+    metadata: Metadata,
+}
+
+impl Asked<'_> {
+    /// What the CRM said about a topic: remembered if that is recent enough, else asked and remembered.
+    async fn or_recent<T, F>(&self, topic: &str, ask: impl FnOnce() -> F, call: &str) -> Result<T, Failure>
+    where
+        T: Serialize + serde::de::DeserializeOwned,
+        F: Future<Output = Result<T, engine::CallError>>,
+    {
+        let store = self.app.store();
+        if self.metadata == Metadata::Recent
+            && let Some((document, at_ms)) = store.metadata(self.tenant, self.connection, topic).await?
+            && self.app.now_ms() - at_ms < METADATA_LIFE_MS
+            && let Ok(remembered) = serde_json::from_str(&document)
+        {
+            return Ok(remembered);
+        }
+        let said = ask().await.map_err(|error| call_failed(self.connection, call, &error))?;
+        store.put_metadata(self.tenant, self.connection, topic, to_json(&said), self.app.now_ms()).await?;
+        Ok(said)
+    }
 }
 
 fn module_info(module: &ModuleInfo) -> flow::ModuleInfo {
@@ -443,8 +488,9 @@ async fn setup(
     let mut checks = Vec::with_capacity(2);
     let mut users = Vec::with_capacity(2);
     for (connection, crm) in resolved.connections.iter().zip(&resolved.crms) {
-        checks.push(connections::check(app, tenant, &connection.name).await?);
-        users.push(crm.users().await.map_err(|error| call_failed(&connection.name, "list the users", &error))?);
+        let asked = Asked { app, tenant, connection: &connection.name, metadata: resolved.metadata };
+        checks.push(check_or_recent(app, tenant, connection, resolved.metadata).await?);
+        users.push(asked.or_recent("users", || crm.users(), "list the users").await?);
     }
     let mut pairs = Vec::with_capacity(resolved.pairs.len());
     for pair in &resolved.pairs {
@@ -465,7 +511,7 @@ async fn setup(
         plugin: resolved.connections[index].plugin.clone(),
         remote,
         owners,
-        clock_ahead_ms: checks[index].clock_ahead_ms.unwrap_or(0),
+        clock_ahead_ms: 0,
         visible_scope: checks[index].visible_scope.clone(),
         scope_at_login: scope_at_login(&resolved.connections[index], &checks[index]),
     };
@@ -496,9 +542,17 @@ fn module(modules: &[ModuleInfo], name: &str) -> Result<ModuleInfo, Failure> {
     found.ok_or_else(|| Failure::failed("flow.module_gone", format!("the module `{name}` is not there any more"), ""))
 }
 
+/// Who and where we are: asked, or remembered from within the hour.
+async fn check_or_recent(app: &App, tenant: &str, connection: &ConnectionRow, metadata: Metadata) -> Result<CheckReport, Failure> {
+    let known = StoredCheck::of(connection).filter(|_| connection.state == ConnectionState::Ready);
+    match known {
+        Some(known) if metadata == Metadata::Recent && app.now_ms() - known.last_at_ms < METADATA_LIFE_MS => Ok(known.last),
+        _ => connections::check(app, tenant, &connection.name).await,
+    }
+}
+
 fn scope_at_login(connection: &ConnectionRow, now: &CheckReport) -> String {
-    let stored: Option<CheckReport> = serde_json::from_str(&connection.checked).ok();
-    stored.map_or_else(|| now.visible_scope.clone(), |report| report.visible_scope)
+    StoredCheck::of(connection).map_or_else(|| now.visible_scope.clone(), |known| known.at_login.visible_scope)
 }
 
 /// S16: owners by e-mail of active users, then by the file's table; what nobody can own gets the fallback, else our own user.

@@ -165,7 +165,35 @@ impl Store {
         let (tenant, name) = (tenant.to_owned(), name.to_owned());
         self.step(move |tx| {
             tx.execute("DELETE FROM vault WHERE tenant = ?1 AND connection = ?2", (&tenant, &name))?;
+            tx.execute("DELETE FROM metadata WHERE tenant = ?1 AND connection = ?2", (&tenant, &name))?;
             Ok(tx.execute("DELETE FROM connection WHERE tenant = ?1 AND name = ?2", (&tenant, &name))? > 0)
+        })
+        .await
+    }
+
+    /// What a CRM said about a topic (modules, users, fields of a module), with the moment when it said so.
+    pub async fn metadata(&self, tenant: &str, connection: &str, topic: &str) -> Result<Option<(String, i64)>, Error> {
+        let key = (tenant.to_owned(), connection.to_owned(), topic.to_owned());
+        self.step(move |tx| {
+            tx.one(
+                "SELECT document, at_ms FROM metadata WHERE tenant = ?1 AND connection = ?2 AND topic = ?3",
+                (&key.0, &key.1, &key.2),
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+        })
+        .await
+    }
+
+    /// Keeps what a CRM said about a topic.
+    pub async fn put_metadata(&self, tenant: &str, connection: &str, topic: &str, document: String, now_ms: i64) -> Result<(), Error> {
+        let key = (tenant.to_owned(), connection.to_owned(), topic.to_owned());
+        self.step(move |tx| {
+            tx.execute(
+                "INSERT INTO metadata (tenant, connection, topic, document, at_ms) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (tenant, connection, topic) DO UPDATE SET document = excluded.document, at_ms = excluded.at_ms",
+                (&key.0, &key.1, &key.2, &document, now_ms),
+            )?;
+            Ok(())
         })
         .await
     }

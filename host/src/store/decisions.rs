@@ -9,7 +9,7 @@ use rusqlite::Row;
 use super::driver::{from_json, to_json};
 use super::journal::{JournalLine, write_journal};
 use super::outbox::IntentBody;
-use super::staging::{INBOX_COLUMNS, InboxRow, forget_keys, id_column, parse_inbox, read_inbox};
+use super::staging::{INBOX_COLUMNS, InboxRow, InboxState, forget_keys, id_column, parse_inbox, read_inbox};
 use super::{Error, Lease, PairId, Store, Tx};
 
 /// Both bases of one mapping row, and what one side still owes the other.
@@ -264,7 +264,7 @@ impl Store {
         let tenant = tenant.to_owned();
         self.step(move |tx| {
             let sql = format!(
-                "SELECT {other} FROM link WHERE tenant = ?1 AND pair = ?2 AND {own} = ?3 AND state = 'active'",
+                "SELECT {other} FROM link WHERE tenant = ?1 AND pair = ?2 AND {own} = ?3 AND state = 'active' AND state <> 'ended'",
                 own = id_column(side),
                 other = id_column(side.other())
             );
@@ -317,8 +317,9 @@ fn unit_of(tx: &Tx<'_>, tenant: &str, pair: PairId, row: InboxRow) -> Result<Opt
         Some(record) => inbox_row(tx, tenant, pair, side.other(), record)?,
         None => None,
     };
-    let other_comes_first = other_row.as_ref().is_some_and(|other| !other.deciding && other.seq < row.seq);
-    let create_is_open = other_row.as_ref().is_some_and(|other| other.deciding);
+    // A held row never gets a turn of its own: it takes part in that of the other side.
+    let other_comes_first = other_row.as_ref().is_some_and(|other| other.state == InboxState::Staged && other.seq < row.seq);
+    let create_is_open = other_row.as_ref().is_some_and(|other| other.state == InboxState::Deciding);
     let write_is_open = match &link {
         Some(link) => has_open_intent(tx, tenant, pair, link.id)?,
         None => has_open_create(tx, tenant, pair, side, &own)?,
@@ -419,7 +420,7 @@ fn parse_link((link, bases): (LinkRow, String)) -> Result<LinkRow, Error> {
     Ok(LinkRow { bases: from_json("bases", &bases)?, ..link })
 }
 
-fn find_link(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &str) -> Result<Option<LinkRow>, Error> {
+pub(super) fn find_link(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &str) -> Result<Option<LinkRow>, Error> {
     let sql = format!(
         "SELECT {LINK_COLUMNS} FROM link WHERE tenant = ?1 AND pair = ?2 AND {} = ?3 AND state <> 'ended'",
         id_column(side)
@@ -473,6 +474,11 @@ fn commit_unit(tx: &Tx<'_>, lease: &Lease, pair: PairId, run: i64, unit: &UnitCo
         Some(link) => save_link(tx, &lease.tenant, pair, link, now_ms)?,
         None => 0,
     };
+    if let Some(new) = unit.link.as_ref().filter(|link| link.id == 0) {
+        for side in Side::BOTH {
+            forget_outcomes(tx, &lease.tenant, pair, side, new.id_of(side))?;
+        }
+    }
     for seq in &unit.done {
         tx.execute("DELETE FROM inbox WHERE seq = ?1", [seq])?;
     }
@@ -525,13 +531,18 @@ pub(super) fn replace_outcomes(
     outcomes: &[OutcomeNote],
     now_ms: i64,
 ) -> Result<(), Error> {
-    tx.execute(
-        "DELETE FROM outcome WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4",
-        (&lease.tenant, pair, side.as_str(), record),
-    )?;
+    forget_outcomes(tx, &lease.tenant, pair, side, record)?;
     for note in outcomes {
         add_outcome(tx, lease, pair, run, side, record, note, now_ms)?;
     }
+    Ok(())
+}
+
+pub(super) fn forget_outcomes(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &str) -> Result<(), Error> {
+    tx.execute(
+        "DELETE FROM outcome WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4",
+        (tenant, pair, side.as_str(), record),
+    )?;
     Ok(())
 }
 

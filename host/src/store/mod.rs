@@ -26,4 +26,4 @@ pub use journal::{JournalLine, JournalQuery, JournalRow, OutcomeRow};
 pub use leases::Lease;
 pub use outbox::{IntentBody, IntentRow, IntentState, RowChange, Settlement};
 pub use seal::Sealer;
-pub use staging::{CursorRow, InboxRow, PresenceWord, Staged, StagedPage};
+pub use staging::{CursorRow, InboxRow, InboxState, PresenceWord, Staged, StagedPage};

@@ -3,15 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use crmsync_core::decide::Operation;
+use crmsync_core::decide::{Operation, reason};
 use crmsync_core::{Base, Side, Value};
 use rusqlite::Row;
 
-use super::decisions::{LinkRow, OutcomeNote, add_outcome, link_by_id, replace_outcomes, save_link};
+use super::decisions::{LinkRow, OutcomeNote, add_outcome, find_link, forget_outcomes, link_by_id, replace_outcomes, save_link};
 use super::driver::{from_json, to_json};
 use super::journal::{JournalLine, write_journal};
-use super::staging::touch;
-use super::{Error, Lease, PairId, Store, Tx};
+use super::staging::{inbox_by_seq, touch};
+use super::{Error, InboxRow, Lease, PairId, Store, Tx};
 
 /// How far an intent has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +118,8 @@ pub enum Settlement {
     Withdraw {
         /// The intent.
         intent: i64,
+        /// What people see meanwhile, if it does not go on at once.
+        note: Option<OutcomeNote>,
     },
     /// Nobody knows whether it happened.
     Unknown {
@@ -143,21 +145,27 @@ pub enum Settlement {
 }
 
 impl Store {
-    /// Begins a run's work: what was planned and never admitted is withdrawn (the records are decided again from what they show now),
-    /// what was admitted and not answered has an unknown outcome (S3). Gives the number of unknown ones.
+    /// Begins a run's work: what was planned and never sent is withdrawn (the records are decided again from what they show now), what
+    /// was admitted and not answered has an unknown outcome (S3). A create that was sent once stays planned with its key: an earlier
+    /// attempt may still be committed, and a new create with a new key would make a second record. Gives the number of unknown ones.
     pub async fn recover_intents(&self, lease: &Lease, pair: PairId) -> Result<u64, Error> {
         let lease = lease.clone();
         self.step(move |tx| {
             lease.check(tx)?;
-            let planned = intents(tx, &lease.tenant, pair, "state = 'planned'", i64::MAX)?;
-            for intent in &planned {
-                withdraw(tx, &lease, pair, intent)?;
+            withdraw_unsent(tx, &lease.tenant, pair)?;
+            for intent in intents(tx, &lease.tenant, pair, "state = 'admitted' AND operation = 'update'", i64::MAX)? {
+                doubt_update(tx, &lease.tenant, pair, &intent)?;
             }
             tx.execute(
                 "UPDATE intent SET state = 'unknown', detail = 'the host stopped before the answer came' WHERE tenant = ?1 AND pair = ?2 AND state = 'admitted'",
                 (&lease.tenant, pair),
             )?;
-            Ok(intents(tx, &lease.tenant, pair, "state = 'unknown'", i64::MAX)?.len() as u64)
+            let unknown: Option<i64> = tx.one(
+                "SELECT count(*) FROM intent WHERE tenant = ?1 AND pair = ?2 AND state = 'unknown'",
+                (&lease.tenant, pair),
+                |row| row.get(0),
+            )?;
+            Ok(unknown.unwrap_or(0) as u64)
         })
         .await
     }
@@ -226,24 +234,21 @@ impl Store {
         .await
     }
 
-    /// Records that arrived in the inbox and carry the key of a create whose outcome is unknown: it happened. As (intent, inbox row).
-    pub async fn arrived_creates(&self, tenant: &str, pair: PairId) -> Result<Vec<(IntentRow, super::InboxRow)>, Error> {
+    /// Records that arrived in the inbox and carry the key of an open create that was sent: it happened. As (intent, inbox row).
+    pub async fn arrived_creates(&self, tenant: &str, pair: PairId) -> Result<Vec<(IntentRow, InboxRow)>, Error> {
         let tenant = tenant.to_owned();
         self.step(move |tx| {
-            let mut arrived = Vec::new();
-            for intent in intents(tx, &tenant, pair, "state = 'unknown' AND operation = 'create'", i64::MAX)? {
-                let row = tx
-                    .one(
-                        &format!(
-                            "SELECT {} FROM inbox WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND create_key = ?4 AND presence = 'live' ORDER BY seq LIMIT 1",
-                            super::staging::INBOX_COLUMNS
-                        ),
-                        (&tenant, pair, intent.side.as_str(), &intent.create_key),
-                        super::staging::read_inbox,
-                    )?
-                    .map(super::staging::parse_inbox)
-                    .transpose()?;
-                if let Some(row) = row {
+            let numbers: Vec<(i64, i64)> = tx.all(
+                "SELECT i.id, MIN(b.seq) FROM inbox b JOIN intent i
+                 ON i.tenant = b.tenant AND i.pair = b.pair AND i.create_key = b.create_key AND i.create_key <> '' AND i.side = b.side
+                 WHERE b.tenant = ?1 AND b.pair = ?2 AND b.create_key <> '' AND b.presence = 'live'
+                 AND i.operation = 'create' AND i.state <> 'admitted' AND i.attempts > 0 GROUP BY i.id ORDER BY i.id",
+                (&tenant, pair),
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )?;
+            let mut arrived = Vec::with_capacity(numbers.len());
+            for (intent, seq) in numbers {
+                if let (Some(intent), Some(row)) = (load_intent(tx, intent)?, inbox_by_seq(tx, seq)?) {
                     arrived.push((intent, row));
                 }
             }
@@ -316,7 +321,7 @@ fn settle(tx: &Tx<'_>, lease: &Lease, pair: PairId, run: i64, settlement: Settle
     let id = match &settlement {
         Settlement::Stored { intent, .. }
         | Settlement::Again { intent, .. }
-        | Settlement::Withdraw { intent }
+        | Settlement::Withdraw { intent, .. }
         | Settlement::Unknown { intent, .. }
         | Settlement::Refused { intent, .. }
         | Settlement::Parked { intent, .. } => *intent,
@@ -336,9 +341,18 @@ fn settle(tx: &Tx<'_>, lease: &Lease, pair: PairId, run: i64, settlement: Settle
             tx.execute("UPDATE intent SET state = 'planned', not_before_ms = ?2 WHERE id = ?1", (id, not_before_ms))?;
             Ok(())
         }
-        Settlement::Withdraw { .. } => withdraw(tx, lease, pair, &intent),
+        Settlement::Withdraw { note, .. } => {
+            if let Some(note) = note {
+                let (side, record) = outcome_place(tx, &intent)?;
+                add_outcome(tx, lease, pair, run, side, &record, &note, now_ms)?;
+            }
+            withdraw(tx, lease, pair, &intent)
+        }
         Settlement::Unknown { detail, .. } => {
             tx.execute("UPDATE intent SET state = 'unknown', detail = ?2 WHERE id = ?1", (id, &detail))?;
+            if intent.operation == Operation::Update {
+                doubt_update(tx, &lease.tenant, pair, &intent)?;
+            }
             write_journal(tx, lease, pair, run, &line(&intent, "unknown", &intent.target, &detail), now_ms)
         }
         Settlement::Refused { note, .. } => {
@@ -374,6 +388,15 @@ impl Stored {
         }
     }
 
+    /// Whether it shows something in rows that were not written which their bases do not know.
+    fn shows_news(&self, intent: &IntentRow, link: &LinkRow) -> bool {
+        let unwritten = self.shown.iter().filter(|(row, _)| !intent.body.rows.iter().any(|change| change.row == **row));
+        unwritten.into_iter().any(|(row, shown)| {
+            let base = link.bases.get(row).and_then(|bases| bases.side(intent.side).as_ref());
+            base.is_some_and(|base| base.values != *shown)
+        })
+    }
+
     /// The version whose first pull tells what the CRM made of our values; "" if we know already.
     fn awaited(&self) -> &str {
         if self.told { "" } else { &self.version }
@@ -389,6 +412,9 @@ fn settle_create(
     answer: &Stored,
     now_ms: i64,
 ) -> Result<(), Error> {
+    if let Some(taken) = link_in_the_way(tx, &lease.tenant, pair, intent, &answer.record)? {
+        return give_to_a_person(tx, lease, pair, run, intent, &answer.record, &taken, now_ms);
+    }
     let mut link = match intent.side {
         Side::Right => LinkRow::new(&intent.source, &answer.record),
         Side::Left => LinkRow::new(&answer.record, &intent.source),
@@ -413,16 +439,56 @@ fn settle_create(
     save_link(tx, &lease.tenant, pair, &link, now_ms)?;
     // Rule 2: the source's inbox row goes with its outcome, unless it was staged anew meanwhile; the new one is decided against the link.
     tx.execute("DELETE FROM inbox WHERE seq = ?1", [intent.source_seq])?;
-    move_outcomes(tx, lease, pair, intent.side.other(), &intent.source, &link.left_id)?;
+    settle_outcomes(tx, lease, pair, intent, &answer.record, &link.left_id)?;
     write_journal(tx, lease, pair, run, &line(intent, "created", &answer.record, ""), now_ms)
 }
 
-/// Outcomes of a linked pair are kept under its left record.
-fn move_outcomes(tx: &Tx<'_>, lease: &Lease, pair: PairId, side: Side, record: &str, left_id: &str) -> Result<(), Error> {
-    if side == Side::Right {
+/// I3: a link that one of both records has already.
+fn link_in_the_way(tx: &Tx<'_>, tenant: &str, pair: PairId, intent: &IntentRow, record: &str) -> Result<Option<LinkRow>, Error> {
+    match find_link(tx, tenant, pair, intent.side, record)? {
+        Some(link) => Ok(Some(link)),
+        None => find_link(tx, tenant, pair, intent.side.other(), &intent.source),
+    }
+}
+
+/// A create ends at a record that another link has, or its source was linked otherwise: nothing is joined, a person looks at it.
+#[expect(clippy::too_many_arguments, reason = "what a settlement is given, the record and the link in its way")]
+fn give_to_a_person(
+    tx: &Tx<'_>,
+    lease: &Lease,
+    pair: PairId,
+    run: i64,
+    intent: &IntentRow,
+    record: &str,
+    taken: &LinkRow,
+    now_ms: i64,
+) -> Result<(), Error> {
+    let source_is_linked = taken.id_of(intent.side.other()) == intent.source;
+    let state = if source_is_linked { "staged" } else { "held" };
+    tx.execute("UPDATE inbox SET state = ?2 WHERE seq = ?1 AND state = 'deciding'", (intent.source_seq, state))?;
+    if source_is_linked && taken.id_of(intent.side) == record {
+        return Ok(());
+    }
+    let detail = format!("the create led to record {record}; linked already: {} and {}", taken.left_id, taken.right_id);
+    let note = OutcomeNote { kind: "needs-attention", reason: reason::ALREADY_LINKED.into(), field: String::new(), detail };
+    let (side, about) = if source_is_linked { (Side::Left, &taken.left_id) } else { (intent.side.other(), &intent.source) };
+    add_outcome(tx, lease, pair, run, side, about, &note, now_ms)?;
+    write_journal(tx, lease, pair, run, &line(intent, "attention", record, &note.detail), now_ms)
+}
+
+/// Outcomes of a linked pair are kept under its left record; those of the create's own way, and of the new record while it was
+/// unlinked, are over.
+fn settle_outcomes(tx: &Tx<'_>, lease: &Lease, pair: PairId, intent: &IntentRow, record: &str, left_id: &str) -> Result<(), Error> {
+    let source_side = intent.side.other();
+    forget_outcomes(tx, &lease.tenant, pair, intent.side, record)?;
+    tx.execute(
+        "DELETE FROM outcome WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4 AND reason = ?5",
+        (&lease.tenant, pair, source_side.as_str(), &intent.source, reason::OUTCOME_UNKNOWN),
+    )?;
+    if source_side == Side::Right {
         tx.execute(
-            "UPDATE outcome SET side = 'left', record = ?4 WHERE tenant = ?1 AND pair = ?2 AND side = 'right' AND record = ?3",
-            (&lease.tenant, pair, record, left_id),
+            "UPDATE OR REPLACE outcome SET side = 'left', record = ?4 WHERE tenant = ?1 AND pair = ?2 AND side = 'right' AND record = ?3",
+            (&lease.tenant, pair, &intent.source, left_id),
         )?;
     }
     Ok(())
@@ -443,7 +509,9 @@ fn settle_update(
         *bases.side_mut(intent.side) = Some(answer.base(change));
         bases.owed = None;
     }
-    link.see(intent.side, &answer.version, answer.awaited());
+    // The answer shows an edit of another field, made since the record was read: with its version unknown the next pull stages it.
+    let version = if answer.shows_news(intent, &link) { "" } else { answer.version.as_str() };
+    link.see(intent.side, version, if version.is_empty() { "" } else { answer.awaited() });
     save_link(tx, &lease.tenant, pair, &link, now_ms)?;
     write_journal(tx, lease, pair, run, &line(intent, "updated", &answer.record, ""), now_ms)
 }
@@ -474,6 +542,42 @@ fn withdraw(tx: &Tx<'_>, lease: &Lease, pair: PairId, intent: &IntentRow) -> Res
         }
         Operation::Update => touch(tx, &lease.tenant, pair, intent.side, &intent.target),
     }
+}
+
+/// Withdraws what no attempt was made of, without loading what it would have written.
+fn withdraw_unsent(tx: &Tx<'_>, tenant: &str, pair: PairId) -> Result<(), Error> {
+    let updates: Vec<(String, String)> = tx.all(
+        "SELECT side, target FROM intent WHERE tenant = ?1 AND pair = ?2 AND state = 'planned' AND operation = 'update'",
+        (tenant, pair),
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    for (side, target) in &updates {
+        touch(tx, tenant, pair, if side == "left" { Side::Left } else { Side::Right }, target)?;
+    }
+    tx.execute(
+        "UPDATE inbox SET state = 'staged' WHERE state = 'deciding' AND seq IN (SELECT source_seq FROM intent
+         WHERE tenant = ?1 AND pair = ?2 AND state = 'planned' AND operation = 'create' AND attempts = 0)",
+        (tenant, pair),
+    )?;
+    tx.execute(
+        "DELETE FROM intent WHERE tenant = ?1 AND pair = ?2 AND state = 'planned' AND (operation = 'update' OR attempts = 0)",
+        (tenant, pair),
+    )?;
+    Ok(())
+}
+
+/// An update whose outcome nobody knows: if its values are found later they are ours and no person's edit, and the record is staged
+/// whatever its version.
+fn doubt_update(tx: &Tx<'_>, tenant: &str, pair: PairId, intent: &IntentRow) -> Result<(), Error> {
+    let Some(mut link) = link_by_id(tx, intent.link)? else { return Ok(()) };
+    for change in &intent.body.rows {
+        let base = link.bases.entry(change.row.clone()).or_default().side_mut(intent.side);
+        base.get_or_insert_with(|| Base::shown(change.hash, change.before.clone())).sent = Some(change.after.clone());
+    }
+    link.see(intent.side, "", "");
+    // The link exists: the time of its making stays.
+    save_link(tx, tenant, pair, &link, 0)?;
+    Ok(())
 }
 
 fn end_intent(tx: &Tx<'_>, id: i64) -> Result<(), Error> {

@@ -19,6 +19,8 @@ pub struct CursorRow {
     pub format: u32,
     /// The place, opaque.
     pub data: Vec<u8>,
+    /// It stands at the head of the stream, not in the middle of a walk.
+    pub at_head: bool,
     /// When the walk last reached its head; 0 before the first scan was complete.
     pub head_at_ms: i64,
     /// When known ids were last looked for.
@@ -82,6 +84,17 @@ pub struct StagedPage {
     pub cursor: Option<CursorRow>,
 }
 
+/// How far a staged record has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InboxState {
+    /// To be decided.
+    Staged,
+    /// Decided; a person or another record is needed.
+    Held,
+    /// A create of it is on its way.
+    Deciding,
+}
+
 /// One record that waits for a decision.
 #[derive(Clone, Debug)]
 pub struct InboxRow {
@@ -91,12 +104,14 @@ pub struct InboxRow {
     pub side: Side,
     /// Id.
     pub record: String,
-    /// A create of it is on its way.
-    pub deciding: bool,
+    /// How far it has come.
+    pub state: InboxState,
     /// What is known of it.
     pub presence: PresenceWord,
     /// Version.
     pub version: String,
+    /// Time of its last change as the CRM tells it, milliseconds since 1970.
+    pub modified_at_ms: i64,
     /// Our key found in it, or "".
     pub create_key: String,
     /// What it shows.
@@ -109,7 +124,7 @@ impl Store {
         let tenant = tenant.to_owned();
         self.step(move |tx| {
             tx.one(
-                "SELECT plugin, field_set, format, data, head_at_ms, swept_at_ms FROM cursor WHERE tenant = ?1 AND pair = ?2 AND side = ?3",
+                "SELECT plugin, field_set, format, data, at_head, head_at_ms, swept_at_ms FROM cursor WHERE tenant = ?1 AND pair = ?2 AND side = ?3",
                 (&tenant, pair, side.as_str()),
                 |row| {
                     Ok(CursorRow {
@@ -117,8 +132,9 @@ impl Store {
                         field_set: row.get(1)?,
                         format: row.get(2)?,
                         data: row.get(3)?,
-                        head_at_ms: row.get(4)?,
-                        swept_at_ms: row.get(5)?,
+                        at_head: row.get::<_, i64>(4)? != 0,
+                        head_at_ms: row.get(5)?,
+                        swept_at_ms: row.get(6)?,
                     })
                 },
             )
@@ -169,15 +185,20 @@ impl Store {
         .await
     }
 
-    /// Ids of the active links of a pair on one side, after the given one, in order. For sweeps.
-    pub async fn linked_ids(&self, tenant: &str, pair: PairId, side: Side, after: &str, most: usize) -> Result<Vec<String>, Error> {
+    /// Ids of one side that should be there, after the given one, in order: those of links whose record did not leave, and unlinked live
+    /// records. For sweeps.
+    pub async fn known_ids(&self, tenant: &str, pair: PairId, side: Side, after: &str, most: usize) -> Result<Vec<String>, Error> {
         let (tenant, after) = (tenant.to_owned(), after.to_owned());
         self.step(move |tx| {
             let column = id_column(side);
             let sql = format!(
-                "SELECT {column} FROM link WHERE tenant = ?1 AND pair = ?2 AND state = 'active' AND {column} > ?3 ORDER BY {column} LIMIT ?4"
+                "SELECT {column} AS id FROM link
+                 WHERE tenant = ?1 AND pair = ?2 AND state <> 'ended' AND state <> '{own}-removed' AND {column} > ?4
+                 UNION SELECT record AS id FROM inbox WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND presence = 'live' AND record > ?4
+                 ORDER BY id LIMIT ?5",
+                own = side.as_str()
             );
-            tx.all(&sql, (&tenant, pair, &after, most as i64), |row| row.get(0))
+            tx.all(&sql, (&tenant, pair, side.as_str(), &after, most as i64), |row| row.get(0))
         })
         .await
     }
@@ -350,10 +371,10 @@ pub(super) fn forget_keys(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, r
 
 fn save_cursor(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, cursor: &CursorRow) -> Result<(), Error> {
     tx.execute(
-        "INSERT INTO cursor (tenant, pair, side, plugin, field_set, format, data, head_at_ms, swept_at_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+        "INSERT INTO cursor (tenant, pair, side, plugin, field_set, format, data, at_head, head_at_ms, swept_at_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
          ON CONFLICT (tenant, pair, side) DO UPDATE SET plugin = excluded.plugin, field_set = excluded.field_set,
-         format = excluded.format, data = excluded.data, head_at_ms = excluded.head_at_ms",
+         format = excluded.format, data = excluded.data, at_head = excluded.at_head, head_at_ms = excluded.head_at_ms",
         (
             tenant,
             pair,
@@ -362,6 +383,7 @@ fn save_cursor(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, cursor: &Cur
             &cursor.field_set,
             cursor.format,
             &cursor.data,
+            i64::from(cursor.at_head),
             cursor.head_at_ms,
             cursor.swept_at_ms,
         ),
@@ -415,7 +437,7 @@ fn refresh_pairings(tx: &Tx<'_>, tenant: &str, pair: PairId, rules: usize) -> Re
     Ok(())
 }
 
-pub(super) const INBOX_COLUMNS: &str = "seq, side, record, state, presence, version, create_key, image";
+pub(super) const INBOX_COLUMNS: &str = "seq, side, record, state, presence, version, modified_at_ms, create_key, image";
 
 pub(super) fn read_inbox(row: &Row<'_>) -> rusqlite::Result<(InboxRow, String)> {
     let side: String = row.get(1)?;
@@ -423,15 +445,24 @@ pub(super) fn read_inbox(row: &Row<'_>) -> rusqlite::Result<(InboxRow, String)> 
         seq: row.get(0)?,
         side: if side == "left" { Side::Left } else { Side::Right },
         record: row.get(2)?,
-        deciding: row.get::<_, String>(3)? == "deciding",
+        state: match row.get::<_, String>(3)?.as_str() {
+            "staged" => InboxState::Staged,
+            "held" => InboxState::Held,
+            _ => InboxState::Deciding,
+        },
         presence: PresenceWord::parse(&row.get::<_, String>(4)?),
         version: row.get(5)?,
-        create_key: row.get(6)?,
+        modified_at_ms: row.get(6)?,
+        create_key: row.get(7)?,
         image: BTreeMap::new(),
     };
-    Ok((inbox, row.get(7)?))
+    Ok((inbox, row.get(8)?))
 }
 
 pub(super) fn parse_inbox((inbox, image): (InboxRow, String)) -> Result<InboxRow, Error> {
     Ok(InboxRow { image: from_json("record image", &image)?, ..inbox })
+}
+
+pub(super) fn inbox_by_seq(tx: &Tx<'_>, seq: i64) -> Result<Option<InboxRow>, Error> {
+    tx.one(&format!("SELECT {INBOX_COLUMNS} FROM inbox WHERE seq = ?1"), [seq], read_inbox)?.map(parse_inbox).transpose()
 }

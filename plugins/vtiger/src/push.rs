@@ -158,12 +158,17 @@ impl<'a> Writer<'a> {
             Ok(_) if row.op == Operation::Delete => report.stored(index, receipt(&row.id, String::new(), 0)),
             Ok(Value::Object(record)) => self.stored(index, row, &record, report),
             Ok(_) => report.failed(index, Fault::UnknownOutcome("the CRM's answer holds no record".to_owned())),
-            // Nothing of this row has reached the CRM.
-            Err(Fault::RateLimited(wait_ms)) => {
-                report.wait(wait_ms);
+            Err(fault @ (Fault::RateLimited(_) | Fault::Transient(_))) => {
+                if let Fault::RateLimited(wait_ms) = fault {
+                    report.wait(wait_ms);
+                }
+                // With an answer the CRM refused a row that the host admitted, and the host has to hear that nothing was done. Without
+                // one, nothing of the row has reached the CRM and it stays unsent.
+                if answered {
+                    report.failed(index, fault);
+                }
                 return true;
             }
-            Err(Fault::Transient(_)) => return true,
             Err(fault) => {
                 report.failed(index, fault);
                 // A refusal at the door, or silence, would meet the next rows too.

@@ -341,7 +341,8 @@ fn what_became_of_a_write_is_told_honestly() {
     check(fake::Writes::NoAnswer, unknown, not_sent);
     check(fake::Writes::NoConnection, not_sent, not_sent);
     check(fake::Writes::LoggedOut, logged_out, not_sent);
-    assert_eq!(check(fake::Writes::TooMany, not_sent, not_sent), 7_000);
+    let limited = |outcome: &PushOutcome| matches!(outcome, PushOutcome::Failed(Fault::RateLimited(7_000)));
+    assert_eq!(check(fake::Writes::TooMany, limited, not_sent), 7_000);
 }
 
 #[test]

@@ -210,12 +210,11 @@ impl Push<'_> {
         for (row, &index) in outcomes.iter().zip(sent) {
             match outcome_of(row, batch.call != Call::Insert, &self.request.rows[index].id) {
                 Ok(receipt) => self.report.stored(index, receipt),
-                Err(Fault::RateLimited(wait_ms)) => self.report.wait(wait_ms),
                 Err(Fault::Duplicate(holder)) if batch.call == Call::Insert && self.has_key(index) => {
                     let by_key = self.key_field.as_deref() == Some(row.text(FIELD));
                     duplicates.push(Duplicate { index, holder, by_key });
                 }
-                Err(fault) => self.report.failed(index, fault),
+                Err(fault) => self.not_executed(index, fault),
             }
         }
         self.settle_duplicates(duplicates);
@@ -277,13 +276,27 @@ impl Push<'_> {
             let index = *sent.get(row_of_path(refused.path)?)?;
             Some((index, refused))
         });
-        let Some((index, refused)) = named else { return self.all_failed(sent, fault) };
+        let Some((index, refused)) = named else {
+            sent.iter().for_each(|&row| self.not_executed(row, fault.clone()));
+            return Next::Stop;
+        };
         let names_record = self.request.rows[index].op != Operation::Create;
         self.report.failed(index, fault::of_row(&refused, names_record));
+        // A wait of nothing: the host admitted these rows too, and may send them again at once.
+        sent.iter().filter(|&&row| row != index).for_each(|&row| self.report.failed(row, Fault::RateLimited(0)));
         Next::Stop
     }
 
-    /// The same fault for all rows of a request; where it was not even tried, the rows stay unsent.
+    /// An answered refusal of a row. The host admitted the row, so it has to hear that nothing was done: an unsent row that was admitted
+    /// would count as a write whose outcome nobody knows.
+    fn not_executed(&mut self, index: usize, fault: Fault) {
+        if let Fault::RateLimited(wait_ms) = fault {
+            self.report.wait(wait_ms);
+        }
+        self.report.failed(index, fault);
+    }
+
+    /// The same fault for all rows of a request that got no answer; where it was not even tried, the rows stay unsent.
     fn all_failed(&mut self, sent: &[usize], fault: Fault) -> Next {
         match fault {
             Fault::RateLimited(wait_ms) => self.report.wait(wait_ms),

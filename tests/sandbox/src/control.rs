@@ -65,6 +65,7 @@ async fn summary(State(crm): State<Arc<dyn Crm>>) -> Json<Value> {
         "automations_unavoidable": history.automations_unavoidable(),
         "mails": history.mails(),
         "records": records,
+        "events": history.last_event(),
     }))
 }
 

@@ -148,6 +148,11 @@ impl History {
         after(&self.log().calls, after_seq)
     }
 
+    /// Number of the last change; 0 before the first.
+    pub fn last_event(&self) -> u64 {
+        self.log().events.len() as u64
+    }
+
     /// Calls so far, by kind.
     pub fn counts(&self) -> CallCounts {
         self.log().counts

@@ -1,8 +1,8 @@
 //! An in-memory CRM with the habits of real ones: times in whole seconds, silent cuts, answers that get lost, commits that come late.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use crmsync::egress::Admissions;
 use crmsync::engine::{
@@ -47,11 +47,19 @@ struct State {
     chance_of_fault: usize,
 }
 
+/// What people may not touch at a moment, because an edit there falls into a documented window: these fields of these records.
+pub(crate) type Avoid = BTreeSet<(String, String)>;
+
+/// People at work while a call is under way: given the side that is called and what they leave alone there; `None` is everything.
+pub(crate) type Interlude = Arc<dyn Fn(usize, Option<&Avoid>) + Send + Sync>;
+
 /// The CRM. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Crm {
+    side: usize,
     habits: Habits,
     clock: Clock,
+    interlude: Arc<OnceLock<Interlude>>,
     state: Arc<Mutex<State>>,
     rng: Arc<Mutex<Rng>>,
 }
@@ -60,13 +68,25 @@ pub(crate) const QUIESCE_MS: i64 = 20_000;
 pub(crate) const KEY_FIELD: &str = "Key";
 
 impl Crm {
-    pub(crate) fn new(habits: Habits, clock: Clock, seed: u64) -> Crm {
-        Crm { habits, clock, state: Arc::default(), rng: Arc::new(Mutex::new(Rng::new(seed))) }
+    pub(crate) fn new(side: usize, habits: Habits, clock: Clock, seed: u64) -> Crm {
+        Crm { side, habits, clock, interlude: Arc::default(), state: Arc::default(), rng: Arc::new(Mutex::new(Rng::new(seed))) }
     }
 
     /// One call in so many goes wrong; 0 for none.
     pub(crate) fn disturb(&self, one_in: usize) {
         self.lock().chance_of_fault = one_in;
+    }
+
+    /// People who are at work while calls are under way, in disturbed times.
+    pub(crate) fn people_at_work(&self, interlude: Interlude) {
+        assert!(self.interlude.set(interlude).is_ok(), "people come once");
+    }
+
+    fn let_people_work(&self, avoid: Option<&Avoid>) {
+        let now_and_then = self.lock().chance_of_fault > 0 && self.pick(6) == 0;
+        if let Some(interlude) = self.interlude.get().filter(|_| now_and_then) {
+            interlude(self.side, avoid);
+        }
     }
 
     pub(crate) fn writes(&self) -> u64 {
@@ -100,6 +120,21 @@ impl Crm {
         let id = id.parse().unwrap();
         state.change(id, [], now_s);
         state.rows.get_mut(&id).unwrap().deleted = true;
+    }
+
+    /// A person takes a record back from the bin.
+    pub(crate) fn person_restores(&self, id: &str) {
+        let now_s = self.now_s();
+        let mut state = self.lock();
+        let id = id.parse().unwrap();
+        state.change(id, [], now_s);
+        state.rows.get_mut(&id).unwrap().deleted = false;
+    }
+
+    /// Records in the bin: id → fields.
+    pub(crate) fn bin(&self) -> BTreeMap<String, BTreeMap<String, Value>> {
+        let state = self.lock();
+        state.rows.iter().filter(|(_, row)| row.deleted).map(|(id, row)| (id.to_string(), row.fields.clone())).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -148,9 +183,9 @@ impl Crm {
                 values.push((KEY_FIELD.into(), Value::Text(row.key.clone())));
                 let known = state.rows.iter().find(|(_, known)| known.fields.get(KEY_FIELD) == Some(&Value::Text(row.key.clone())));
                 match (self.habits.strict, known.map(|(id, _)| *id)) {
+                    // Refused as a duplicate of itself: nothing is overwritten.
                     (true, Some(id)) => {
                         existed = true;
-                        state.change(id, values, now_s);
                         id
                     }
                     _ => state.insert(values.into_iter().collect(), now_s),
@@ -169,7 +204,7 @@ impl Crm {
                 id
             }
         };
-        state.writes += 1;
+        state.writes += u64::from(!existed);
         let record = self.record(id, &state.rows[&id], names);
         PushOutcome::Stored(Receipt {
             id: record.id,
@@ -252,6 +287,7 @@ impl Remote for Crm {
 
     fn pull<'a>(&'a self, _module: &'a str, fields: &'a [String], after: Option<Cursor>) -> BoxFuture<'a, Result<Page, CallError>> {
         Box::pin(async move {
+            self.let_people_work(Some(&Avoid::new()));
             let state = self.lock();
             if self.strikes(&state) {
                 return transient();
@@ -278,6 +314,8 @@ impl Remote for Crm {
 
     fn fetch<'a>(&'a self, _module: &'a str, ids: &'a [String], fields: &'a [String]) -> BoxFuture<'a, Result<Fetched, CallError>> {
         Box::pin(async move {
+            // Where nothing is conditional, the window of an update opens with the first of its reads.
+            self.let_people_work(self.habits.strict.then(Avoid::new).as_ref());
             let state = self.lock();
             if self.strikes(&state) {
                 return transient();
@@ -321,16 +359,31 @@ impl Remote for Crm {
     fn push<'a>(&'a self, request: PushRequest, admissions: Arc<dyn Admissions>) -> BoxFuture<'a, Result<PushReport, CallError>> {
         Box::pin(async move {
             let names: Vec<String> = request.fields.iter().map(|(name, _)| name.clone()).collect();
-            let mut outcomes = Vec::with_capacity(request.rows.len());
+            let avoid = self.window_of(&request);
+            let mut outcomes = vec![PushOutcome::NotSent; request.rows.len()];
             for (index, row) in request.rows.iter().enumerate() {
+                self.let_people_work(Some(&avoid));
+                let trouble = self.strikes(&self.lock()).then(|| self.pick(4));
+                if trouble == Some(0) {
+                    let wait_ms = self.pick(2) as u64 * 50;
+                    return Ok(PushReport { outcomes, wait_ms });
+                }
                 if admissions.admit(&[index as u32]).await.is_err() {
-                    outcomes.push(PushOutcome::NotSent);
                     continue;
+                }
+                if trouble == Some(1) {
+                    // No connection: the admission is taken back, nothing more is tried.
+                    admissions.retract(&[index as u32]);
+                    return Ok(PushReport { outcomes, wait_ms: 0 });
                 }
                 tokio::task::yield_now().await;
                 let outcome = self.answer(row, &names, request.read_at_ms);
+                if trouble == Some(2) {
+                    return Err(CallError::Plugin("the connector broke down".into()));
+                }
                 tokio::task::yield_now().await;
-                outcomes.push(outcome);
+                outcomes[index] = outcome;
+                self.let_people_work(Some(&avoid));
             }
             Ok(PushReport { outcomes, wait_ms: 0 })
         })
@@ -338,6 +391,16 @@ impl Remote for Crm {
 }
 
 impl Crm {
+    /// The fields that an unconditional write will overwrite, whatever happens to them now.
+    fn window_of(&self, request: &PushRequest) -> Avoid {
+        let updates = request.rows.iter().filter(|row| !self.habits.strict && row.operation == Operation::Update);
+        let written = updates.flat_map(|row| {
+            let fields = request.fields.iter().zip(&row.values).filter(|(_, value)| value.is_read());
+            fields.map(|((name, _), _)| (row.id.clone(), name.clone()))
+        });
+        written.collect()
+    }
+
     pub(crate) fn module(&self) -> ModuleInfo {
         ModuleInfo {
             name: "People".into(),

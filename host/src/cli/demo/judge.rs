@@ -8,7 +8,7 @@ use crmsync_sandbox::scenario::{Phase, Scenario, Verdict};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::world::{Events, World, is_ours};
+use super::world::{Events, Folder, World, is_ours};
 use super::{Failure, Preview, RunReport};
 use crate::store::JournalRow;
 
@@ -60,9 +60,16 @@ impl State {
     }
 }
 
-pub(super) async fn states(world: &World, scenario: &Scenario, phase: Phase) -> Result<State, Failure> {
+/// What both servers held after the first sync, as it was kept then.
+pub(super) fn first_state(folder: &Folder, scenario: &Scenario) -> Result<State, Failure> {
+    let [left, right] = folder.kept_state()?;
+    Ok(State { verdict: scenario.verify(Phase::FirstSync, &left, &right) })
+}
+
+/// What both servers hold now.
+pub(super) async fn last_state(world: &World, scenario: &Scenario) -> Result<State, Failure> {
     let [left, right] = world.records().await?;
-    Ok(State { verdict: scenario.verify(phase, &left, &right) })
+    Ok(State { verdict: scenario.verify(Phase::AfterEdits, &left, &right) })
 }
 
 pub(super) fn exceptions(verdict: &Verdict) -> Vec<Exception> {
@@ -98,9 +105,12 @@ pub(super) fn add_up(events: &Events, reports: &[&RunReport; 3], journal: &[Jour
 }
 
 /// Values that the first sync replaced although its preview did not list them.
-pub(super) fn replaced_unseen(events: &Events, preview: &Preview) -> u64 {
+///
+/// `ends` are the numbers of the servers' last events of that sync.
+pub(super) fn replaced_unseen(events: &Events, ends: [u64; 2], preview: &Preview) -> u64 {
     let listed: u64 = preview.pairs.iter().flat_map(|pair| pair.plan.replaces.values()).sum();
-    let replaced: u64 = events.iter().flatten().filter(|event| is_ours(event)).map(|event| replaced_fields(event).count() as u64).sum();
+    let first = events.iter().zip(ends).flat_map(|(events, end)| events.iter().filter(move |event| event.seq <= end));
+    let replaced: u64 = first.filter(|event| is_ours(event)).map(|event| replaced_fields(event).count() as u64).sum();
     replaced.saturating_sub(listed)
 }
 

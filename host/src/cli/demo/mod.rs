@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crmsync_sandbox::scenario::{Phase, Scenario};
+use crmsync_sandbox::scenario::Scenario;
 use secrecy::SecretString;
 use serde::Serialize;
 
@@ -103,20 +103,19 @@ pub(super) async fn run(options: DemoOptions, output: Output) -> Result<ExitCode
     service::approve(&app, LOCAL_TENANT, FLOW).await?;
     say(output, "approved; first sync");
 
-    let scenario = Scenario::new(options.seed, options.records as usize);
     let began = Instant::now();
     let first = sync(&app, &progress, output).await?;
     let took = began.elapsed();
-    let first_events = world.events(0).await?;
-    let mut problems = judge::states(&world, &scenario, Phase::FirstSync).await?.problems("after the first sync");
+    // The judge comes last, so that its memory is not taken for the engine's; what it needs from now is kept on disk.
+    world.keep_state(&folder).await?;
+    let first_events_end = world.events_end().await?;
 
-    say(output, "people edit at both screens, delete and add records; sync again");
-    for edit in scenario.human_edits() {
+    say(output, "the next morning people edit at both screens, delete and add records; sync again");
+    world.sleep_over_night().await?;
+    for edit in Scenario::new(options.seed, options.records as usize).human_edits() {
         world.person(edit).await?;
     }
     let second = sync(&app, &progress, output).await?;
-    let state = judge::states(&world, &scenario, Phase::AfterEdits).await?;
-    problems.extend(state.problems("after the edits"));
 
     say(output, "and once more, with nothing to do");
     let before = world.calls().await?;
@@ -125,7 +124,11 @@ pub(super) async fn run(options: DemoOptions, output: Output) -> Result<ExitCode
     let cpu_after = world::usage();
     let after = world.calls().await?;
 
-    let events = world.events(0).await?;
+    let scenario = Scenario::new(options.seed, options.records as usize);
+    let mut problems = judge::first_state(&folder, &scenario)?.problems("after the first sync");
+    let state = judge::last_state(&world, &scenario).await?;
+    problems.extend(state.problems("after the edits"));
+    let events = world.events().await?;
     let journal = service::log(&app, LOCAL_TENANT, FLOW, all_lines()).await?;
     let reports = [&first, &second, &third];
     problems.extend(judge::add_up(&events, &reports, &journal));
@@ -134,7 +137,7 @@ pub(super) async fn run(options: DemoOptions, output: Output) -> Result<ExitCode
         writes: SIDES.iter().map(|side| after[side].write - before[side].write).sum(),
         cpu_ms: cpu_after.cpu_ms - cpu_before.cpu_ms,
     };
-    let replaced_unseen = judge::replaced_unseen(&first_events, &preview) + judge::edits_replaced(&events, &journal);
+    let replaced_unseen = judge::replaced_unseen(&events, first_events_end, &preview) + judge::edits_replaced(&events, &journal);
     let lost_updates = state.verdict.lost_updates;
     let pairs = third.pairs.len() as u64;
     let converged = problems.is_empty()

@@ -1,6 +1,7 @@
 //! The demo's surroundings: a folder, two sandbox processes, and the people who use them.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -15,6 +16,9 @@ use url::Url;
 
 use super::{MODULE, SIDES};
 use crate::service::Failure;
+
+/// Time between the first sync and the people's edits, by the CRMs' clocks.
+const NIGHT_MS: u64 = 8 * 60 * 60 * 1_000;
 
 /// A data folder that goes when the demo ends.
 pub(super) struct Folder(PathBuf);
@@ -33,6 +37,27 @@ impl Folder {
     pub(super) fn path(&self) -> &Path {
         &self.0
     }
+
+    /// The records that [`World::keep_state`] kept, left and right.
+    pub(super) fn kept_state(&self) -> Result<[Vec<Value>; 2], Failure> {
+        let read = |side: &str| -> Result<Vec<Value>, Failure> {
+            let text = std::fs::read(self.state_file(side)).map_err(|error| failed_file(&error))?;
+            Ok(record_list(&serde_json::from_slice(&text).unwrap_or_default()))
+        };
+        Ok([read(SIDES[0])?, read(SIDES[1])?])
+    }
+
+    fn state_file(&self, side: &str) -> PathBuf {
+        self.0.join(format!("first-{side}.json"))
+    }
+}
+
+fn failed_file(error: &std::io::Error) -> Failure {
+    Failure::environment("data.folder", format!("the demo's folder: {error}"), "")
+}
+
+fn record_list(answer: &Value) -> Vec<Value> {
+    answer["records"].as_array().cloned().unwrap_or_default()
 }
 
 impl Drop for Folder {
@@ -145,13 +170,43 @@ impl World {
         let [left, right] = &self.sides;
         let left = self.ask(left, &path, None).await?;
         let right = self.ask(right, &path, None).await?;
-        let list = |answer: &Value| answer["records"].as_array().cloned().unwrap_or_default();
-        Ok([list(&left), list(&right)])
+        Ok([record_list(&left), record_list(&right)])
     }
 
-    /// Both histories behind a number.
-    pub(super) async fn events(&self, after: u64) -> Result<Events, Failure> {
-        let path = format!("/_sandbox/history?after={after}");
+    /// Keeps what both CRMs hold now in files, piece by piece.
+    pub(super) async fn keep_state(&self, folder: &Folder) -> Result<(), Failure> {
+        for (side, crm) in SIDES.into_iter().zip(&self.sides) {
+            let url = format!("{}/_sandbox/records/{MODULE}", crm.url);
+            let mut answer = self.http.get(url).send().await.map_err(no_answer)?;
+            let mut file = std::fs::File::create(folder.state_file(side)).map_err(|error| failed_file(&error))?;
+            while let Some(piece) = answer.chunk().await.map_err(no_answer)? {
+                file.write_all(&piece).map_err(|error| failed_file(&error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Both CRMs' clocks move on, so that what we wrote is long past when people come back.
+    pub(super) async fn sleep_over_night(&self) -> Result<(), Failure> {
+        for crm in &self.sides {
+            self.ask(crm, "/_sandbox/clock", Some(&json!({ "advance_ms": NIGHT_MS }))).await?;
+        }
+        Ok(())
+    }
+
+    /// Numbers of the last events, left and right.
+    pub(super) async fn events_end(&self) -> Result<[u64; 2], Failure> {
+        let mut ends = [0; 2];
+        for (end, crm) in ends.iter_mut().zip(&self.sides) {
+            let summary = self.ask(crm, "/_sandbox/summary", None).await?;
+            *end = summary["events"].as_u64().unwrap_or(0);
+        }
+        Ok(ends)
+    }
+
+    /// Both histories.
+    pub(super) async fn events(&self) -> Result<Events, Failure> {
+        let path = "/_sandbox/history?after=0".to_owned();
         let [left, right] = &self.sides;
         let parse = |answer: Value| {
             serde_json::from_value(answer["events"].clone())
@@ -183,14 +238,17 @@ impl World {
 
     async fn ask(&self, crm: &Crm, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
         let url = format!("{}{path}", crm.url);
-        let failed = |error: reqwest::Error| Failure::environment("demo.sandbox", format!("a sandbox CRM does not answer: {error}"), "");
         let request = match body {
             Some(body) => self.http.post(url).header("content-type", "application/json").body(body.to_string()),
             None => self.http.get(url),
         };
-        let text = request.send().await.map_err(failed)?.text().await.map_err(failed)?;
+        let text = request.send().await.map_err(no_answer)?.text().await.map_err(no_answer)?;
         Ok(serde_json::from_str(&text).unwrap_or_else(|_| json!({ "error": text })))
     }
+}
+
+fn no_answer(error: reqwest::Error) -> Failure {
+    Failure::environment("demo.sandbox", format!("a sandbox CRM does not answer: {error}"), "")
 }
 
 /// Whether an event is our own doing, not a person's.

@@ -173,9 +173,11 @@ impl Held {
         if in_form { form } else { query }
     }
 
-    /// The CRM does not know this session any more.
+    /// The CRM does not know this session any more. Those that wait idle are as old: after a night, or a restart of the CRM, all of
+    /// them are dead, and a request tries only once more. A login too many costs two calls, a wrong "log in again" costs a person.
     pub(super) fn expire(mut self) {
         self.session = None;
+        self.owner.state().idle.clear();
     }
 }
 

@@ -181,7 +181,7 @@ fn what_was_refused_before_it_began_is_no_unknown_outcome() {
     let limited = Reply::json(429, r#"{"code":"TOO_MANY_REQUESTS","message":"concurrency"}"#);
     zoho.borrow_mut().answers.push(("POST", "Contacts", Ok(limited)));
     let report = push(&request(&both));
-    assert_eq!(report.outcomes, [PushOutcome::NotSent, PushOutcome::NotSent]);
+    assert_eq!(report.outcomes, [PushOutcome::Failed(Fault::RateLimited(2_000)), PushOutcome::NotSent], "the row was admitted");
     assert_eq!(report.wait_ms, 2_000);
     let writes = crm.requests().iter().filter(|request| request.written_rows().is_some()).count();
     assert_eq!(writes, 1, "it stops at the first limit");
@@ -203,9 +203,9 @@ fn a_refusal_of_the_call_that_names_a_row_spares_the_others() {
     zoho.borrow_mut().answers.push(("POST", "Contacts", Ok(Reply::json(400, body))));
     let rows: Vec<_> = ["k-1", "k-2", "k-3"].into_iter().map(|key| (Operation::Create, "", key, "x")).collect();
     let report = push(&request(&rows));
-    assert_eq!(report.outcomes[0], PushOutcome::NotSent);
+    assert_eq!(fault(&report, 0), &Fault::RateLimited(0), "it was admitted and nothing was done");
     assert_eq!(fault(&report, 1), &Fault::rejected("Email", "INVALID_DATA", "invalid data"));
-    assert_eq!(report.outcomes[2], PushOutcome::NotSent);
+    assert_eq!(fault(&report, 2), &Fault::RateLimited(0));
 }
 
 #[test]

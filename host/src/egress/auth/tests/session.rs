@@ -139,6 +139,20 @@ async fn an_ended_session_costs_one_login_and_a_write_goes_again() {
 }
 
 #[tokio::test]
+async fn a_crm_that_forgot_all_sessions_at_once_is_logged_in_to_again() {
+    let forgotten = Arc::new(AtomicU64::new(0));
+    let until = Arc::clone(&forgotten);
+    let crm = crm(move |number| number > until.load(Ordering::Relaxed)).await;
+    let door = door(grant(&crm, SESSION), &vault());
+    let scope = reading();
+    let (first, second) = tokio::join!(door.send(&scope, get("/v1/ws")), door.send(&scope, get("/v1/ws")));
+    assert!(first.is_ok() && second.is_ok());
+    assert_eq!(crm.count("operation=login"), 2, "two sessions wait idle");
+    forgotten.store(2, Ordering::Relaxed);
+    door.send(&reading(), get("/v1/ws")).await.expect("a new session works, although another old one was idle");
+}
+
+#[tokio::test]
 async fn a_session_that_was_idle_is_not_used_again() {
     let crm = crm(|_| true).await;
     let clock = Arc::new(AtomicU64::new(NOW_MS));

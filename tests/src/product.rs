@@ -57,7 +57,12 @@ pub struct Moment {
 #[derive(Clone, Debug)]
 pub enum Ended {
     /// It was faster.
-    ByItself(Answer),
+    ByItself {
+        /// What it answered.
+        answer: Answer,
+        /// How long it went on after its first sign of life.
+        worked: Duration,
+    },
     /// It was killed.
     Killed,
 }
@@ -116,14 +121,14 @@ impl Product {
             }
             text
         };
-        let (alive, mut signs) = tokio::sync::watch::channel(false);
+        let (alive, mut signs) = tokio::sync::watch::channel(None);
         let watching = async {
             let mut text = String::new();
             let mut lines = stderr.map(|stderr| BufReader::new(stderr).lines());
             while let Some(lines) = &mut lines
                 && let Ok(Some(line)) = lines.next_line().await
             {
-                alive.send_replace(true);
+                alive.send_if_modified(|since| since.is_none() && since.replace(Instant::now()).is_none());
                 text.push_str(&line);
                 text.push('\n');
             }
@@ -132,8 +137,9 @@ impl Product {
         let ending = async {
             let doom = async {
                 if moment.after_sign_of_life {
-                    // The sender outlives this wait; a process without a sign of life is found by the limit below.
-                    let _seen = signs.wait_for(|alive| *alive).await;
+                    // The sender outlives this wait; a process without a sign of life is found by the limit below. The answer is
+                    // dropped at once: while it is held, the sender waits.
+                    drop(signs.wait_for(Option::is_some).await);
                     tokio::time::sleep(moment.delay).await;
                 } else {
                     tokio::time::sleep_until((began + moment.delay).into()).await;
@@ -148,8 +154,13 @@ impl Product {
         };
         let (stdout, stderr, code) = tokio::join!(reading, watching, ending);
         match code.map_err(|error| format!("failed to kill `{}`: {error}", arguments.join(" ")))? {
-            Some(code) => Ok(Ended::ByItself(Answer { code, stdout, stderr })),
-            None if began.elapsed() >= HANGS_AFTER => Err(format!("`{}` hangs", arguments.join(" "))),
+            Some(code) => {
+                let worked = alive.borrow().map_or(Duration::ZERO, |since| since.elapsed());
+                Ok(Ended::ByItself { answer: Answer { code, stdout, stderr }, worked })
+            }
+            None if began.elapsed() >= HANGS_AFTER => {
+                Err(format!("`{}` hangs; it has said: {}", arguments.join(" "), stderr.trim()))
+            }
             None => Ok(Ended::Killed),
         }
     }

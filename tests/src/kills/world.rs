@@ -12,7 +12,7 @@ use super::judge::{self, Evidence};
 use super::people::People;
 use crate::Outcome;
 use crate::crms::{Crms, MODULE, SIDES};
-use crate::product::{Answer, Ended, Moment, Product};
+use crate::product::{Ended, Moment, Product};
 use crate::workplace::{FLOW, Workplace};
 
 /// An unanswered write of these CRMs is certain after this time. Longer than every commit delay below.
@@ -22,8 +22,10 @@ const COMMIT_DELAY_MS: (usize, usize) = (30, 300);
 /// The CRMs' clocks are moved so far before and behind people's edits: in one second with a write of ours, an edit of the same field
 /// cannot be told from what the CRM made of that write (a documented window).
 const APART_MS: i64 = 1_300;
-/// How long a run takes, before the first one was measured.
-const RUN_TAKES_MS: u64 = 900;
+/// How long a run works, before the first one was measured.
+const RUN_WORKS: Duration = Duration::from_millis(600);
+/// How long a process loads its plugins before it begins to work.
+const RUN_LOADS: Duration = Duration::from_millis(800);
 /// Runs until nothing waits; more means that it never comes to rest.
 const CALM_RUNS_MAX: usize = 8;
 
@@ -34,8 +36,8 @@ pub(super) struct World {
     product: Product,
     workplace: Workplace,
     people: People,
-    /// Runs that were not killed took so long, in milliseconds.
-    run_takes_ms: u64,
+    /// How long the last run that was not killed worked.
+    run_works: Duration,
     delay_ms: usize,
     cycles: u64,
     /// Real moments between a kill and the next run, in which every commit of ours is a late one.
@@ -59,7 +61,7 @@ impl World {
             product,
             workplace,
             people,
-            run_takes_ms: RUN_TAKES_MS,
+            run_works: RUN_WORKS,
             delay_ms: 0,
             cycles: 0,
             absences: vec![],
@@ -77,39 +79,42 @@ impl World {
         for side in SIDES {
             self.workplace.crms.faults(side, &json!({ "commit_delay_ms": self.delay_ms })).await?;
         }
-        let moment = self.moment();
-        let began_ms = now_ms();
-        let data = self.workplace.data();
-        match self.product.ask_and_kill(&data, &["flow", "run", FLOW, "--json"], moment).await? {
-            Ended::Killed => {
-                let killed_ms = now_ms();
-                report.kills += 1;
-                report.unknown_outcomes += self.unanswered().await?;
-                // What the CRMs have received is committed now, with nobody there to hear of it.
-                tokio::time::sleep(Duration::from_millis(self.delay_ms as u64 + 50)).await;
-                self.absences.push((killed_ms + self.ahead_ms, now_ms() + self.ahead_ms));
-                Ok(())
+        // A first sync may have to be looked at once more by a person before it goes on.
+        const APPROVALS_MAX: usize = 3;
+        for _ in 0..APPROVALS_MAX {
+            let moment = self.moment();
+            match self.product.ask_and_kill(&self.workplace.data(), &["flow", "run", FLOW, "--json"], moment).await? {
+                Ended::Killed => return self.died(report).await,
+                Ended::ByItself { answer, worked } if answer.code == 0 => {
+                    self.run_works = worked.max(RUN_WORKS / 4);
+                    return Ok(());
+                }
+                Ended::ByItself { answer, .. } if answer.error_code() == "flow.not_approved" => {
+                    report.approvals_again += 1;
+                    self.workplace.preview_and_approve().await?;
+                }
+                Ended::ByItself { answer, .. } => {
+                    return Err(format!(
+                        "a run fails: exit {}, {} {}",
+                        answer.code,
+                        answer.stdout.trim(),
+                        answer.stderr.trim()
+                    ));
+                }
             }
-            Ended::ByItself(answer) if answer.code == 0 => {
-                self.run_takes_ms = u64::try_from(now_ms() - began_ms).unwrap_or(RUN_TAKES_MS).max(200);
-                Ok(())
-            }
-            Ended::ByItself(answer) => self.refused(&answer, report).await,
         }
+        Err(format!("it is not approved after {APPROVALS_MAX} new previews"))
     }
 
-    /// A run that ended with a failure: the one that is allowed asks people to look at the first sync again.
-    async fn refused(&mut self, answer: &Answer, report: &mut Report) -> Outcome<()> {
-        if answer.error_code() != "flow.not_approved" {
-            return Err(format!(
-                "a run fails: exit {}, {} {}",
-                answer.code,
-                answer.stdout.trim(),
-                answer.stderr.trim()
-            ));
-        }
-        report.approvals_again += 1;
-        self.workplace.preview_and_approve().await.map(drop)
+    /// A run was killed a moment ago.
+    async fn died(&mut self, report: &mut Report) -> Outcome<()> {
+        let killed_at_ms = now_ms();
+        report.kills += 1;
+        report.unknown_outcomes += self.unanswered().await?;
+        // What the CRMs have received is committed now, with nobody there to hear of it.
+        tokio::time::sleep(Duration::from_millis(self.delay_ms as u64 + 50)).await;
+        self.absences.push((killed_at_ms + self.ahead_ms, now_ms() + self.ahead_ms));
+        Ok(())
     }
 
     /// Edits, in seconds in which no run writes.
@@ -127,10 +132,10 @@ impl World {
     /// A moment within, or shortly behind, a usual run. Most are counted from the first sign of life, so that few kills are spent on a
     /// process that is still loading its plugins.
     fn moment(&mut self) -> Moment {
-        let span_ms = self.run_takes_ms as usize;
-        let after_sign_of_life = self.rng.chance(80);
-        let ms = if after_sign_of_life { self.rng.below(span_ms) } else { self.rng.below(span_ms * 3 / 2) };
-        Moment { after_sign_of_life, delay: Duration::from_millis(ms as u64) }
+        let after_sign_of_life = self.rng.chance(85);
+        let span = if after_sign_of_life { self.run_works * 5 / 4 } else { RUN_LOADS + self.run_works };
+        let span_ms = usize::try_from(span.as_millis()).unwrap_or(usize::MAX);
+        Moment { after_sign_of_life, delay: Duration::from_millis(self.rng.below(span_ms) as u64) }
     }
 
     /// Writes that had left and whose answer nobody has: what the killed process leaves in its outbox.

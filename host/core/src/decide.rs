@@ -298,14 +298,17 @@ fn decide_single(view: &View, mapping: &PairMapping, policy: &Policy, from: Side
             continue;
         }
         match sendable(row, to, &source.carried) {
-            Ok(values) if values.iter().any(Value::is_filled) => rows.push(RowWrite { row: index, values: values.to_vec() }),
+            Ok(values) if values.iter().any(Value::is_filled) => {
+                rows.push(RowWrite { row: index, values: values.to_vec() })
+            }
             Ok(_) => {}
             Err(_) if !source.shown.iter().any(Value::is_filled) => {}
             Err(why) => decision.held.push(HeldRow { row: index, side: to, reason: why }),
         }
     }
     let missing = mapping.rows.iter().enumerate().find(|(index, row)| {
-        row.fields(to).iter().any(|field| field.mandatory) && !rows.iter().any(|write| write.row == *index && row_is_whole(row, to, write))
+        row.fields(to).iter().any(|field| field.mandatory)
+            && !rows.iter().any(|write| write.row == *index && row_is_whole(row, to, write))
     });
     if let Some((index, _)) = missing {
         decision.held.push(HeldRow { row: index, side: to, reason: reason::MANDATORY_MISSING.into() });
@@ -402,10 +405,11 @@ fn fill(
 
 /// Nothing to write. Bases move only where a side shows something new: the same edit on both, or what it made of our write.
 fn settle(index: usize, cell: &RowView, decision: &mut Decision) {
-    let moved = cell.owed.is_some() || Side::BOTH.into_iter().any(|side| {
-        let field = cell.side(side);
-        field.base.as_ref().is_none_or(|base| base.sent.is_some() || base.values != field.shown)
-    });
+    let moved = cell.owed.is_some()
+        || Side::BOTH.into_iter().any(|side| {
+            let field = cell.side(side);
+            field.base.as_ref().is_none_or(|base| base.sent.is_some() || base.values != field.shown)
+        });
     if moved && cell.was_read() {
         decision.settled.push(index);
     }
@@ -428,7 +432,9 @@ fn take(
     }
     match sendable(row, to, &cell.side(from).carried) {
         // S21: no write that changes nothing is ever sent.
-        Ok(values) if same(values, &cell.side(to).shown, crate::mapping::Sameness::Text) => decision.settled.push(index),
+        Ok(values) if same(values, &cell.side(to).shown, crate::mapping::Sameness::Text) => {
+            decision.settled.push(index)
+        }
         Ok(values) => {
             let emptied = row.fields(to).iter().zip(values).any(|(field, value)| field.mandatory && !value.is_filled());
             if emptied {
@@ -501,7 +507,8 @@ pub(crate) mod tests_support {
 
     /// A both-ways text row whose field has the same name on both sides.
     pub(crate) fn row(name: &str) -> MappingRow {
-        let field = Field { name: name.into(), label: name.into(), kind: 2, mandatory: false, read_only: false, length: None };
+        let field =
+            Field { name: name.into(), label: name.into(), kind: 2, mandatory: false, read_only: false, length: None };
         MappingRow {
             key: RowKey(format!("{name}={name}")),
             hash: 7,
@@ -664,7 +671,8 @@ mod tests {
     #[test]
     fn what_a_crm_made_of_our_write_goes_nowhere() {
         let mut right = field(None, "????");
-        right.base = Some(Base { row_hash: 7, values: vec![Value::text("old")], sent: Some(vec![Value::text("🙂")]) });
+        right.base =
+            Some(Base { row_hash: 7, values: vec![Value::text("old")], sent: Some(vec![Value::text("🙂")]) });
         let mut view = pair(field(Some("🙂"), "🙂"), right);
         view.rows[0].right_is_receipt = true;
         assert_eq!(told(&decide(&view, &one_row(), &policy())), "settled");

@@ -48,7 +48,8 @@ impl Base {
 fn is_made_of(sent: &Value, shown: &Value) -> bool {
     match (sent, shown) {
         (Value::Text(sent), Value::Text(shown)) => {
-            let plain: String = sent.chars().map(|c| if c > '\u{ffff}' { "????".to_owned() } else { c.to_string() }).collect();
+            let plain: String =
+                sent.chars().map(|c| if c > '\u{ffff}' { "????".to_owned() } else { c.to_string() }).collect();
             sent == shown || sent.trim().starts_with(shown.trim()) || plain.trim().starts_with(shown.trim())
         }
         _ => sent == shown,

@@ -11,11 +11,7 @@ const PART: char = '\u{1f}';
 /// The key of one record under one rule, or none if any part of it is empty or was not read: a blank says nothing about who it is.
 ///
 /// `values` gives the record's values of a row on its own side.
-pub fn key<'a>(
-    rule: &MatchRule,
-    rows: &[MappingRow],
-    values: impl Fn(usize) -> &'a [Value],
-) -> Option<String> {
+pub fn key<'a>(rule: &MatchRule, rows: &[MappingRow], values: impl Fn(usize) -> &'a [Value]) -> Option<String> {
     let mut key = String::new();
     for &index in &rule.rows {
         let sameness = rows[index].sameness;

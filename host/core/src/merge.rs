@@ -20,7 +20,8 @@ pub enum Merged {
 
 /// Merges one row. A base of another row hash counts as none: the agreement was about something else (S12).
 pub fn merge_row(row: &MappingRow, view: &RowView) -> Merged {
-    let based = Side::BOTH.iter().all(|&side| view.side(side).base.as_ref().is_some_and(|base| base.row_hash == row.hash));
+    let based =
+        Side::BOTH.iter().all(|&side| view.side(side).base.as_ref().is_some_and(|base| base.row_hash == row.hash));
     if !based {
         return Merged::First;
     }
@@ -38,6 +39,9 @@ pub fn merge_row(row: &MappingRow, view: &RowView) -> Merged {
 pub fn agrees(row: &MappingRow, view: &RowView) -> bool {
     same(&view.left.shown, &view.right.shown, row.sameness)
         || Side::BOTH.iter().any(|&from| {
-            view.side(from).carried.values().is_some_and(|carried| same(carried, &view.side(from.other()).shown, row.sameness))
+            view.side(from)
+                .carried
+                .values()
+                .is_some_and(|carried| same(carried, &view.side(from.other()).shown, row.sameness))
         })
 }

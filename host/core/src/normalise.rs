@@ -16,15 +16,16 @@ pub fn comparable(value: &Value, sameness: Sameness) -> String {
 /// Whether two rows of values mean the same. Empty and absent fields of a row agree with each other.
 pub fn same(left: &[Value], right: &[Value], sameness: Sameness) -> bool {
     left.len() == right.len()
-        && left.iter().zip(right).all(|(left, right)| left == right || comparable(left, sameness) == comparable(right, sameness))
+        && left
+            .iter()
+            .zip(right)
+            .all(|(left, right)| left == right || comparable(left, sameness) == comparable(right, sameness))
 }
 
 fn comparable_text(text: &str, sameness: Sameness) -> String {
     match sameness {
         Sameness::Text => line_ends(text).trim_end().to_owned(),
-        Sameness::Name => {
-            text.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>().join(" ")
-        }
+        Sameness::Name => text.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>().join(" "),
         Sameness::Email => text.trim().to_lowercase(),
         Sameness::Phone => phone(text),
         Sameness::Website => website(text),

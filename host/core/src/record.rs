@@ -134,7 +134,9 @@ impl std::fmt::Display for Fault {
             Fault::Transient(why) => write!(f, "a passing fault: {why}"),
             Fault::Gone => f.write_str("the record is not there any more"),
             Fault::Changed => f.write_str("the record was changed meanwhile"),
-            Fault::Rejected { field: Some(field), code, message } => write!(f, "`{field}` was refused: {code}: {message}"),
+            Fault::Rejected { field: Some(field), code, message } => {
+                write!(f, "`{field}` was refused: {code}: {message}")
+            }
             Fault::Rejected { field: None, code, message } => write!(f, "refused: {code}: {message}"),
             Fault::Duplicate(id) if id.is_empty() => f.write_str("another record holds a value that must be unique"),
             Fault::Duplicate(id) => write!(f, "record {id} holds a value that must be unique"),

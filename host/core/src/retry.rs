@@ -29,7 +29,9 @@ pub enum Next {
 /// The next step for an intent that met a fault after so many attempts (the first one counts as 1).
 pub fn after_fault(fault: &Fault, attempts: u32, now_ms: i64) -> Next {
     match fault {
-        Fault::RateLimited(wait_ms) => Next::RetryAt(now_ms.saturating_add(i64::try_from(*wait_ms).unwrap_or(i64::MAX))),
+        Fault::RateLimited(wait_ms) => {
+            Next::RetryAt(now_ms.saturating_add(i64::try_from(*wait_ms).unwrap_or(i64::MAX)))
+        }
         Fault::Transient(_) if attempts < ATTEMPTS_MAX => Next::RetryAt(now_ms + backoff_ms(attempts)),
         Fault::Changed => Next::DecideAgain,
         Fault::UnknownOutcome(_) => Next::FindOut,

@@ -88,7 +88,9 @@ impl Value {
             return Some(self.clone());
         }
         match (self, kind) {
-            (Value::Integer(_) | Value::Decimal(_) | Value::Date(_) | Value::Time(_), 2) => Some(Value::Text(self.display())),
+            (Value::Integer(_) | Value::Decimal(_) | Value::Date(_) | Value::Time(_), 2) => {
+                Some(Value::Text(self.display()))
+            }
             (Value::Integer(number), 4) => Some(Value::Decimal(number.to_string())),
             (Value::Decimal(text) | Value::Text(text), 3) => {
                 let number = text.parse::<i64>().ok()?;
@@ -246,7 +248,9 @@ mod tests {
 
     #[test]
     fn values_fit_other_kinds_only_without_loss() {
-        let check = |value: Value, kind: u8, expected: Option<Value>| assert_eq!(value.fitted(kind), expected, "{value:?} as {kind}");
+        let check = |value: Value, kind: u8, expected: Option<Value>| {
+            assert_eq!(value.fitted(kind), expected, "{value:?} as {kind}")
+        };
         check(Value::Empty, 6, Some(Value::Empty));
         check(Value::Integer(5), 2, Some(Value::Text("5".into())));
         check(Value::Integer(5), 4, Some(Value::Decimal("5".into())));

@@ -4,7 +4,8 @@ use crmsync_cells::{Batch, Builder, Cell, Kind, View};
 use crmsync_core::{Fault, RemovalReason, Value};
 
 use crate::engine::{
-    CallError, CheckReport, Choice, CreateClass, FieldInfo, ModuleInfo, PushOutcome, PushReport, Receipt, RemoteRecord, User,
+    CallError, CheckReport, Choice, CreateClass, FieldInfo, ModuleInfo, PushOutcome, PushReport, Receipt, RemoteRecord,
+    User,
 };
 use crate::runtime::types;
 
@@ -61,7 +62,9 @@ pub(super) fn batch<'a>(columns: usize, rows: impl ExactSizeIterator<Item = &'a 
 pub(super) fn columns(fields: &[(String, u8)]) -> Vec<types::Column> {
     let column = |(name, kind): &(String, u8)| types::Column {
         name: name.clone(),
-        kind: Kind::from_code(*kind).filter(|kind| !matches!(kind, Kind::Absent | Kind::Empty | Kind::Raw)).unwrap_or(Kind::Text),
+        kind: Kind::from_code(*kind)
+            .filter(|kind| !matches!(kind, Kind::Absent | Kind::Empty | Kind::Raw))
+            .unwrap_or(Kind::Text),
     };
     fields.iter().map(column).collect()
 }
@@ -74,7 +77,10 @@ pub(super) fn records(snapshot: &types::Snapshot, fields: &[String]) -> Result<V
         id: snapshot.ids[row].clone(),
         version: snapshot.versions[row].clone(),
         modified_at_ms: snapshot.modified_ms[row],
-        values: places.iter().map(|place| place.map_or(Value::Absent, |column| value(view.cell(row, column)))).collect(),
+        values: places
+            .iter()
+            .map(|place| place.map_or(Value::Absent, |column| value(view.cell(row, column))))
+            .collect(),
     };
     Ok((0..view.rows()).map(record).collect())
 }
@@ -96,7 +102,9 @@ pub(super) fn push_report(report: &types::PushReport, fields: &[(String, u8)]) -
             id: receipt.id.clone(),
             version: receipt.version.clone(),
             stored: receipt.stored.map(|row| {
-                let cell = |place: &Option<usize>| place.map_or(Value::Absent, |column| value(stored.cell(row as usize, column)));
+                let cell = |place: &Option<usize>| {
+                    place.map_or(Value::Absent, |column| value(stored.cell(row as usize, column)))
+                };
                 places.iter().map(cell).collect()
             }),
             existed: receipt.existed,

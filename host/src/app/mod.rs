@@ -85,7 +85,15 @@ impl App {
         let sealer = Sealer::from_file(&data.join("secret.key"))?;
         let store = Store::open(&data.join("crmsync.db"), sealer)?;
         let gate = Gate::new(GateConfig::new(Arc::new(|| now_ms().unsigned_abs())))?;
-        Ok(App { store, gate, runtime: Runtime::new()?, plugins: Mutex::default(), states: Mutex::default(), doors: Mutex::default(), data })
+        Ok(App {
+            store,
+            gate,
+            runtime: Runtime::new()?,
+            plugins: Mutex::default(),
+            states: Mutex::default(),
+            doors: Mutex::default(),
+            data,
+        })
     }
 
     /// The store.
@@ -166,7 +174,8 @@ impl App {
         let door = self.door(tenant, connection).await?;
         let plugin = self.connector(&connection.plugin).await?;
         let mut states = self.states.lock().await;
-        let state = states.entry(format!("{tenant}/{}", connection.name)).or_insert_with(|| Arc::new(StateCache::new()));
+        let state =
+            states.entry(format!("{tenant}/{}", connection.name)).or_insert_with(|| Arc::new(StateCache::new()));
         let connector = plugin.instance(door, Arc::clone(state));
         Ok(PluginCrm::new(connector, self.clock()))
     }
@@ -241,7 +250,9 @@ pub fn parse_origins(origins: &BTreeMap<String, String>) -> Result<BTreeMap<Stri
 /// One of them is not `address:port`.
 pub fn parse_addresses(addresses: &[String]) -> Result<Vec<SocketAddr>, Error> {
     let parse = |text: &String| {
-        text.parse().map_err(|_| Error::Address(text.clone(), "a grant is an IP address and a port, such as 127.0.0.1:8080".into()))
+        text.parse().map_err(|_| {
+            Error::Address(text.clone(), "a grant is an IP address and a port, such as 127.0.0.1:8080".into())
+        })
     };
     addresses.iter().map(parse).collect()
 }

@@ -29,7 +29,10 @@ impl PluginTransforms {
         rows: &[Vec<Value>],
         made: &mut Transformed,
     ) -> Result<(), CallError> {
-        let plugin = self.plugins.get(name).ok_or_else(|| CallError::Plugin(format!("there is no transform plugin `{name}`")))?;
+        let plugin = self
+            .plugins
+            .get(name)
+            .ok_or_else(|| CallError::Plugin(format!("there is no transform plugin `{name}`")))?;
         let own: Vec<usize> = (0..steps.len()).filter(|&step| steps[step].plugin == name).collect();
         let mut outputs = 0_u32;
         let plugin_steps: Vec<Step> = own

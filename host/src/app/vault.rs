@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use futures_util::future::BoxFuture;
-use zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
 
 use crate::egress::{Conflict, Secrets, Vault};
 use crate::store::Store;
@@ -50,7 +50,10 @@ impl Vault for StoreVault {
         secrets: Secrets,
     ) -> BoxFuture<'a, Result<Result<u64, Conflict>, String>> {
         Box::pin(async move {
-            let values = secrets.values.iter().map(|(name, value)| (name.clone(), Zeroizing::new(value.expose_secret().to_owned())));
+            let values = secrets
+                .values
+                .iter()
+                .map(|(name, value)| (name.clone(), Zeroizing::new(value.expose_secret().to_owned())));
             let document = Document { values: values.collect(), facts: secrets.facts };
             let plain = Zeroizing::new(serde_json::to_vec(&document).map_err(|error| error.to_string())?);
             let replaced = self.store.replace_secrets(tenant, connection, expected, plain).await;

@@ -83,8 +83,10 @@ pub(super) struct SandboxOptions {
 #[derive(Debug, Subcommand)]
 pub(super) enum ConnectionCommand {
     /// Add a connection, or change one
-    #[command(after_help = "Example: crmsync connection add vtiger --plugin vtiger --set base_url=https://crm.acme.example \
-        --set username=admin --secret access_key")]
+    #[command(
+        after_help = "Example: crmsync connection add vtiger --plugin vtiger --set base_url=https://crm.acme.example \
+        --set username=admin --secret access_key"
+    )]
     Add(AddOptions),
     /// Log in and check
     #[command(after_help = "Example: crmsync connection login zoho")]

@@ -37,7 +37,13 @@ pub(super) async fn run(app: &App, command: ConnectionCommand, output: Output) -
             output.answer(&users, |users| {
                 let mut table = Table::new(&["ID", "NAME", "E-MAIL", "ACTIVE", "KIND"]);
                 for user in users {
-                    table.row([user.id.as_str(), &user.name, &user.email, if user.active { "yes" } else { "no" }, &user.kind]);
+                    table.row([
+                        user.id.as_str(),
+                        &user.name,
+                        &user.email,
+                        if user.active { "yes" } else { "no" },
+                        &user.kind,
+                    ]);
                 }
                 table.text(None)
             });
@@ -78,9 +84,7 @@ async fn add(app: &App, options: AddOptions, output: Output) -> Result<(), Failu
         addresses: options.grants,
     };
     let row = service::add(app, LOCAL_TENANT, new).await?;
-    output.answer(&row, |row| {
-        format!("added `{name}`. Next: crmsync connection login {name}", name = row.name)
-    });
+    output.answer(&row, |row| format!("added `{name}`. Next: crmsync connection login {name}", name = row.name));
     Ok(())
 }
 
@@ -98,7 +102,11 @@ fn read_secret(name: &str) -> Result<SecretString, Failure> {
     let value = line.trim_end_matches(['\r', '\n']);
     match read {
         Ok(_) if !value.is_empty() => Ok(SecretString::from(value)),
-        _ => Err(Failure::input("connection.secret", format!("there is no value for the secret `{name}`"), format!("set {variable}, or type it"))),
+        _ => Err(Failure::input(
+            "connection.secret",
+            format!("there is no value for the secret `{name}`"),
+            format!("set {variable}, or type it"),
+        )),
     }
 }
 
@@ -149,14 +157,19 @@ pub(super) async fn listen(port: u16) -> Result<TcpListener, Failure> {
 }
 
 /// Waits for the browser to come back with the CRM's answer.
-pub(super) async fn wait_for_callback(listener: TcpListener, longest: Duration) -> Result<Vec<(String, String)>, Failure> {
+pub(super) async fn wait_for_callback(
+    listener: TcpListener,
+    longest: Duration,
+) -> Result<Vec<(String, String)>, Failure> {
     let (answer, mut answered) = mpsc::channel(1);
     let page = move |Query(parameters): Query<Vec<(String, String)>>| {
         let answer = answer.clone();
         async move {
             // A second visit of the same address finds the channel full or closed; the first one counts.
             let _first = answer.try_send(parameters);
-            Html("<!doctype html><title>crmsync</title><p>Thank you. You can close this page and go back to crmsync.</p>")
+            Html(
+                "<!doctype html><title>crmsync</title><p>Thank you. You can close this page and go back to crmsync.</p>",
+            )
         }
     };
     let router = Router::new().route("/callback", get(page));

@@ -49,7 +49,10 @@ pub(super) async fn run(app: &App, command: FlowCommand, output: Output) -> Resu
             let preview = service::preview(app, LOCAL_TENANT, &name, progress.clone()).await;
             progress.end();
             output.answer(&preview?, |preview| {
-                format!("{}\nNothing was written. To let runs do this: crmsync flow approve {name}", preview_text(preview))
+                format!(
+                    "{}\nNothing was written. To let runs do this: crmsync flow approve {name}",
+                    preview_text(preview)
+                )
             });
         }
         FlowCommand::Approve { name } => {
@@ -86,13 +89,8 @@ pub(super) async fn run(app: &App, command: FlowCommand, output: Output) -> Resu
 }
 
 pub(super) async fn log(app: &App, options: LogOptions, output: Output) -> Result<(), Failure> {
-    let query = JournalQuery {
-        record: options.record,
-        run: options.run,
-        action: options.action,
-        after: 0,
-        most: options.most,
-    };
+    let query =
+        JournalQuery { record: options.record, run: options.run, action: options.action, after: 0, most: options.most };
     let lines = service::log(app, LOCAL_TENANT, &options.flow, query).await?;
     output.answer(&lines, |lines| log_table(lines));
     Ok(())
@@ -100,8 +98,9 @@ pub(super) async fn log(app: &App, options: LogOptions, output: Output) -> Resul
 
 fn read(file: &Path) -> Result<(String, String), Failure> {
     let name = file.display().to_string();
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Failure::input("flow.file", format!("cannot read {name}: {error}"), "give the path of a flow file"))?;
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        Failure::input("flow.file", format!("cannot read {name}: {error}"), "give the path of a flow file")
+    })?;
     Ok((name, text))
 }
 
@@ -144,7 +143,11 @@ fn flow_list(flows: &[service::FlowSummary]) -> String {
     let mut table = Table::new(&["FLOW", "VERSION", "APPROVED", "FIRST SYNC", "LAST RUN"]).numbers(1);
     for flow in flows {
         let first = if flow.first_sync_at_ms == 0 { "not yet".to_owned() } else { moment(flow.first_sync_at_ms) };
-        let last = flow.last_run.as_ref().map(|run| format!("{} {}", moment(run.started_at_ms), run.state)).unwrap_or_default();
+        let last = flow
+            .last_run
+            .as_ref()
+            .map(|run| format!("{} {}", moment(run.started_at_ms), run.state))
+            .unwrap_or_default();
         let approved = if flow.approved { "yes" } else { "no" };
         table.row([&flow.name, &flow.version.to_string(), approved, &first, &last]);
     }
@@ -169,7 +172,11 @@ pub(super) fn preview_text(preview: &Preview) -> String {
         text.push_str(&format!("  values to replace        {}{}\n", total(&plan.replaces), list(&plan.replaces)));
         text.push_str(&format!("  differ, stay as they are {}{}\n", total(&plan.differs), list(&plan.differs)));
         text.push_str(&format!("  fields left out          {}{}\n", total(&plan.left_out), list(&plan.left_out)));
-        text.push_str(&format!("  need attention           {}{}\n", total(&plan.needs_attention), list(&plan.needs_attention)));
+        text.push_str(&format!(
+            "  need attention           {}{}\n",
+            total(&plan.needs_attention),
+            list(&plan.needs_attention)
+        ));
     }
     text
 }
@@ -184,7 +191,10 @@ pub(super) fn run_text(report: &RunReport) -> String {
         table.row(["created", &pair.created_left.to_string(), &pair.created_right.to_string()]);
         table.row(["changed", &pair.updated_left.to_string(), &pair.updated_right.to_string()]);
         text.push_str(&table.text(None));
-        text.push_str(&format!("  linked {}, both changed {}, waiting {}\n", pair.linked, pair.conflicts, pair.waiting));
+        text.push_str(&format!(
+            "  linked {}, both changed {}, waiting {}\n",
+            pair.linked, pair.conflicts, pair.waiting
+        ));
         for (what, counts) in
             [("need attention", &pair.needs_attention), ("fields left out", &pair.left_out), ("removed", &pair.removed)]
         {
@@ -209,7 +219,8 @@ fn list(counts: &BTreeMap<String, u64>) -> String {
 }
 
 fn log_table(lines: &[JournalRow]) -> String {
-    let mut table = Table::new(&["WHEN", "RUN", "ACTION", "LEFT", "RIGHT", "FIELD", "BEFORE", "AFTER", "WHY"]).numbers(1);
+    let mut table =
+        Table::new(&["WHEN", "RUN", "ACTION", "LEFT", "RIGHT", "FIELD", "BEFORE", "AFTER", "WHY"]).numbers(1);
     for line in lines {
         let why = if line.detail.is_empty() { &line.reason } else { &line.detail };
         table.row([

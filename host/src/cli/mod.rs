@@ -58,7 +58,9 @@ async fn dispatch(arguments: Arguments, output: Output) -> Result<ExitCode, Fail
 fn open(data: Option<std::path::PathBuf>) -> Result<App, Failure> {
     let folder = match data.or_else(default_folder) {
         Some(folder) => folder,
-        None => return Err(Failure::environment("data.folder", "there is no home folder", "name a folder with --data")),
+        None => {
+            return Err(Failure::environment("data.folder", "there is no home folder", "name a folder with --data"));
+        }
     };
     Ok(App::open(folder)?)
 }

@@ -52,7 +52,7 @@ impl Drained {
 
 /// Sends everything that may be sent now, creates first, so that updates can name what exists.
 ///
-/// `read_at_ms` is, for each side and in its CRM's clock, the moment up to which all its changes have been read.
+/// `read_at_ms` is, for each side the moment up to which all its changes have been read.
 pub(super) async fn drain(run: &RunSetup, pair: &PairSetup, read_at_ms: [i64; 2]) -> Result<Drained, Error> {
     let mut drained = Drained::default();
     for operation in [Operation::Create, Operation::Update] {
@@ -194,7 +194,7 @@ async fn push(
         rows: due.iter().map(|intent| push_row(pair, side, &fields, intent)).collect(),
         fields: fields.clone(),
         automations: pair.automations,
-        read_at_ms: (read_at_ms > 0).then_some(read_at_ms),
+        read_at_ms: (read_at_ms > 0 && pair.module(side).conditional_updates).then_some(read_at_ms),
     };
     let admitted = Arc::new(OutboxGate::new(run, due));
     let gate: Arc<dyn Admissions> = admitted.clone();
@@ -209,12 +209,17 @@ async fn push(
     let admitted = admitted.admitted();
     let mut settlements = Vec::with_capacity(due.len());
     let (mut gone, mut changed, mut withdrawals) = (BTreeSet::new(), Vec::new(), Vec::new());
+    let mut untold = Vec::new();
     for (index, (intent, outcome)) in due.iter().zip(report.outcomes).enumerate() {
         let was_admitted = admitted.contains(&(index as u32));
         match outcome {
             PushOutcome::Stored(receipt) => {
-                let counts = if intent.operation == Operation::Create { &mut drained.created } else { &mut drained.updated };
+                let counts =
+                    if intent.operation == Operation::Create { &mut drained.created } else { &mut drained.updated };
                 counts[side as usize] += 1;
+                if receipt.stored.is_none() && !receipt.existed {
+                    untold.push(receipt.id.clone());
+                }
                 settlements.push(stored(pair, side, &fields, intent, receipt));
             }
             PushOutcome::NotSent if was_admitted => {
@@ -232,15 +237,20 @@ async fn push(
                     _ => {}
                 }
                 let settlement = failed(run, intent, &fault, was_admitted);
-                let list = if matches!(settlement, Settlement::Withdraw { .. }) { &mut withdrawals } else { &mut settlements };
+                let list =
+                    if matches!(settlement, Settlement::Withdraw { .. }) { &mut withdrawals } else { &mut settlements };
                 list.push(settlement);
             }
         }
     }
     drained.again += withdrawals.len() as u64;
-    let ended = withdrawals.len() + settlements.iter().filter(|settlement| !matches!(settlement, Settlement::Again { .. })).count();
+    let ended = withdrawals.len()
+        + settlements.iter().filter(|settlement| !matches!(settlement, Settlement::Again { .. })).count();
     run.store.settle_intents(&run.lease, pair.id, run.run, settlements, run.now_ms()).await?;
     stage_gone(run, pair, side, &gone).await?;
+    // S1: what a CRM made of our values is told by the first read whose version is the receipt's. Where the receipt does not tell, we read
+    // at once: in whole seconds, an edit that follows ours within the same one could otherwise not be told from it.
+    changed.extend(untold);
     if !changed.is_empty() {
         reread(run, pair, side, &changed).await?;
     }
@@ -290,7 +300,10 @@ fn push_row(pair: &PairSetup, side: Side, fields: &[(String, u8)], intent: &Inte
         id: intent.target.clone(),
         version: told_version(&intent.target_version).to_owned(),
         key: intent.create_key.clone(),
-        values: fields.iter().map(|(name, _)| values.get(name.as_str()).map_or(Value::Absent, |value| (*value).clone())).collect(),
+        values: fields
+            .iter()
+            .map(|(name, _)| values.get(name.as_str()).map_or(Value::Absent, |value| (*value).clone()))
+            .collect(),
     }
 }
 
@@ -298,14 +311,28 @@ fn stored(pair: &PairSetup, side: Side, fields: &[(String, u8)], intent: &Intent
     // A create that met its own earlier attempt: somebody may have edited the record since, so nothing of the answer is taken for
     // what the CRM made of our values.
     if receipt.existed {
-        return Settlement::Stored { intent: intent.id, record: receipt.id, version: String::new(), shown: BTreeMap::new(), told: false };
+        return Settlement::Stored {
+            intent: intent.id,
+            record: receipt.id,
+            version: String::new(),
+            shown: BTreeMap::new(),
+            told: false,
+        };
     }
     let told = receipt.stored.is_some();
     let image: BTreeMap<String, Value> = match receipt.stored {
-        Some(values) => fields.iter().map(|(name, _)| name.clone()).zip(values).filter(|(_, value)| value.is_read()).collect(),
+        Some(values) => {
+            fields.iter().map(|(name, _)| name.clone()).zip(values).filter(|(_, value)| value.is_read()).collect()
+        }
         None => BTreeMap::new(),
     };
-    Settlement::Stored { intent: intent.id, record: receipt.id, version: receipt.version, shown: shown_rows(pair, side, &image), told }
+    Settlement::Stored {
+        intent: intent.id,
+        record: receipt.id,
+        version: receipt.version,
+        shown: shown_rows(pair, side, &image),
+        told,
+    }
 }
 
 /// The mapping rows that an image shows wholly.

@@ -45,7 +45,13 @@ pub(super) async fn fetch(
 }
 
 /// Records by key, with patience.
-pub(super) async fn find(run: &RunSetup, pair: &PairSetup, side: Side, keys: &[String], fields: &[String]) -> Result<Found, Error> {
+pub(super) async fn find(
+    run: &RunSetup,
+    pair: &PairSetup,
+    side: Side,
+    keys: &[String],
+    fields: &[String],
+) -> Result<Found, Error> {
     let module = pair.module(side);
     let mut patience = Patience::new(run);
     loop {
@@ -67,7 +73,10 @@ pub(super) async fn count(run: &RunSetup, pair: &PairSetup, side: Side) -> Resul
         match run.side(side).remote.count(module).await {
             Ok(count) => return Ok(count),
             Err(error) => {
-                patience.wait_after(error).await.map_err(|source| failed(run, side, format!("count {module}"), source))?;
+                patience
+                    .wait_after(error)
+                    .await
+                    .map_err(|source| failed(run, side, format!("count {module}"), source))?;
             }
         }
     }

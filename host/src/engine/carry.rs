@@ -12,7 +12,11 @@ use super::setup::{PairSetup, RunSetup};
 use super::view::Shown;
 
 /// Carries both sides of all units: `[unit][side][row]`.
-pub(super) async fn carry_all(run: &RunSetup, pair: &PairSetup, units: &[Shown]) -> Result<Vec<[Vec<Carried>; 2]>, Error> {
+pub(super) async fn carry_all(
+    run: &RunSetup,
+    pair: &PairSetup,
+    units: &[Shown],
+) -> Result<Vec<[Vec<Carried>; 2]>, Error> {
     let left = carry_from(run, pair, units, Side::Left).await?;
     let right = carry_from(run, pair, units, Side::Right).await?;
     Ok(left.into_iter().zip(right).map(|(left, right)| [left, right]).collect())

@@ -27,8 +27,8 @@ mod view;
 pub use error::Error;
 pub use preview::preview;
 pub use remote::{
-    CallError, CheckReport, Choice, CreateClass, Cursor, Fetched, FieldInfo, Found, ModuleInfo, Page, PushOutcome, PushReport,
-    PushRequest, PushRow, Receipt, Remote, RemoteRecord, TransformStep, Transformed, Transforms, User,
+    CallError, CheckReport, Choice, CreateClass, Cursor, Fetched, FieldInfo, Found, ModuleInfo, Page, PushOutcome,
+    PushReport, PushRequest, PushRow, Receipt, Remote, RemoteRecord, TransformStep, Transformed, Transforms, User,
 };
 pub use report::{PairPreview, PairReport, PlanCounts, Preview, RunReport};
 pub use run::{RunOptions, run};

@@ -10,7 +10,9 @@ use super::error::Error;
 use super::report::{PlanCounts, count};
 use super::setup::{PairSetup, RunSetup};
 use super::view::{Shown, view};
-use crate::store::{IntentBody, JournalLine, NewIntent, OutcomeNote, PresenceWord, RowBases, RowChange, UnitCommit, UnitRow};
+use crate::store::{
+    IntentBody, JournalLine, NewIntent, OutcomeNote, PresenceWord, RowBases, RowChange, UnitCommit, UnitRow,
+};
 
 /// One decided unit.
 pub(super) struct Decided {
@@ -20,14 +22,19 @@ pub(super) struct Decided {
 }
 
 /// Decides a portion.
-pub(super) async fn decide_portion(run: &RunSetup, pair: &PairSetup, units: Vec<UnitRow>) -> Result<Vec<Decided>, Error> {
+pub(super) async fn decide_portion(
+    run: &RunSetup,
+    pair: &PairSetup,
+    units: Vec<UnitRow>,
+) -> Result<Vec<Decided>, Error> {
     let shown: Vec<Shown> = units.iter().map(|unit| Shown::of(unit, &pair.mapping)).collect();
     let carried = carry_all(run, pair, &shown).await?;
     let decided = units.into_iter().zip(shown).zip(carried).map(|((unit, shown), carried)| {
         let view = view(&unit, shown, &pair.mapping, carried);
         let mut decision = decide(&view, &pair.mapping, &pair.policy);
         if unit.late_twin {
-            decision = Decision { verdict: Verdict::NeedsAttention(reason::LATE_TWIN.into()), writes: vec![], ..decision };
+            decision =
+                Decision { verdict: Verdict::NeedsAttention(reason::LATE_TWIN.into()), writes: vec![], ..decision };
         }
         Decided { unit, view, decision }
     });
@@ -67,7 +74,8 @@ impl Decided {
             if write.operation == Operation::Update {
                 for change in &write.rows {
                     let before = &self.view.rows[change.row].side(write.side).shown;
-                    let counts = if before.iter().any(Value::is_filled) { &mut counts.replaces } else { &mut counts.fills };
+                    let counts =
+                        if before.iter().any(Value::is_filled) { &mut counts.replaces } else { &mut counts.fills };
                     count(counts, format!("{}: {}", names[write.side as usize], field(change.row, write.side)));
                 }
             }
@@ -83,7 +91,8 @@ impl Decided {
 
     /// Everything that this unit changes in the store.
     pub(super) fn commit(self, run: &RunSetup, pair: &PairSetup) -> UnitCommit {
-        let rows: Vec<i64> = Side::BOTH.into_iter().filter_map(|side| self.unit.side(side)).map(|row| row.seq).collect();
+        let rows: Vec<i64> =
+            Side::BOTH.into_iter().filter_map(|side| self.unit.side(side)).map(|row| row.seq).collect();
         let mut commit = UnitCommit { about: Some(self.about()), ..UnitCommit::default() };
         commit.outcomes = self.outcomes(run, &pair.mapping);
         commit.decided_rows = self.decided_rows(&pair.mapping);
@@ -106,7 +115,9 @@ impl Decided {
     }
 
     fn becomes_linked(&self) -> bool {
-        self.unit.link.is_none() && self.unit.rule.is_some() && matches!(self.decision.verdict, Verdict::Unchanged | Verdict::Write)
+        self.unit.link.is_none()
+            && self.unit.rule.is_some()
+            && matches!(self.decision.verdict, Verdict::Unchanged | Verdict::Write)
     }
 
     /// The record under which outcomes are kept: of a pair the left one.
@@ -133,7 +144,9 @@ impl Decided {
     fn link(&self, pair: &PairSetup) -> Option<crate::store::LinkRow> {
         let mut link = match &self.unit.link {
             Some(link) => link.clone(),
-            None if self.becomes_linked() => crate::store::LinkRow::new(&self.record(Side::Left), &self.record(Side::Right)),
+            None if self.becomes_linked() => {
+                crate::store::LinkRow::new(&self.record(Side::Left), &self.record(Side::Right))
+            }
             None => return None,
         };
         link.removed = match &self.decision.verdict {
@@ -278,7 +291,9 @@ impl Decided {
             let source = &self.view.rows[*row].side(side.other()).shown;
             notes.push(note(kind, why, Some(*row), source.iter().map(Value::display).collect::<Vec<_>>().join(", ")));
         }
-        notes.extend(self.decision.differs.iter().map(|&row| note("differs", reason::DIFFERS, Some(row), String::new())));
+        notes.extend(
+            self.decision.differs.iter().map(|&row| note("differs", reason::DIFFERS, Some(row), String::new())),
+        );
         if self.is_create() {
             notes.extend(self.fallback_owner(run, mapping));
         }
@@ -302,21 +317,23 @@ impl Decided {
 
     fn journal(&self, mapping: &PairMapping) -> Vec<JournalLine> {
         let (left_id, right_id) = (self.record(Side::Left), self.record(Side::Right));
-        let line = |action, side, field: &RowKey, before: String, after: String, why: &str, detail: String| JournalLine {
-            action,
-            side,
-            left_id: left_id.clone(),
-            right_id: right_id.clone(),
-            field: field.0.clone(),
-            before,
-            after,
-            reason: why.to_owned(),
-            detail,
-        };
+        let line =
+            |action, side, field: &RowKey, before: String, after: String, why: &str, detail: String| JournalLine {
+                action,
+                side,
+                left_id: left_id.clone(),
+                right_id: right_id.clone(),
+                field: field.0.clone(),
+                before,
+                after,
+                reason: why.to_owned(),
+                detail,
+            };
         let whole = RowKey(String::new());
         let mut lines = Vec::new();
         if self.becomes_linked() {
-            let rule = self.unit.rule.and_then(|rule| mapping.match_rules.get(rule)).map_or("", |rule| rule.label.as_str());
+            let rule =
+                self.unit.rule.and_then(|rule| mapping.match_rules.get(rule)).map_or("", |rule| rule.label.as_str());
             lines.push(line("linked", None, &whole, String::new(), String::new(), "", format!("matched by {rule}")));
         }
         for conflict in &self.decision.conflicts {
@@ -324,10 +341,26 @@ impl Decided {
             let values = |side: Side| json(&cell.side(side).shown);
             let key = &mapping.rows[conflict.row].key;
             let (loser, winner) = (conflict.winner.other(), conflict.winner);
-            lines.push(line("conflict", Some(loser), key, values(loser), values(winner), "both-changed", String::new()));
+            lines.push(line(
+                "conflict",
+                Some(loser),
+                key,
+                values(loser),
+                values(winner),
+                "both-changed",
+                String::new(),
+            ));
         }
         if let Verdict::Removed(side, why) = &self.decision.verdict {
-            lines.push(line("removed", Some(*side), &whole, String::new(), String::new(), reason::REMOVED, why.as_str().to_owned()));
+            lines.push(line(
+                "removed",
+                Some(*side),
+                &whole,
+                String::new(),
+                String::new(),
+                reason::REMOVED,
+                why.as_str().to_owned(),
+            ));
         }
         if let Verdict::NeedsAttention(why) = &self.decision.verdict {
             lines.push(line("attention", None, &whole, String::new(), String::new(), why, String::new()));
@@ -348,7 +381,8 @@ pub(super) fn field_label(mapping: &PairMapping, row: usize, side: Side) -> Stri
 
 /// What a new record shows in rows that are not written, until it is read: blank, and whatever the CRM puts there is its own doing.
 fn blank_bases(mapping: &PairMapping, write: &Write) -> BTreeMap<String, Base> {
-    let unwritten = mapping.rows.iter().enumerate().filter(|(index, _)| !write.rows.iter().any(|change| change.row == *index));
+    let unwritten =
+        mapping.rows.iter().enumerate().filter(|(index, _)| !write.rows.iter().any(|change| change.row == *index));
     unwritten
         .map(|(_, row)| {
             let blank = vec![Value::Empty; row.fields(write.side).len()];

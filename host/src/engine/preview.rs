@@ -46,6 +46,10 @@ impl Preview {
     /// The counts that an approval of this preview is about, by pair and kind.
     pub fn approved_counts(&self) -> std::collections::BTreeMap<String, u64> {
         let pairs = self.pairs.iter();
-        pairs.flat_map(|pair| pair.plan.approved().into_iter().map(|(what, count)| (format!("{}/{what}", pair.name), count))).collect()
+        pairs
+            .flat_map(|pair| {
+                pair.plan.approved().into_iter().map(|(what, count)| (format!("{}/{what}", pair.name), count))
+            })
+            .collect()
     }
 }

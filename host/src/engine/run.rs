@@ -154,7 +154,10 @@ async fn run_pair(
         } else if gone > 0 || (!ready.is_empty() && absent == [false, false]) {
             // Records that were not found and are not gone for sure would only be looked for again and again: the next run decides.
             pulled = pulled.map(|pulled| Pulled { read: 0, ..pulled });
-        } else if made > 0 && !std::mem::replace(&mut looked_again, true) && look_again_at_references(setup, pair).await? {
+        } else if made > 0
+            && !std::mem::replace(&mut looked_again, true)
+            && look_again_at_references(setup, pair).await?
+        {
             pulled = pulled.map(|pulled| Pulled { read: 0, ..pulled });
         } else {
             break;
@@ -273,7 +276,11 @@ async fn add_outcomes(setup: &RunSetup, report: &mut RunReport) -> Result<(), Er
             pair.module(Side::Left).name == outcome.left_module && pair.module(Side::Right).name == outcome.right_module
         });
         let Some(pair) = pair.and_then(|index| report.pairs.get_mut(index)) else { continue };
-        let named = if outcome.field.is_empty() { outcome.reason.clone() } else { format!("{}: {}", outcome.reason, outcome.field) };
+        let named = if outcome.field.is_empty() {
+            outcome.reason.clone()
+        } else {
+            format!("{}: {}", outcome.reason, outcome.field)
+        };
         match outcome.kind.as_str() {
             "needs-attention" | "failed" => count(&mut pair.needs_attention, outcome.reason),
             "left-out" => count(&mut pair.left_out, named),

@@ -70,8 +70,6 @@ pub struct SideSetup {
     pub remote: Arc<dyn Remote>,
     /// Its owners on the other side.
     pub owners: OwnerTable,
-    /// The CRM's clock minus ours, in milliseconds.
-    pub clock_ahead_ms: i64,
     /// The login sees all records, only its own, or nobody knows: as `check` said now.
     pub visible_scope: String,
     /// The same when the connection was first logged in.

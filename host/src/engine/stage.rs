@@ -17,7 +17,7 @@ pub(super) struct Pulled {
     pub(super) read: u64,
     /// Of them, records whose version was new to us.
     pub(super) fresh: u64,
-    /// In the CRM's clock: everything that changed before this moment has been read. It is when the walk began, not when it ended: a
+    /// Everything that changed before this moment has been read. It is when the walk began, not when it ended: a
     /// record of an early page may have changed while the later ones were read.
     pub(super) read_at_ms: i64,
 }
@@ -32,8 +32,7 @@ pub(super) async fn pull_to_head(run: &RunSetup, pair: &PairSetup, side: Side) -
     let swept_at_ms = known.as_ref().map_or_else(|| run.now_ms(), |cursor| cursor.swept_at_ms);
     let had_cursor = known.is_some();
     // S11: a cursor of another plugin or another set of fields starts a new scan against the existing links.
-    let known = known
-        .filter(|cursor| cursor.plugin == run.side(side).plugin && cursor.field_set == field_set);
+    let known = known.filter(|cursor| cursor.plugin == run.side(side).plugin && cursor.field_set == field_set);
     // A walk that an earlier run began has pages that were read long ago: it is finished, and then the head is read once more.
     let mut whole_walk = known.as_ref().is_none_or(|cursor| cursor.at_head);
     let mut began_at_ms = None;
@@ -79,7 +78,7 @@ pub(super) async fn pull_to_head(run: &RunSetup, pair: &PairSetup, side: Side) -
         after = Some((next, head_at_ms));
         if !more {
             if let Some(began_at_ms) = began_at_ms {
-                pulled.read_at_ms = began_at_ms + run.side(side).clock_ahead_ms;
+                pulled.read_at_ms = began_at_ms;
                 return Ok(pulled);
             }
             whole_walk = true;
@@ -136,7 +135,14 @@ fn staged(pair: &PairSetup, side: Side, fields: &[String], record: RemoteRecord)
         _ => String::new(),
     };
     let keys = match_keys(&pair.mapping, side, &image);
-    Staged { record: record.id, version: record.version, modified_at_ms: record.modified_at_ms, create_key, image, keys }
+    Staged {
+        record: record.id,
+        version: record.version,
+        modified_at_ms: record.modified_at_ms,
+        create_key,
+        image,
+        keys,
+    }
 }
 
 /// Match keys of a record as (rule, key).
@@ -144,14 +150,17 @@ fn match_keys(mapping: &PairMapping, side: Side, image: &BTreeMap<String, Value>
     let rows: Vec<Vec<Value>> = mapping.rows.iter().map(|row| values_of(image, row, side)).collect();
     let rules = mapping.match_rules.iter().enumerate();
     rules
-        .filter_map(|(index, rule)| matching::key(rule, &mapping.rows, |row| rows[row].as_slice()).map(|key| (index, key)))
+        .filter_map(|(index, rule)| {
+            matching::key(rule, &mapping.rows, |row| rows[row].as_slice()).map(|key| (index, key))
+        })
         .collect()
 }
 
 /// Matches what is staged, by keys of today's match rules.
 pub(super) async fn match_staged(run: &RunSetup, pair: &PairSetup) -> Result<(), Error> {
     let rules = pair.mapping.match_rules.iter().map(|rule| {
-        let rows: Vec<_> = rule.rows.iter().map(|&row| &pair.mapping.rows[row]).map(|row| (&row.key.0, row.sameness)).collect();
+        let rows: Vec<_> =
+            rule.rows.iter().map(|&row| &pair.mapping.rows[row]).map(|row| (&row.key.0, row.sameness)).collect();
         format!("{rows:?}")
     });
     let mapping = pair.mapping.clone();

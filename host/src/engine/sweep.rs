@@ -10,7 +10,13 @@ use crate::store::StagedPage;
 const IDS_AT_ONCE: usize = 1_000;
 
 /// Whether known ids of this side are to be looked for in this run.
-pub(super) async fn is_due(run: &RunSetup, pair: &PairSetup, side: Side, edits_seen: bool, asked: bool) -> Result<bool, Error> {
+pub(super) async fn is_due(
+    run: &RunSetup,
+    pair: &PairSetup,
+    side: Side,
+    edits_seen: bool,
+    asked: bool,
+) -> Result<bool, Error> {
     if !pair.module(side).needs_sweep {
         return Ok(false);
     }
@@ -23,7 +29,12 @@ pub(super) async fn is_due(run: &RunSetup, pair: &PairSetup, side: Side, edits_s
 
 /// Looks for all known ids of one side; those that are gone for sure are staged as removals. Gives their number and what people should
 /// know. A count that fits proves nothing when records were `missed`: others may have come meanwhile.
-pub(super) async fn sweep(run: &RunSetup, pair: &PairSetup, side: Side, missed: bool) -> Result<(u64, Vec<String>), Error> {
+pub(super) async fn sweep(
+    run: &RunSetup,
+    pair: &PairSetup,
+    side: Side,
+    missed: bool,
+) -> Result<(u64, Vec<String>), Error> {
     let module = &pair.module(side).name;
     let connection = &run.side(side).connection;
     let known = run.store.known_records(run.tenant(), pair.id, side).await?;
@@ -39,7 +50,9 @@ pub(super) async fn sweep(run: &RunSetup, pair: &PairSetup, side: Side, missed: 
     let gone = still_absent(run, pair, side, absent).await?;
     let count = gone.len() as u64;
     let removed = gone.into_iter().map(|id| (id, RemovalReason::Unknown)).collect();
-    run.store.stage_page(&run.lease, pair.id, side, StagedPage { live: vec![], removed, whole: false, cursor: None }).await?;
+    run.store
+        .stage_page(&run.lease, pair.id, side, StagedPage { live: vec![], removed, whole: false, cursor: None })
+        .await?;
     run.store.set_swept(&run.lease, pair.id, side, run.now_ms()).await?;
     Ok((count, vec![]))
 }
@@ -62,7 +75,14 @@ async fn absent_ids(run: &RunSetup, pair: &PairSetup, side: Side) -> Result<Vec<
 }
 
 /// The checks of S13 that speak against taking absent records for removed ones.
-fn why_not_believed(run: &RunSetup, side: Side, module: &str, known: u64, population: Option<u64>, absent: u64) -> Option<String> {
+fn why_not_believed(
+    run: &RunSetup,
+    side: Side,
+    module: &str,
+    known: u64,
+    population: Option<u64>,
+    absent: u64,
+) -> Option<String> {
     let setup = run.side(side);
     if absent == 0 {
         return None;

@@ -75,13 +75,23 @@ fn can_look_by_key(module: &ModuleInfo) -> bool {
 }
 
 /// Updates are decided again from what their records show now: of those that arrived nothing is left to do.
-async fn reread_updates(run: &RunSetup, pair: &PairSetup, side: Side, intents: &[IntentRow]) -> Result<Vec<Settlement>, Error> {
+async fn reread_updates(
+    run: &RunSetup,
+    pair: &PairSetup,
+    side: Side,
+    intents: &[IntentRow],
+) -> Result<Vec<Settlement>, Error> {
     let ids: Vec<String> = intents.iter().map(|intent| intent.target.clone()).collect();
     reread(run, pair, side, &ids).await?;
     Ok(intents.iter().map(|intent| Settlement::Withdraw { intent: intent.id, note: None }).collect())
 }
 
-async fn look_for_creates(run: &RunSetup, pair: &PairSetup, side: Side, intents: &[IntentRow]) -> Result<Vec<Settlement>, Error> {
+async fn look_for_creates(
+    run: &RunSetup,
+    pair: &PairSetup,
+    side: Side,
+    intents: &[IntentRow],
+) -> Result<Vec<Settlement>, Error> {
     let module = pair.module(side);
     if module.create_class == CreateClass::A {
         // The CRM enforces our key: the same create again either makes the record or finds it.

@@ -17,11 +17,7 @@ pub(super) struct Shown {
 
 impl Shown {
     pub(super) fn of(unit: &UnitRow, mapping: &PairMapping) -> Shown {
-        let rows = mapping
-            .rows
-            .iter()
-            .map(|row| Side::BOTH.map(|side| side_values(unit, row, side)))
-            .collect();
+        let rows = mapping.rows.iter().map(|row| Side::BOTH.map(|side| side_values(unit, row, side))).collect();
         Shown { rows, presence: Side::BOTH.map(|side| presence(unit, side)) }
     }
 

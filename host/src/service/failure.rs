@@ -60,7 +60,9 @@ impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Failure {
         match error {
             store::Error::LeaseLost => Failure::failed("flow.lease_lost", error.to_string(), ""),
-            store::Error::File { .. } | store::Error::Refused(_) => Failure::environment("store.unusable", error.to_string(), ""),
+            store::Error::File { .. } | store::Error::Refused(_) => {
+                Failure::environment("store.unusable", error.to_string(), "")
+            }
             _ => Failure::environment("store.failed", error.to_string(), "check the disk and the data folder"),
         }
     }
@@ -87,7 +89,11 @@ impl From<egress::Error> for Failure {
         let message = format!("failed to {error}");
         match &error {
             egress::Error::Unreachable(refusal) => refused(refusal).unwrap_or_else(|| {
-                Failure::environment("connection.unreachable", message, "check the address, and that the CRM is running")
+                Failure::environment(
+                    "connection.unreachable",
+                    message,
+                    "check the address, and that the CRM is running",
+                )
             }),
             egress::Error::LoginRefused(_) | egress::Error::NoRefreshToken => {
                 Failure::failed("connection.login_refused", message, "check user, key, client id and secret")
@@ -107,11 +113,9 @@ pub(super) fn refused(refusal: &egress::Refusal) -> Option<Failure> {
             "private addresses, plain http and odd ports need the operator's grant of exactly that address: \
              `crmsync connection add … --grant ADDRESS:PORT`",
         )),
-        egress::Refusal::LoggedOut => Some(Failure::failed(
-            "connection.logged_out",
-            refusal.to_string(),
-            "run `crmsync connection login NAME`",
-        )),
+        egress::Refusal::LoggedOut => {
+            Some(Failure::failed("connection.logged_out", refusal.to_string(), "run `crmsync connection login NAME`"))
+        }
         egress::Refusal::NotSent(why) | egress::Refusal::NoAnswer(why) => Some(Failure::environment(
             "connection.unreachable",
             why.clone(),
@@ -138,11 +142,9 @@ pub(super) fn call_failed(connection: &str, call: &str, source: &engine::CallErr
     use crmsync_core::Fault;
     let message = format!("`{connection}`: failed to {call}: {source}");
     match source {
-        engine::CallError::Fault(Fault::LoggedOut) => Failure::failed(
-            "connection.logged_out",
-            message,
-            format!("run `crmsync connection login {connection}`"),
-        ),
+        engine::CallError::Fault(Fault::LoggedOut) => {
+            Failure::failed("connection.logged_out", message, format!("run `crmsync connection login {connection}`"))
+        }
         engine::CallError::Fault(Fault::RateLimited(_)) => {
             Failure::failed("connection.rate_limited", message, "nothing is lost; run again later")
         }
@@ -152,6 +154,8 @@ pub(super) fn call_failed(connection: &str, call: &str, source: &engine::CallErr
             "nothing is lost; check that the CRM is running and run again",
         ),
         engine::CallError::Fault(_) => Failure::failed("connection.refused", message, ""),
-        engine::CallError::Plugin(_) => Failure::failed("plugin.broke", message, "nothing is lost; tell the plugin's author"),
+        engine::CallError::Plugin(_) => {
+            Failure::failed("plugin.broke", message, "nothing is lost; tell the plugin's author")
+        }
     }
 }

@@ -10,11 +10,13 @@ use super::connections::{self, StoredCheck};
 use super::failure::{Failure, call_failed};
 use crate::app::App;
 use crate::engine::{
-    self, CheckReport, Limits, ModuleInfo, OwnerTable, PairSetup, Preview, Progress, Remote, RunOptions, RunReport, RunSetup,
-    SideSetup, User,
+    self, CheckReport, Limits, ModuleInfo, OwnerTable, PairSetup, Preview, Progress, Remote, RunOptions, RunReport,
+    RunSetup, SideSetup, User,
 };
 use crate::flow::{self, Document, Pair, SideInfo};
-use crate::store::{Approval, ConnectionRow, ConnectionState, FlowRow, JournalQuery, JournalRow, Lease, OutcomeRow, RunRow};
+use crate::store::{
+    Approval, ConnectionRow, ConnectionState, FlowRow, JournalQuery, JournalRow, Lease, OutcomeRow, RunRow,
+};
 
 /// An approval that led to no run within a day is asked for again (S6).
 const APPROVAL_LIFE_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -157,7 +159,8 @@ pub async fn preview(app: &App, tenant: &str, name: &str, progress: Arc<dyn Prog
         let setup = setup(app, tenant, &flow, resolved, lease.clone(), "preview", progress).await?;
         let (setup, hash) = setup;
         let preview = engine::preview(&setup, &hash).await;
-        let summary = preview.as_ref().map(|preview| to_json(preview)).unwrap_or_else(|error| to_json(&error.to_string()));
+        let summary =
+            preview.as_ref().map(|preview| to_json(preview)).unwrap_or_else(|error| to_json(&error.to_string()));
         app.store().end_run(&lease, setup.run, preview.is_ok(), summary, app.now_ms()).await?;
         let preview = preview?;
         app.store().set_previewed(tenant, name, to_json(&preview)).await?;
@@ -178,13 +181,22 @@ pub async fn approve(app: &App, tenant: &str, name: &str) -> Result<Preview, Fai
     if flow.previewed.is_empty() {
         return Err(Failure::failed("flow.no_preview", format!("`{name}` has no preview to approve"), again));
     }
-    let preview: Preview = serde_json::from_str(&flow.previewed)
-        .map_err(|error| Failure::failed("flow.no_preview", format!("the preview of `{name}` cannot be read: {error}"), again.clone()))?;
+    let preview: Preview = serde_json::from_str(&flow.previewed).map_err(|error| {
+        Failure::failed("flow.no_preview", format!("the preview of `{name}` cannot be read: {error}"), again.clone())
+    })?;
     if preview.settings_hash != flow.settings_hash {
-        return Err(Failure::failed("flow.preview_outdated", format!("the settings of `{name}` changed after its preview"), again));
+        return Err(Failure::failed(
+            "flow.preview_outdated",
+            format!("the settings of `{name}` changed after its preview"),
+            again,
+        ));
     }
     if app.now_ms() - preview.at_ms > APPROVAL_LIFE_MS {
-        return Err(Failure::failed("flow.preview_outdated", format!("the preview of `{name}` is older than a day"), again));
+        return Err(Failure::failed(
+            "flow.preview_outdated",
+            format!("the preview of `{name}` is older than a day"),
+            again,
+        ));
     }
     let approval =
         Approval { settings_hash: flow.settings_hash, at_ms: app.now_ms(), counts: preview.approved_counts() };
@@ -281,10 +293,18 @@ fn approved(app: &App, flow: &FlowRow, resolved: &Resolved) -> Result<Approval, 
         return Err(Failure::failed("flow.not_approved", format!("nobody has approved what `{name}` would do"), steps));
     };
     if approval.settings_hash != resolved.settings_hash {
-        return Err(Failure::failed("flow.not_approved", format!("the settings of `{name}` changed since the approval"), steps));
+        return Err(Failure::failed(
+            "flow.not_approved",
+            format!("the settings of `{name}` changed since the approval"),
+            steps,
+        ));
     }
     if flow.first_sync_at_ms == 0 && app.now_ms() - approval.at_ms > APPROVAL_LIFE_MS {
-        return Err(Failure::failed("flow.not_approved", format!("the approval of `{name}` is older than a day"), steps));
+        return Err(Failure::failed(
+            "flow.not_approved",
+            format!("the approval of `{name}` is older than a day"),
+            steps,
+        ));
     }
     Ok(approval)
 }
@@ -315,7 +335,9 @@ impl Resolved {
             name: self.document.name.clone(),
             between: self.document.between.clone(),
             modules: self.pairs.iter().map(module).collect(),
-            warnings: warnings.map(|problem| format!("{}:{}: {}", problem.line, problem.column, problem.message)).collect(),
+            warnings: warnings
+                .map(|problem| format!("{}:{}: {}", problem.line, problem.column, problem.message))
+                .collect(),
         }
     }
 }
@@ -344,10 +366,8 @@ async fn resolve(app: &App, tenant: &str, file: &str, text: &str, metadata: Meta
     let (_, functions) = app.transforms().await?;
     let functions: Vec<flow::FunctionInfo> = functions.into_iter().map(function_info).collect();
     let infos = [&left.info, &right.info];
-    let pairs =
-        flow::resolve(&document, infos, &functions).map_err(|problems| Failure::problems(file, &problems))?;
-    let settings_hash =
-        flow::settings_hash(&document, infos).map_err(|problems| Failure::problems(file, &problems))?;
+    let pairs = flow::resolve(&document, infos, &functions).map_err(|problems| Failure::problems(file, &problems))?;
+    let settings_hash = flow::settings_hash(&document, infos).map_err(|problems| Failure::problems(file, &problems))?;
     Ok(Resolved {
         document,
         pairs,
@@ -497,7 +517,10 @@ async fn setup(
         let id = app.store().pair(tenant, &flow.name, &pair.left_module, &pair.right_module).await?;
         pairs.push(PairSetup {
             id,
-            modules: [module(&resolved.modules[0], &pair.left_module)?, module(&resolved.modules[1], &pair.right_module)?],
+            modules: [
+                module(&resolved.modules[0], &pair.left_module)?,
+                module(&resolved.modules[1], &pair.right_module)?,
+            ],
             mapping: pair.mapping.clone(),
             policy: pair.policy,
             automations: pair.automations,
@@ -511,7 +534,6 @@ async fn setup(
         plugin: resolved.connections[index].plugin.clone(),
         remote,
         owners,
-        clock_ahead_ms: 0,
         visible_scope: checks[index].visible_scope.clone(),
         scope_at_login: scope_at_login(&resolved.connections[index], &checks[index]),
     };
@@ -543,10 +565,17 @@ fn module(modules: &[ModuleInfo], name: &str) -> Result<ModuleInfo, Failure> {
 }
 
 /// Who and where we are: asked, or remembered from within the hour.
-async fn check_or_recent(app: &App, tenant: &str, connection: &ConnectionRow, metadata: Metadata) -> Result<CheckReport, Failure> {
+async fn check_or_recent(
+    app: &App,
+    tenant: &str,
+    connection: &ConnectionRow,
+    metadata: Metadata,
+) -> Result<CheckReport, Failure> {
     let known = StoredCheck::of(connection).filter(|_| connection.state == ConnectionState::Ready);
     match known {
-        Some(known) if metadata == Metadata::Recent && app.now_ms() - known.last_at_ms < METADATA_LIFE_MS => Ok(known.last),
+        Some(known) if metadata == Metadata::Recent && app.now_ms() - known.last_at_ms < METADATA_LIFE_MS => {
+            Ok(known.last)
+        }
         _ => connections::check(app, tenant, &connection.name).await,
     }
 }
@@ -574,7 +603,8 @@ fn owner_tables(document: &Document, users: [&Vec<User>; 2], checks: [&CheckRepo
                 table.users.insert(user.id.clone(), id.clone());
             }
         }
-        let fallback = document.owners.fallback[other].as_ref().and_then(|email| by_email[other].get(&email.to_lowercase()));
+        let fallback =
+            document.owners.fallback[other].as_ref().and_then(|email| by_email[other].get(&email.to_lowercase()));
         let own_user = Some(&checks[other].user_id).filter(|id| !id.is_empty());
         table.fallback = fallback.or(own_user).cloned();
         table
@@ -586,12 +616,13 @@ async fn take(app: &App, tenant: &str, name: &str) -> Result<Lease, Failure> {
     let holder = format!("{}/{}/{}", boot_id(), std::process::id(), new_key());
     let before = app.store().lease_holder(tenant, name).await?;
     let dead = is_dead(&before).then_some(before.as_str());
-    let lease = app
-        .store()
-        .take_lease(tenant, name, &holder, dead, app.now_ms(), Limits::default().lease_ms)
-        .await?;
+    let lease = app.store().take_lease(tenant, name, &holder, dead, app.now_ms(), Limits::default().lease_ms).await?;
     lease.ok_or_else(|| {
-        Failure::failed("flow.busy", format!("another run of `{name}` is going on"), "wait for its end; `crmsync flow list` shows it")
+        Failure::failed(
+            "flow.busy",
+            format!("another run of `{name}` is going on"),
+            "wait for its end; `crmsync flow list` shows it",
+        )
     })
 }
 
@@ -602,7 +633,9 @@ fn is_dead(holder: &str) -> bool {
         (Some(boot), Some(process)) => {
             !boot.is_empty()
                 && boot == boot_id()
-                && process.parse::<u32>().is_ok_and(|id| id != std::process::id() && !std::path::Path::new(&format!("/proc/{id}")).exists())
+                && process
+                    .parse::<u32>()
+                    .is_ok_and(|id| id != std::process::id() && !std::path::Path::new(&format!("/proc/{id}")).exists())
         }
         _ => false,
     }

@@ -49,7 +49,11 @@ impl<'a> Login<'a> {
             _ => None,
         });
         let Some(scopes) = scopes else {
-            return Err(Failure::input("connection.no_browser_login", format!("`{name}` does not log in over a browser"), ""));
+            return Err(Failure::input(
+                "connection.no_browser_login",
+                format!("`{name}` does not log in over a browser"),
+                "",
+            ));
         };
         let door = app.door(tenant, &row).await?;
         let state = random_word()?;
@@ -75,7 +79,11 @@ impl<'a> Login<'a> {
             return Err(Failure::failed("connection.login_refused", format!("the CRM answers `{error}`"), hint));
         }
         let Some(code) = get("code") else {
-            return Err(Failure::failed("connection.login_code", "the CRM's answer has no code", "start the login again"));
+            return Err(Failure::failed(
+                "connection.login_code",
+                "the CRM's answer has no code",
+                "start the login again",
+            ));
         };
         self.door.exchange_code(&self.redirect_uri, code, parameters).await?;
         connections::check(self.app, &self.tenant, &self.connection).await

@@ -10,7 +10,7 @@ mod login;
 pub use connections::{NewConnection, add, check, fields, list, remove, users};
 pub use failure::{Failure, Kind};
 pub use flows::{
-    Applied, Checked, FlowSummary, ModuleSummary, RunRequest, apply, approve, check as check_flow, list as list_flows, log, outcomes,
-    preview, run, runs, show,
+    Applied, Checked, FlowSummary, ModuleSummary, RunRequest, apply, approve, check as check_flow, list as list_flows,
+    log, outcomes, preview, run, runs, show,
 };
 pub use login::{CALLBACK_PORT, Login, callback_address, login_with_session, parse_callback};

@@ -65,7 +65,8 @@ pub struct ConnectionRow {
     pub created_at_ms: i64,
 }
 
-const COLUMNS: &str = "name, plugin, settings, origins, addresses, grant_version, org_id, org_name, state, checked, created_at_ms";
+const COLUMNS: &str =
+    "name, plugin, settings, origins, addresses, grant_version, org_id, org_name, state, checked, created_at_ms";
 
 struct Raw {
     row: ConnectionRow,
@@ -185,7 +186,14 @@ impl Store {
     }
 
     /// Keeps what a CRM said about a topic.
-    pub async fn put_metadata(&self, tenant: &str, connection: &str, topic: &str, document: String, now_ms: i64) -> Result<(), Error> {
+    pub async fn put_metadata(
+        &self,
+        tenant: &str,
+        connection: &str,
+        topic: &str,
+        document: String,
+        now_ms: i64,
+    ) -> Result<(), Error> {
         let key = (tenant.to_owned(), connection.to_owned(), topic.to_owned());
         self.step(move |tx| {
             tx.execute(

@@ -226,13 +226,26 @@ impl Store {
     /// and the number unchanged.
     ///
     /// Records whose link or create has an open intent are passed over until it is settled.
-    pub async fn next_units(&self, tenant: &str, pair: PairId, after_seq: i64, most: usize) -> Result<(Vec<UnitRow>, i64), Error> {
+    pub async fn next_units(
+        &self,
+        tenant: &str,
+        pair: PairId,
+        after_seq: i64,
+        most: usize,
+    ) -> Result<(Vec<UnitRow>, i64), Error> {
         let tenant = tenant.to_owned();
         self.step(move |tx| next_units(tx, &tenant, pair, after_seq, most)).await
     }
 
     /// Rules 1, 2 and 7: links, bases, intents, outcomes and journal lines of decided units, with the inbox rows that they end.
-    pub async fn commit_decisions(&self, lease: &Lease, pair: PairId, run: i64, units: Vec<UnitCommit>, now_ms: i64) -> Result<(), Error> {
+    pub async fn commit_decisions(
+        &self,
+        lease: &Lease,
+        pair: PairId,
+        run: i64,
+        units: Vec<UnitCommit>,
+        now_ms: i64,
+    ) -> Result<(), Error> {
         let lease = lease.clone();
         self.step(move |tx| {
             lease.check(tx)?;
@@ -282,7 +295,13 @@ impl Store {
     }
 }
 
-fn next_units(tx: &Tx<'_>, tenant: &str, pair: PairId, after_seq: i64, most: usize) -> Result<(Vec<UnitRow>, i64), Error> {
+fn next_units(
+    tx: &Tx<'_>,
+    tenant: &str,
+    pair: PairId,
+    after_seq: i64,
+    most: usize,
+) -> Result<(Vec<UnitRow>, i64), Error> {
     let staged = tx
         .all(
             &format!(
@@ -320,7 +339,8 @@ fn unit_of(tx: &Tx<'_>, tenant: &str, pair: PairId, row: InboxRow) -> Result<Opt
         None => None,
     };
     // A held row never gets a turn of its own: it takes part in that of the other side.
-    let other_comes_first = other_row.as_ref().is_some_and(|other| other.state == InboxState::Staged && other.seq < row.seq);
+    let other_comes_first =
+        other_row.as_ref().is_some_and(|other| other.state == InboxState::Staged && other.seq < row.seq);
     let create_is_open = other_row.as_ref().is_some_and(|other| other.state == InboxState::Deciding);
     let write_is_open = match &link {
         Some(link) => has_open_intent(tx, tenant, pair, link.id)?,
@@ -356,7 +376,13 @@ fn inbox_row(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &str) 
     .transpose()
 }
 
-fn find_pairing(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &str) -> Result<Option<(String, usize)>, Error> {
+fn find_pairing(
+    tx: &Tx<'_>,
+    tenant: &str,
+    pair: PairId,
+    side: Side,
+    record: &str,
+) -> Result<Option<(String, usize)>, Error> {
     let sql = format!(
         "SELECT {other}, rule FROM pairing WHERE tenant = ?1 AND pair = ?2 AND {own} = ?3",
         own = id_column(side),
@@ -422,7 +448,13 @@ fn parse_link((link, bases): (LinkRow, String)) -> Result<LinkRow, Error> {
     Ok(LinkRow { bases: from_json("bases", &bases)?, ..link })
 }
 
-pub(super) fn find_link(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &str) -> Result<Option<LinkRow>, Error> {
+pub(super) fn find_link(
+    tx: &Tx<'_>,
+    tenant: &str,
+    pair: PairId,
+    side: Side,
+    record: &str,
+) -> Result<Option<LinkRow>, Error> {
     let sql = format!(
         "SELECT {LINK_COLUMNS} FROM link WHERE tenant = ?1 AND pair = ?2 AND {} = ?3 AND state <> 'ended'",
         id_column(side)
@@ -471,7 +503,14 @@ pub(super) fn save_link(tx: &Tx<'_>, tenant: &str, pair: PairId, link: &LinkRow,
     )
 }
 
-fn commit_unit(tx: &Tx<'_>, lease: &Lease, pair: PairId, run: i64, unit: &UnitCommit, now_ms: i64) -> Result<(), Error> {
+fn commit_unit(
+    tx: &Tx<'_>,
+    lease: &Lease,
+    pair: PairId,
+    run: i64,
+    unit: &UnitCommit,
+    now_ms: i64,
+) -> Result<(), Error> {
     let link = match &unit.link {
         Some(link) => save_link(tx, &lease.tenant, pair, link, now_ms)?,
         None => 0,
@@ -498,7 +537,14 @@ fn commit_unit(tx: &Tx<'_>, lease: &Lease, pair: PairId, run: i64, unit: &UnitCo
     unit.journal.iter().try_for_each(|line| write_journal(tx, lease, pair, run, line, now_ms))
 }
 
-fn insert_intent(tx: &Tx<'_>, lease: &Lease, pair: PairId, run: i64, link: i64, intent: &NewIntent) -> Result<(), Error> {
+fn insert_intent(
+    tx: &Tx<'_>,
+    lease: &Lease,
+    pair: PairId,
+    run: i64,
+    link: i64,
+    intent: &NewIntent,
+) -> Result<(), Error> {
     let link = if intent.operation == Operation::Update { link } else { 0 };
     let body = to_json("intent", &intent.body)?;
     tx.execute(

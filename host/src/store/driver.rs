@@ -95,7 +95,10 @@ impl Store {
             })
         });
         let queue = self.queue.clone();
-        tokio::task::spawn_blocking(move || queue.send(job)).await.map_err(|_| Error::Closed)?.map_err(|_| Error::Closed)?;
+        tokio::task::spawn_blocking(move || queue.send(job))
+            .await
+            .map_err(|_| Error::Closed)?
+            .map_err(|_| Error::Closed)?;
         answered.await.map_err(|_| Error::Closed)?
     }
 
@@ -184,8 +187,7 @@ impl Tx<'_> {
 fn restrict(path: &Path) -> Result<(), Error> {
     use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
     let failed = |error: std::io::Error| Error::File { path: path.display().to_string(), why: error.to_string() };
-    let file =
-        std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(failed)?;
+    let file = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(failed)?;
     file.set_permissions(std::fs::Permissions::from_mode(0o600)).map_err(failed)
 }
 

@@ -169,7 +169,14 @@ impl Store {
     }
 }
 
-pub(super) fn write_journal(tx: &Tx<'_>, lease: &Lease, pair: PairId, run: i64, line: &JournalLine, now_ms: i64) -> Result<(), Error> {
+pub(super) fn write_journal(
+    tx: &Tx<'_>,
+    lease: &Lease,
+    pair: PairId,
+    run: i64,
+    line: &JournalLine,
+    now_ms: i64,
+) -> Result<(), Error> {
     tx.execute(
         "INSERT INTO journal (tenant, flow, pair, run, at_ms, action, side, left_id, right_id, field, before, after, reason, detail)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",

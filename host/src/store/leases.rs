@@ -30,7 +30,8 @@ impl Store {
     pub async fn lease_holder(&self, tenant: &str, flow: &str) -> Result<String, Error> {
         let (tenant, flow) = (tenant.to_owned(), flow.to_owned());
         self.step(move |tx| {
-            let holder = tx.one("SELECT holder FROM lease WHERE tenant = ?1 AND flow = ?2", (&tenant, &flow), |row| row.get(0))?;
+            let holder =
+                tx.one("SELECT holder FROM lease WHERE tenant = ?1 AND flow = ?2", (&tenant, &flow), |row| row.get(0))?;
             Ok(holder.unwrap_or_default())
         })
         .await

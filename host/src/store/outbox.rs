@@ -7,7 +7,9 @@ use crmsync_core::decide::{Operation, reason};
 use crmsync_core::{Base, Side, Value};
 use rusqlite::Row;
 
-use super::decisions::{LinkRow, OutcomeNote, add_outcome, find_link, forget_outcomes, link_by_id, replace_outcomes, save_link};
+use super::decisions::{
+    LinkRow, OutcomeNote, add_outcome, find_link, forget_outcomes, link_by_id, replace_outcomes, save_link,
+};
 use super::driver::{from_json, to_json};
 use super::journal::{JournalLine, write_journal};
 use super::staging::{inbox_by_seq, touch};
@@ -171,7 +173,15 @@ impl Store {
     }
 
     /// Planned intents of one side and operation that may be sent now, oldest first.
-    pub async fn due_intents(&self, tenant: &str, pair: PairId, side: Side, operation: Operation, now_ms: i64, most: usize) -> Result<Vec<IntentRow>, Error> {
+    pub async fn due_intents(
+        &self,
+        tenant: &str,
+        pair: PairId,
+        side: Side,
+        operation: Operation,
+        now_ms: i64,
+        most: usize,
+    ) -> Result<Vec<IntentRow>, Error> {
         let tenant = tenant.to_owned();
         self.step(move |tx| {
             let condition = format!(
@@ -225,7 +235,14 @@ impl Store {
     }
 
     /// Rules 3 and 7: what the CRM answered becomes bases, journal lines and outcomes, and the intents end.
-    pub async fn settle_intents(&self, lease: &Lease, pair: PairId, run: i64, settlements: Vec<Settlement>, now_ms: i64) -> Result<(), Error> {
+    pub async fn settle_intents(
+        &self,
+        lease: &Lease,
+        pair: PairId,
+        run: i64,
+        settlements: Vec<Settlement>,
+        now_ms: i64,
+    ) -> Result<(), Error> {
         let lease = lease.clone();
         self.step(move |tx| {
             lease.check(tx)?;
@@ -317,7 +334,14 @@ fn load_intent(tx: &Tx<'_>, id: i64) -> Result<Option<IntentRow>, Error> {
     tx.one(&format!("{SELECT_INTENT} WHERE i.id = ?1"), [id], read_intent)?.map(parse_intent).transpose()
 }
 
-fn settle(tx: &Tx<'_>, lease: &Lease, pair: PairId, run: i64, settlement: Settlement, now_ms: i64) -> Result<(), Error> {
+fn settle(
+    tx: &Tx<'_>,
+    lease: &Lease,
+    pair: PairId,
+    run: i64,
+    settlement: Settlement,
+    now_ms: i64,
+) -> Result<(), Error> {
     let id = match &settlement {
         Settlement::Stored { intent, .. }
         | Settlement::Again { intent, .. }
@@ -444,7 +468,13 @@ fn settle_create(
 }
 
 /// I3: a link that one of both records has already.
-fn link_in_the_way(tx: &Tx<'_>, tenant: &str, pair: PairId, intent: &IntentRow, record: &str) -> Result<Option<LinkRow>, Error> {
+fn link_in_the_way(
+    tx: &Tx<'_>,
+    tenant: &str,
+    pair: PairId,
+    intent: &IntentRow,
+    record: &str,
+) -> Result<Option<LinkRow>, Error> {
     match find_link(tx, tenant, pair, intent.side, record)? {
         Some(link) => Ok(Some(link)),
         None => find_link(tx, tenant, pair, intent.side.other(), &intent.source),
@@ -470,15 +500,24 @@ fn give_to_a_person(
         return Ok(());
     }
     let detail = format!("the create led to record {record}; linked already: {} and {}", taken.left_id, taken.right_id);
-    let note = OutcomeNote { kind: "needs-attention", reason: reason::ALREADY_LINKED.into(), field: String::new(), detail };
-    let (side, about) = if source_is_linked { (Side::Left, &taken.left_id) } else { (intent.side.other(), &intent.source) };
+    let note =
+        OutcomeNote { kind: "needs-attention", reason: reason::ALREADY_LINKED.into(), field: String::new(), detail };
+    let (side, about) =
+        if source_is_linked { (Side::Left, &taken.left_id) } else { (intent.side.other(), &intent.source) };
     add_outcome(tx, lease, pair, run, side, about, &note, now_ms)?;
     write_journal(tx, lease, pair, run, &line(intent, "attention", record, &note.detail), now_ms)
 }
 
 /// Outcomes of a linked pair are kept under its left record; those of the create's own way, and of the new record while it was
 /// unlinked, are over.
-fn settle_outcomes(tx: &Tx<'_>, lease: &Lease, pair: PairId, intent: &IntentRow, record: &str, left_id: &str) -> Result<(), Error> {
+fn settle_outcomes(
+    tx: &Tx<'_>,
+    lease: &Lease,
+    pair: PairId,
+    intent: &IntentRow,
+    record: &str,
+    left_id: &str,
+) -> Result<(), Error> {
     let source_side = intent.side.other();
     forget_outcomes(tx, &lease.tenant, pair, intent.side, record)?;
     tx.execute(
@@ -516,7 +555,15 @@ fn settle_update(
     write_journal(tx, lease, pair, run, &line(intent, "updated", &answer.record, ""), now_ms)
 }
 
-fn refuse(tx: &Tx<'_>, lease: &Lease, pair: PairId, run: i64, intent: &IntentRow, note: &OutcomeNote, now_ms: i64) -> Result<(), Error> {
+fn refuse(
+    tx: &Tx<'_>,
+    lease: &Lease,
+    pair: PairId,
+    run: i64,
+    intent: &IntentRow,
+    note: &OutcomeNote,
+    now_ms: i64,
+) -> Result<(), Error> {
     if intent.operation == Operation::Create {
         tx.execute("UPDATE inbox SET state = 'held' WHERE seq = ?1", [intent.source_seq])?;
     }
@@ -591,7 +638,8 @@ fn line(intent: &IntentRow, action: &'static str, record: &str, detail: &str) ->
         Side::Right => (intent.source.as_str(), record),
     };
     let values = |pick: fn(&RowChange) -> &Vec<Value>| {
-        let map: BTreeMap<&str, &Vec<Value>> = intent.body.rows.iter().map(|change| (change.row.as_str(), pick(change))).collect();
+        let map: BTreeMap<&str, &Vec<Value>> =
+            intent.body.rows.iter().map(|change| (change.row.as_str(), pick(change))).collect();
         to_json("journal values", &map).unwrap_or_default()
     };
     JournalLine {

@@ -167,7 +167,10 @@ impl Store {
         let lease = lease.clone();
         self.step(move |tx| {
             lease.check(tx)?;
-            tx.execute("DELETE FROM cursor WHERE tenant = ?1 AND pair = ?2 AND side = ?3", (&lease.tenant, pair, side.as_str()))?;
+            tx.execute(
+                "DELETE FROM cursor WHERE tenant = ?1 AND pair = ?2 AND side = ?3",
+                (&lease.tenant, pair, side.as_str()),
+            )?;
             Ok(())
         })
         .await
@@ -207,7 +210,14 @@ impl Store {
 
     /// Ids of one side that should be there, after the given one, in order: those of links whose record did not leave, and unlinked live
     /// records. For sweeps.
-    pub async fn known_ids(&self, tenant: &str, pair: PairId, side: Side, after: &str, most: usize) -> Result<Vec<String>, Error> {
+    pub async fn known_ids(
+        &self,
+        tenant: &str,
+        pair: PairId,
+        side: Side,
+        after: &str,
+        most: usize,
+    ) -> Result<Vec<String>, Error> {
         let (tenant, after) = (tenant.to_owned(), after.to_owned());
         self.step(move |tx| {
             let column = id_column(side);
@@ -235,7 +245,8 @@ impl Store {
         let lease = lease.clone();
         self.step(move |tx| {
             lease.check(tx)?;
-            let known: Option<String> = tx.one("SELECT match_rules FROM pair WHERE id = ?1", [pair], |row| row.get(0))?;
+            let known: Option<String> =
+                tx.one("SELECT match_rules FROM pair WHERE id = ?1", [pair], |row| row.get(0))?;
             if known.as_ref() == Some(&rules_hash) {
                 return Ok(());
             }
@@ -264,7 +275,13 @@ impl Store {
     }
 
     /// Those of these records that were read anew and wait to be decided.
-    pub async fn staged_records(&self, tenant: &str, pair: PairId, side: Side, records: Vec<String>) -> Result<BTreeSet<String>, Error> {
+    pub async fn staged_records(
+        &self,
+        tenant: &str,
+        pair: PairId,
+        side: Side,
+        records: Vec<String>,
+    ) -> Result<BTreeSet<String>, Error> {
         let tenant = tenant.to_owned();
         self.step(move |tx| {
             let mut staged = BTreeSet::new();
@@ -327,7 +344,14 @@ pub(super) fn id_column(side: Side) -> &'static str {
     }
 }
 
-fn stage_live(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &Staged, whole: bool) -> Result<bool, Error> {
+fn stage_live(
+    tx: &Tx<'_>,
+    tenant: &str,
+    pair: PairId,
+    side: Side,
+    record: &Staged,
+    whole: bool,
+) -> Result<bool, Error> {
     let seen = image_version(&record.version, &record.image)?;
     let linked = tx.one(
         &format!(
@@ -344,23 +368,43 @@ fn stage_live(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &Stag
         |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)),
     )?;
     let waits_already = known.as_ref().is_some_and(|(version, presence)| *version == seen && presence == "live");
+    // A record that comes back from the bin is news whatever its version; its partner, which stayed, is none.
+    let came_back = format!("{}-removed", side.as_str());
     let settled_already = known.is_none()
         && linked.as_ref().is_some_and(|(version, receipt, state)| {
             // A version without a digest is that of a receipt which told what was stored.
-            (*version == seen || *version == record.version) && receipt.is_empty() && state == "active"
+            (*version == seen || *version == record.version) && receipt.is_empty() && *state != came_back
         });
     if !whole && (waits_already || settled_already) {
         return Ok(false);
     }
     let image = to_json("record image", &record.image)?;
-    put_inbox(tx, tenant, pair, side, &record.record, PresenceWord::Live, &seen, record.modified_at_ms, &record.create_key, &image)?;
+    put_inbox(
+        tx,
+        tenant,
+        pair,
+        side,
+        &record.record,
+        PresenceWord::Live,
+        &seen,
+        record.modified_at_ms,
+        &record.create_key,
+        &image,
+    )?;
     if linked.is_none() {
         put_keys(tx, tenant, pair, side, &record.record, &record.keys)?;
     }
     Ok(true)
 }
 
-fn put_keys(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &str, keys: &[(usize, String)]) -> Result<(), Error> {
+fn put_keys(
+    tx: &Tx<'_>,
+    tenant: &str,
+    pair: PairId,
+    side: Side,
+    record: &str,
+    keys: &[(usize, String)],
+) -> Result<(), Error> {
     forget_keys(tx, tenant, pair, side, record)?;
     for (rule, key) in keys {
         tx.execute(
@@ -398,10 +442,20 @@ fn rekey(
     }
 }
 
-fn stage_removal(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &str, reason: RemovalReason) -> Result<bool, Error> {
+fn stage_removal(
+    tx: &Tx<'_>,
+    tenant: &str,
+    pair: PairId,
+    side: Side,
+    record: &str,
+    reason: RemovalReason,
+) -> Result<bool, Error> {
     let gone_word = format!("{}-removed", side.as_str());
     let linked = tx.one(
-        &format!("SELECT state FROM link WHERE tenant = ?1 AND pair = ?2 AND {} = ?3 AND state <> 'ended'", id_column(side)),
+        &format!(
+            "SELECT state FROM link WHERE tenant = ?1 AND pair = ?2 AND {} = ?3 AND state <> 'ended'",
+            id_column(side)
+        ),
         (tenant, pair, record),
         |row| row.get::<_, String>(0),
     )?;
@@ -459,7 +513,10 @@ pub(super) fn touch(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record:
 /// Puts a linked record, or one that waits unlinked, before the next decision again.
 fn touch_known(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &str) -> Result<(), Error> {
     let linked = tx.one(
-        &format!("SELECT 1 FROM link WHERE tenant = ?1 AND pair = ?2 AND {} = ?3 AND state <> 'ended'", id_column(side)),
+        &format!(
+            "SELECT 1 FROM link WHERE tenant = ?1 AND pair = ?2 AND {} = ?3 AND state <> 'ended'",
+            id_column(side)
+        ),
         (tenant, pair, record),
         |_| Ok(()),
     )?;
@@ -509,7 +566,10 @@ fn save_cursor(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, cursor: &Cur
 
 fn refresh_pairings(tx: &Tx<'_>, tenant: &str, pair: PairId, rules: usize) -> Result<(), Error> {
     tx.execute("DELETE FROM pairing WHERE tenant = ?1 AND pair = ?2", (tenant, pair))?;
-    tx.execute("UPDATE match_key SET verdict = 'open' WHERE tenant = ?1 AND pair = ?2 AND verdict <> 'open'", (tenant, pair))?;
+    tx.execute(
+        "UPDATE match_key SET verdict = 'open' WHERE tenant = ?1 AND pair = ?2 AND verdict <> 'open'",
+        (tenant, pair),
+    )?;
     for rule in 0..rules as i64 {
         // A record that a stronger rule has judged takes no part in a weaker one.
         tx.execute(
@@ -580,5 +640,7 @@ pub(super) fn parse_inbox((inbox, image): (InboxRow, String)) -> Result<InboxRow
 }
 
 pub(super) fn inbox_by_seq(tx: &Tx<'_>, seq: i64) -> Result<Option<InboxRow>, Error> {
-    tx.one(&format!("SELECT {INBOX_COLUMNS} FROM inbox WHERE seq = ?1"), [seq], read_inbox)?.map(parse_inbox).transpose()
+    tx.one(&format!("SELECT {INBOX_COLUMNS} FROM inbox WHERE seq = ?1"), [seq], read_inbox)?
+        .map(parse_inbox)
+        .transpose()
 }

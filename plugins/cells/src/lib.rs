@@ -301,7 +301,9 @@ impl Builder {
     pub fn push(&mut self, cell: Cell<'_>) {
         let (kind, word) = match cell {
             Cell::Absent | Cell::Empty => (cell.kind(), 0),
-            Cell::Integer(n) | Cell::Date(n) | Cell::LocalDateTime(n) | Cell::Time(n) | Cell::Instant(n) => (cell.kind(), n as u64),
+            Cell::Integer(n) | Cell::Date(n) | Cell::LocalDateTime(n) | Cell::Time(n) | Cell::Instant(n) => {
+                (cell.kind(), n as u64)
+            }
             Cell::Boolean(yes) => (Kind::Boolean, u64::from(yes)),
             Cell::Text(text)
             | Cell::Decimal(text)
@@ -473,7 +475,9 @@ mod tests {
 
     #[test]
     fn decimals_have_one_spelling() {
-        let check = |source: &str, expected: Option<&str>| assert_eq!(canonical_decimal(source).as_deref(), expected, "{source}");
+        let check = |source: &str, expected: Option<&str>| {
+            assert_eq!(canonical_decimal(source).as_deref(), expected, "{source}")
+        };
         check("1234567.89000000", Some("1234567.89"));
         check("+01.50", Some("1.5"));
         check("-0.00", Some("0"));

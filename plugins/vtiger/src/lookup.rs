@@ -11,7 +11,6 @@ use crate::reader::{self, Reader};
 use crate::vtql::{self, BY_ID, PAGE_ROWS};
 use crate::wire;
 
-
 /// Characters that the CRM keeps of `source`; it cuts the rest without a word.
 pub(crate) const SOURCE_CHARS_MAX: usize = 100;
 
@@ -49,11 +48,8 @@ pub(crate) fn fetch(module: &str, ids: &[String], fields: &[String]) -> Result<F
 pub(crate) fn find(module: &str, key_field: &str, values: &[String], fields: &[String]) -> Result<Found, Fault> {
     let reader = Reader::open(module, fields, Some(key_field))?;
     // An empty literal is an error in the CRM, and an empty value is nobody's key.
-    let asked: BTreeMap<String, u32> = (0..)
-        .zip(values)
-        .filter(|(_, value)| !value.is_empty())
-        .map(|(index, value)| (value.clone(), index))
-        .collect();
+    let asked: BTreeMap<String, u32> =
+        (0..).zip(values).filter(|(_, value)| !value.is_empty()).map(|(index, value)| (value.clone(), index)).collect();
     let stored: Vec<&str> = asked.keys().map(String::as_str).collect();
     let (mut live, mut found) = (reader.snapshot(stored.len()), Vec::new());
     let (mut queries_left, mut consistent) = (FIND_QUERIES_MAX, true);

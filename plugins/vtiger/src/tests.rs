@@ -230,7 +230,7 @@ fn find_looks_for_our_keys() {
         (found.asked, found.live.ids)
     };
     assert_eq!(find("cf_901", &["k1", "", "k2", "it's"]), (vec![2], names(&["12x2"])));
-    assert_eq!(find("source", &["k2"]), (vec![0], names(&["12x2"])));
+    assert_eq!(find("source", &["crmsync:k2"]), (vec![0], names(&["12x2"])));
     assert_eq!(find("cf_901", &[""]), (vec![], vec![]));
     let unknown = Vtiger::find("Contacts", "cf_1", &names(&["k"]), &[]);
     assert_eq!(unknown, Err(Fault::Unsupported("field `cf_1`".to_owned())));

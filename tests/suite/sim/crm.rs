@@ -69,7 +69,14 @@ pub(crate) const KEY_FIELD: &str = "Key";
 
 impl Crm {
     pub(crate) fn new(side: usize, habits: Habits, clock: Clock, seed: u64) -> Crm {
-        Crm { side, habits, clock, interlude: Arc::default(), state: Arc::default(), rng: Arc::new(Mutex::new(Rng::new(seed))) }
+        Crm {
+            side,
+            habits,
+            clock,
+            interlude: Arc::default(),
+            state: Arc::default(),
+            rng: Arc::new(Mutex::new(Rng::new(seed))),
+        }
     }
 
     /// One call in so many goes wrong; 0 for none.
@@ -96,7 +103,12 @@ impl Crm {
     /// Live records: id → fields.
     pub(crate) fn live(&self) -> BTreeMap<String, BTreeMap<String, Value>> {
         let state = self.lock();
-        state.rows.iter().filter(|(_, row)| !row.deleted).map(|(id, row)| (id.to_string(), row.fields.clone())).collect()
+        state
+            .rows
+            .iter()
+            .filter(|(_, row)| !row.deleted)
+            .map(|(id, row)| (id.to_string(), row.fields.clone()))
+            .collect()
     }
 
     /// A person makes a record.
@@ -164,7 +176,8 @@ impl Crm {
     }
 
     fn record(&self, id: u64, row: &Row, fields: &[String]) -> RemoteRecord {
-        let version = if self.habits.strict { row.modified_s.to_string() } else { format!("{}-{}", row.modified_s, row.stamp) };
+        let version =
+            if self.habits.strict { row.modified_s.to_string() } else { format!("{}-{}", row.modified_s, row.stamp) };
         RemoteRecord {
             id: id.to_string(),
             version,
@@ -181,7 +194,10 @@ impl Crm {
         let id = match row.operation {
             Operation::Create => {
                 values.push((KEY_FIELD.into(), Value::Text(row.key.clone())));
-                let known = state.rows.iter().find(|(_, known)| known.fields.get(KEY_FIELD) == Some(&Value::Text(row.key.clone())));
+                let known = state
+                    .rows
+                    .iter()
+                    .find(|(_, known)| known.fields.get(KEY_FIELD) == Some(&Value::Text(row.key.clone())));
                 match (self.habits.strict, known.map(|(id, _)| *id)) {
                     // Refused as a duplicate of itself: nothing is overwritten.
                     (true, Some(id)) => {
@@ -196,7 +212,9 @@ impl Crm {
                 match state.rows.get(&id) {
                     None => return PushOutcome::Failed(Fault::Gone),
                     Some(known) if known.deleted => return PushOutcome::Failed(Fault::Gone),
-                    Some(known) if self.habits.strict && read_at_ms.is_some_and(|read| known.modified_s > read / 1000 - 1) => {
+                    Some(known)
+                        if self.habits.strict && read_at_ms.is_some_and(|read| known.modified_s > read / 1000 - 1) =>
+                    {
                         return PushOutcome::Failed(Fault::Changed);
                     }
                     Some(_) => state.change(id, values, now_s),
@@ -285,7 +303,12 @@ impl Remote for Crm {
         Box::pin(async { Ok(Some(self.lock().rows.values().filter(|row| !row.deleted).count() as u64)) })
     }
 
-    fn pull<'a>(&'a self, _module: &'a str, fields: &'a [String], after: Option<Cursor>) -> BoxFuture<'a, Result<Page, CallError>> {
+    fn pull<'a>(
+        &'a self,
+        _module: &'a str,
+        fields: &'a [String],
+        after: Option<Cursor>,
+    ) -> BoxFuture<'a, Result<Page, CallError>> {
         Box::pin(async move {
             self.let_people_work(Some(&Avoid::new()));
             let state = self.lock();
@@ -294,14 +317,23 @@ impl Remote for Crm {
             }
             // The cursor is (second, stamp within the walk); a second counts as read only when it is over.
             let from: (i64, u64) = after.map_or((0, 0), |cursor| serde_json::from_slice(&cursor.data).unwrap());
-            let mut changed: Vec<_> = state.rows.iter().filter(|(_, row)| (row.modified_s, row.stamp) > from && (row.modified_s > from.0 || row.stamp > from.1)).collect();
+            let mut changed: Vec<_> = state
+                .rows
+                .iter()
+                .filter(|(_, row)| {
+                    (row.modified_s, row.stamp) > from && (row.modified_s > from.0 || row.stamp > from.1)
+                })
+                .collect();
             changed.sort_by_key(|(_, row)| (row.modified_s, row.stamp));
             let more = changed.len() > PAGE_RECORDS;
             changed.truncate(PAGE_RECORDS);
             let last = changed.last().map(|(_, row)| (row.modified_s, row.stamp)).unwrap_or(from);
             let next = if more { last } else { (last.0.min(self.now_s() - 1).max(from.0), 0) };
-            let mut live: Vec<RemoteRecord> =
-                changed.iter().filter(|(_, row)| !row.deleted).map(|(id, row)| self.record(**id, row, fields)).collect();
+            let mut live: Vec<RemoteRecord> = changed
+                .iter()
+                .filter(|(_, row)| !row.deleted)
+                .map(|(id, row)| self.record(**id, row, fields))
+                .collect();
             if let Some(first) = live.first().cloned().filter(|_| self.strikes(&state)) {
                 live.push(first);
             }
@@ -312,7 +344,12 @@ impl Remote for Crm {
         })
     }
 
-    fn fetch<'a>(&'a self, _module: &'a str, ids: &'a [String], fields: &'a [String]) -> BoxFuture<'a, Result<Fetched, CallError>> {
+    fn fetch<'a>(
+        &'a self,
+        _module: &'a str,
+        ids: &'a [String],
+        fields: &'a [String],
+    ) -> BoxFuture<'a, Result<Fetched, CallError>> {
         Box::pin(async move {
             // Where nothing is conditional, the window of an update opens with the first of its reads.
             self.let_people_work(self.habits.strict.then(Avoid::new).as_ref());
@@ -356,7 +393,11 @@ impl Remote for Crm {
         })
     }
 
-    fn push<'a>(&'a self, request: PushRequest, admissions: Arc<dyn Admissions>) -> BoxFuture<'a, Result<PushReport, CallError>> {
+    fn push<'a>(
+        &'a self,
+        request: PushRequest,
+        admissions: Arc<dyn Admissions>,
+    ) -> BoxFuture<'a, Result<PushReport, CallError>> {
         Box::pin(async move {
             let names: Vec<String> = request.fields.iter().map(|(name, _)| name.clone()).collect();
             let avoid = self.window_of(&request);

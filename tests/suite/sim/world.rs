@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use crmsync::engine::{
-    self, CallError, Limits, OwnerTable, PairSetup, Progress, RunOptions, RunReport, RunSetup, SideSetup, TransformStep,
-    Transformed, Transforms,
+    self, CallError, Limits, OwnerTable, PairSetup, Progress, RunOptions, RunReport, RunSetup, SideSetup,
+    TransformStep, Transformed, Transforms,
 };
 use crmsync::store::{JournalQuery, Sealer, Store};
 use crmsync_core::mapping::{Field, MatchRule, Sameness};
@@ -65,7 +65,8 @@ impl People {
         match self.rng.below(12) {
             0 => {
                 let code = format!("n{}", self.tokens);
-                let fields = BTreeMap::from([("Code".to_owned(), Value::text(&code)), ("Name".to_owned(), Value::text(&token))]);
+                let fields =
+                    BTreeMap::from([("Code".to_owned(), Value::text(&code)), ("Name".to_owned(), Value::text(&token))]);
                 self.crms[side].person_creates(fields);
                 self.edits.push(Edit { code, field: "Name", value: token });
             }
@@ -241,7 +242,6 @@ impl World {
             plugin: "memory".into(),
             remote: Arc::new(self.crms[side].clone()),
             owners: OwnerTable::default(),
-            clock_ahead_ms: 0,
             visible_scope: "all".into(),
             scope_at_login: "all".into(),
         });
@@ -267,7 +267,13 @@ impl World {
             // Time moves while a host works, so that runs end at another second than they began.
             clock: Arc::new(move || clock.fetch_add(7, Ordering::SeqCst)),
             new_key: Arc::new(move || format!("{}{:032x}", engine::KEY_MARK, keys.fetch_add(1, Ordering::SeqCst))),
-            limits: Limits { wait_ms_max: 0, round_pause_ms: 0, sweep_grace_ms: 0, portion_rows: 4, ..Limits::default() },
+            limits: Limits {
+                wait_ms_max: 0,
+                round_pause_ms: 0,
+                sweep_grace_ms: 0,
+                portion_rows: 4,
+                ..Limits::default()
+            },
             progress: Arc::new(Silent),
         }
     }
@@ -291,7 +297,11 @@ impl World {
             }
             by_code
         });
-        let journal = self.store.journal(TENANT, FLOW, JournalQuery { most: 1_000_000, ..JournalQuery::default() }).await.unwrap();
+        let journal = self
+            .store
+            .journal(TENANT, FLOW, JournalQuery { most: 1_000_000, ..JournalQuery::default() })
+            .await
+            .unwrap();
         let outcomes = self.store.outcomes(TENANT, FLOW).await.unwrap();
         let show = |side: usize, code: &str, field: &str| {
             by_code[side].get(code).and_then(|records| records[0].get(field)).map(Value::display).unwrap_or_default()
@@ -330,7 +340,8 @@ impl World {
         for (index, edit) in people.edits.iter().enumerate() {
             let cut: String = edit.value.chars().take(12).collect();
             let stands = [0, 1].iter().any(|&side| [&edit.value, &cut].contains(&&show(side, &edit.code, edit.field)));
-            let later = people.edits[index + 1..].iter().any(|other| other.code == edit.code && other.field == edit.field);
+            let later =
+                people.edits[index + 1..].iter().any(|other| other.code == edit.code && other.field == edit.field);
             let lost_to_another = journal.iter().any(|line| line.action == "conflict" && line.before.contains(&cut));
             if !stands && !later && !lost_to_another && !people.is_out(&edit.code) && !twins.contains(&edit.code) {
                 wrong.push(format!("I4: {}.{} = {:?} is lost", edit.code, edit.field, edit.value));

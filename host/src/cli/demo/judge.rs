@@ -14,8 +14,17 @@ use crate::store::JournalRow;
 
 /// Fields that servers set by themselves: not values that anybody could lose.
 const SYSTEM_FIELDS: &[&str] = &[
-    "id", "label", "Modified_Time", "Modified_By", "Created_Time", "Created_By", "Last_Activity_Time", "modifiedtime", "modifiedby",
-    "createdtime", "Full_Name",
+    "id",
+    "label",
+    "Modified_Time",
+    "Modified_By",
+    "Created_Time",
+    "Created_By",
+    "Last_Activity_Time",
+    "modifiedtime",
+    "modifiedby",
+    "createdtime",
+    "Full_Name",
 ];
 
 /// A field that differs for a reason that is allowed.
@@ -87,13 +96,18 @@ pub(super) fn add_up(events: &Events, reports: &[&RunReport; 3], journal: &[Jour
     for (side, (events, name)) in events.iter().zip(["left", "right"]).enumerate() {
         for op in ["create", "update"] {
             let served = events.iter().filter(|event| is_ours(event) && event.op == op).count() as u64;
-            let reported: u64 = reports.iter().flat_map(|report| &report.pairs).map(|pair| match (op, side) {
-                ("create", 0) => pair.created_left,
-                ("create", _) => pair.created_right,
-                (_, 0) => pair.updated_left,
-                _ => pair.updated_right,
-            }).sum();
-            let journalled = journal.iter().filter(|line| line.side == name && line.action == format!("{op}d")).count() as u64;
+            let reported: u64 = reports
+                .iter()
+                .flat_map(|report| &report.pairs)
+                .map(|pair| match (op, side) {
+                    ("create", 0) => pair.created_left,
+                    ("create", _) => pair.created_right,
+                    (_, 0) => pair.updated_left,
+                    _ => pair.updated_right,
+                })
+                .sum();
+            let journalled =
+                journal.iter().filter(|line| line.side == name && line.action == format!("{op}d")).count() as u64;
             if served != reported || served != journalled {
                 problems.push(format!(
                     "{name}: the server counts {served} records {op}d by us, the runs report {reported}, the journal has {journalled}"
@@ -116,7 +130,8 @@ pub(super) fn replaced_unseen(events: &Events, ends: [u64; 2], preview: &Preview
 
 /// People's values that our writes replaced without the journal keeping them as a loser.
 pub(super) fn edits_replaced(events: &Events, journal: &[JournalRow]) -> u64 {
-    let losers: Vec<&str> = journal.iter().filter(|line| line.action == "conflict").map(|line| line.before.as_str()).collect();
+    let losers: Vec<&str> =
+        journal.iter().filter(|line| line.action == "conflict").map(|line| line.before.as_str()).collect();
     let mut unseen = 0;
     for events in events {
         let mut typed: BTreeMap<(&str, &str), String> = BTreeMap::new();
@@ -148,14 +163,17 @@ fn replaced_fields(event: &Event) -> impl Iterator<Item = (&str, String)> {
 }
 
 fn fields(record: Option<&Value>) -> impl Iterator<Item = (&str, String)> {
-    record.and_then(Value::as_object).into_iter().flatten().filter(|(name, _)| !SYSTEM_FIELDS.contains(&name.as_str())).map(
-        |(name, value)| {
+    record
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| !SYSTEM_FIELDS.contains(&name.as_str()))
+        .map(|(name, value)| {
             let text = match value {
                 Value::Null => String::new(),
                 Value::String(text) => text.clone(),
                 other => other.to_string(),
             };
             (name.as_str(), text)
-        },
-    )
+        })
 }

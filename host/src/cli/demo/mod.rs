@@ -137,7 +137,8 @@ pub(super) async fn run(options: DemoOptions, output: Output) -> Result<ExitCode
         writes: SIDES.iter().map(|side| after[side].write - before[side].write).sum(),
         cpu_ms: cpu_after.cpu_ms - cpu_before.cpu_ms,
     };
-    let replaced_unseen = judge::replaced_unseen(&events, first_events_end, &preview) + judge::edits_replaced(&events, &journal);
+    let replaced_unseen =
+        judge::replaced_unseen(&events, first_events_end, &preview) + judge::edits_replaced(&events, &journal);
     let lost_updates = state.verdict.lost_updates;
     let pairs = third.pairs.len() as u64;
     let converged = problems.is_empty()
@@ -171,7 +172,8 @@ pub(super) async fn run(options: DemoOptions, output: Output) -> Result<ExitCode
 /// Both connections, the way a person makes them.
 async fn connect(app: &App, world: &World, output: Output) -> Result<(), Failure> {
     let [zoho, vtiger] = &world.sides;
-    let settings = |pairs: &[(&str, &str)]| pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let settings =
+        |pairs: &[(&str, &str)]| pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let secret = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), SecretString::from(value))]);
     service::add(
         app,
@@ -192,7 +194,11 @@ async fn connect(app: &App, world: &World, output: Output) -> Result<(), Failure
         NewConnection {
             name: SIDES[1].into(),
             plugin: SIDES[1].into(),
-            settings: settings(&[("base_url", &vtiger.url), ("username", &vtiger.login("username")), ("quiesce_ms", QUIESCE_MS)]),
+            settings: settings(&[
+                ("base_url", &vtiger.url),
+                ("username", &vtiger.login("username")),
+                ("quiesce_ms", QUIESCE_MS),
+            ]),
             secrets: secret("access_key", &vtiger.login("access_key")),
             origins: BTreeMap::new(),
             addresses: vec![vtiger.address()],
@@ -201,7 +207,10 @@ async fn connect(app: &App, world: &World, output: Output) -> Result<(), Failure
     .await?;
     say(output, "OAuth login at the first one's consent page");
     let listener = super::connection::listen(0).await?;
-    let port = listener.local_addr().map_err(|error| Failure::environment("connection.callback_port", error.to_string(), ""))?.port();
+    let port = listener
+        .local_addr()
+        .map_err(|error| Failure::environment("connection.callback_port", error.to_string(), ""))?
+        .port();
     let login = Login::begin(app, LOCAL_TENANT, SIDES[0], service::callback_address(port)).await?;
     let waiting = wait_for_callback(listener, CONSENT_WAIT);
     let (parameters, pressed) = tokio::join!(waiting, world.press_accept(&login.url));
@@ -226,7 +235,9 @@ fn all_lines() -> crate::store::JournalQuery {
 
 fn modules(reports: &[&RunReport; 3]) -> Vec<Module> {
     let last = reports[2];
-    let total = |index: usize, count: fn(&crate::engine::PairReport) -> u64| reports.iter().map(|report| count(&report.pairs[index])).sum();
+    let total = |index: usize, count: fn(&crate::engine::PairReport) -> u64| {
+        reports.iter().map(|report| count(&report.pairs[index])).sum()
+    };
     let module = |(index, pair): (usize, &crate::engine::PairReport)| Module {
         name: pair.name.clone(),
         left: pair.left,
@@ -250,8 +261,18 @@ fn table(report: &Report) -> String {
         table.row(["", "created by crmsync", &module.created_left.to_string(), &module.created_right.to_string()]);
         table.row(["", "changed by crmsync", &module.updated_left.to_string(), &module.updated_right.to_string()]);
     }
-    for (name, pick) in [("read", (|calls| calls.read) as fn(&Calls) -> u64), ("write", |calls| calls.write), ("login", |calls| calls.auth), ("metadata", |calls| calls.metadata)] {
-        table.row(["API calls", name, &pick(&report.api_calls[SIDES[0]]).to_string(), &pick(&report.api_calls[SIDES[1]]).to_string()]);
+    for (name, pick) in [
+        ("read", (|calls| calls.read) as fn(&Calls) -> u64),
+        ("write", |calls| calls.write),
+        ("login", |calls| calls.auth),
+        ("metadata", |calls| calls.metadata),
+    ] {
+        table.row([
+            "API calls",
+            name,
+            &pick(&report.api_calls[SIDES[0]]).to_string(),
+            &pick(&report.api_calls[SIDES[1]]).to_string(),
+        ]);
     }
     let mut text = table.text(None);
     for module in &report.modules {

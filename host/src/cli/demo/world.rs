@@ -25,7 +25,9 @@ pub(super) struct Folder(PathBuf);
 
 impl Folder {
     pub(super) fn make() -> Result<Folder, Failure> {
-        let failed = |error: std::io::Error| Failure::environment("data.folder", format!("cannot make a folder for the demo: {error}"), "");
+        let failed = |error: std::io::Error| {
+            Failure::environment("data.folder", format!("cannot make a folder for the demo: {error}"), "")
+        };
         let path = std::env::temp_dir().join(format!("crmsync-demo-{}", std::process::id()));
         if path.exists() {
             std::fs::remove_dir_all(&path).map_err(failed)?;
@@ -257,7 +259,8 @@ pub(super) fn is_ours(event: &Event) -> bool {
 }
 
 async fn spawn(kind: &str, records: u32, seed: u64) -> Result<Crm, Failure> {
-    let failed = |why: String| Failure::environment("demo.sandbox", format!("the sandbox `{kind}` does not start: {why}"), "");
+    let failed =
+        |why: String| Failure::environment("demo.sandbox", format!("the sandbox `{kind}` does not start: {why}"), "");
     let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
     let mut process = Command::new(program)
         .args(["sandbox", kind, "--listen", "127.0.0.1:0"])
@@ -269,7 +272,8 @@ async fn spawn(kind: &str, records: u32, seed: u64) -> Result<Crm, Failure> {
         .map_err(|error| failed(error.to_string()))?;
     let stdout = process.stdout.take().ok_or_else(|| failed("it has no output".into()))?;
     let line = BufReader::new(stdout).lines().next_line().await.map_err(|error| failed(error.to_string()))?;
-    let ready: Value = serde_json::from_str(&line.unwrap_or_default()).map_err(|_| failed("see its message above".into()))?;
+    let ready: Value =
+        serde_json::from_str(&line.unwrap_or_default()).map_err(|_| failed("see its message above".into()))?;
     let url = ready["url"].as_str().unwrap_or_default().to_owned();
     Ok(Crm { url, login: ready["login"].clone(), _process: process })
 }
@@ -299,7 +303,10 @@ pub(super) struct Usage {
 
 pub(super) fn usage() -> Usage {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-    #[expect(unsafe_code, reason = "getrusage fills the struct that it is given, and a zeroed one is valid if it fails")]
+    #[expect(
+        unsafe_code,
+        reason = "getrusage fills the struct that it is given, and a zeroed one is valid if it fails"
+    )]
     let usage = unsafe {
         libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
         usage.assume_init()

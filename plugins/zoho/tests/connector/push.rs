@@ -181,7 +181,11 @@ fn what_was_refused_before_it_began_is_no_unknown_outcome() {
     let limited = Reply::json(429, r#"{"code":"TOO_MANY_REQUESTS","message":"concurrency"}"#);
     zoho.borrow_mut().answers.push(("POST", "Contacts", Ok(limited)));
     let report = push(&request(&both));
-    assert_eq!(report.outcomes, [PushOutcome::Failed(Fault::RateLimited(2_000)), PushOutcome::NotSent], "the row was admitted");
+    assert_eq!(
+        report.outcomes,
+        [PushOutcome::Failed(Fault::RateLimited(2_000)), PushOutcome::NotSent],
+        "the row was admitted"
+    );
     assert_eq!(report.wait_ms, 2_000);
     let writes = crm.requests().iter().filter(|request| request.written_rows().is_some()).count();
     assert_eq!(writes, 1, "it stops at the first limit");

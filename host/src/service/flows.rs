@@ -1,5 +1,6 @@
 //! Flows: check and apply the file, preview, approve, run, and read what happened.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -159,8 +160,7 @@ pub async fn preview(app: &App, tenant: &str, name: &str, progress: Arc<dyn Prog
         let setup = setup(app, tenant, &flow, resolved, lease.clone(), "preview", progress).await?;
         let (setup, hash) = setup;
         let preview = engine::preview(&setup, &hash).await;
-        let summary =
-            preview.as_ref().map(|preview| to_json(preview)).unwrap_or_else(|error| to_json(&error.to_string()));
+        let summary = preview.as_ref().map(to_json).unwrap_or_else(|error| to_json(&error.to_string()));
         app.store().end_run(&lease, setup.run, preview.is_ok(), summary, app.now_ms()).await?;
         let preview = preview?;
         app.store().set_previewed(tenant, name, to_json(&preview)).await?;
@@ -222,7 +222,7 @@ pub async fn run(
     let outcome = async {
         let (setup, _) = setup(app, tenant, &flow, resolved, lease.clone(), "asked", progress).await?;
         let report = engine::run(&setup, &RunOptions { sweep: request.sweep, first_sync }).await;
-        let summary = report.as_ref().map(|report| to_json(report)).unwrap_or_else(|error| to_json(&error.to_string()));
+        let summary = report.as_ref().map(to_json).unwrap_or_else(|error| to_json(&error.to_string()));
         app.store().end_run(&lease, setup.run, report.is_ok(), summary, app.now_ms()).await?;
         if let Err(engine::Error::Call { connection, source, .. }) = &report
             && matches!(source, engine::CallError::Fault(crmsync_core::Fault::LoggedOut))
@@ -419,10 +419,10 @@ async fn describe(
         // A module that does not exist is a problem of the file, told with its line by the resolver.
         let Ok(known) = info.module(&module.names[side as usize]) else { continue };
         let known = known.name.clone();
-        if !info.fields.contains_key(&known) {
-            let topic = format!("fields/{known}");
+        let topic = format!("fields/{known}");
+        if let Entry::Vacant(unknown) = info.fields.entry(known.clone()) {
             let fields = asked.or_recent(&topic, || crm.describe(&known), &format!("describe {known}")).await?;
-            info.fields.insert(known, fields.into_iter().map(field_info).collect());
+            unknown.insert(fields.into_iter().map(field_info).collect());
         }
     }
     Ok(Described { crm, modules, info })

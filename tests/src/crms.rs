@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crmsync_sandbox::history::{Call, CallCounts, Event};
 use crmsync_sandbox::people::Side;
+use crmsync_sandbox::scenario::HumanEdit;
 use crmsync_sandbox::serve::{self, Running};
 use reqwest::redirect::Policy;
 use serde::Deserialize;
@@ -178,6 +179,14 @@ impl Crms {
     /// The screen refuses.
     pub async fn delete(&self, side: Side, id: &str) -> Outcome<()> {
         self.post(side, "/_sandbox/person/delete", &json!({ "module": MODULE, "id": id })).await.map(drop)
+    }
+
+    /// Somebody does what the sandbox's own scenario says.
+    ///
+    /// # Errors
+    /// The screen refuses.
+    pub async fn person(&self, edit: &HumanEdit) -> Outcome<()> {
+        self.post(edit.side, edit.path(), &edit.body()).await.map(drop)
     }
 
     /// All live records of one side in the CRM's own form.

@@ -1,3 +1,11 @@
 //! The one test binary of the product: every room from outside, over real files and real sockets where they matter.
 
+mod architecture;
+mod cli;
+mod egress_grant;
+mod end_to_end;
+mod faults;
+mod product;
+mod restart;
+mod secrets;
 mod sim;

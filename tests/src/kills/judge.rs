@@ -260,37 +260,41 @@ fn told(evidence: &Evidence<'_>, tag: &str) -> bool {
     evidence.journal.iter().any(|line| ["removed", "attention"].contains(&line.action.as_str()) && about(line))
 }
 
-/// No write of ours changed nothing, and none created anybody for the second time.
+/// No write of ours changed nothing, and none created anybody for the second time, unless a person had deleted the first one.
 fn twice(evidence: &Evidence<'_>) -> Vec<Wrong> {
     let mut wrong = Vec::new();
-    let mut created: BTreeMap<(Side, String), u64> = BTreeMap::new();
-    for (side, event) in evidence.ours() {
-        let changed = || {
-            let after = event.after.as_ref().and_then(Value::as_object);
-            let before = event.before.as_ref();
-            after.into_iter().flatten().any(|(name, value)| {
-                !SYSTEM_FIELDS.contains(&name.as_str()) && before.and_then(|before| before.get(name)) != Some(value)
-            })
-        };
-        match event.op.as_str() {
-            "create" => {
-                let tag = event.after.as_ref().map(|after| text(after, side, TAG_FIELD)).unwrap_or_default();
-                *created.entry((side, tag)).or_default() += 1;
+    for side in SIDES {
+        let mut made: BTreeMap<&str, String> = BTreeMap::new();
+        for event in &evidence.events[side as usize] {
+            let ours = event.actor == Actor::Api;
+            match event.op.as_str() {
+                "create" if ours => {
+                    let tag = event.after.as_ref().map(|after| text(after, side, TAG_FIELD)).unwrap_or_default();
+                    let again = made.values().filter(|known| **known == tag).count();
+                    if again > 0 {
+                        wrong.push(Wrong::Twice(format!("{tag} was created {} times on {side:?}", again + 1)));
+                    }
+                    made.insert(&event.id, tag);
+                }
+                "update" if ours && !changes_something(event) => {
+                    let id = &event.id;
+                    wrong.push(Wrong::Twice(format!("{id} on {side:?} was written with what it showed already (event {})", event.seq)));
+                }
+                "delete" if ours => wrong.push(Wrong::Odd(format!("{} on {side:?} was deleted by us", event.id))),
+                "delete" => drop(made.remove(event.id.as_str())),
+                _ => {}
             }
-            "update" if !changed() => {
-                wrong.push(Wrong::Twice(format!(
-                    "{} on {side:?} was written with what it showed already (event {})",
-                    event.id, event.seq
-                )));
-            }
-            "delete" => wrong.push(Wrong::Odd(format!("{} on {side:?} was deleted by us", event.id))),
-            _ => {}
         }
     }
-    for ((side, tag), times) in created.into_iter().filter(|(_, times)| *times > 1) {
-        wrong.push(Wrong::Twice(format!("{tag} was created {times} times on {side:?}")));
-    }
     wrong
+}
+
+fn changes_something(event: &Event) -> bool {
+    let after = event.after.as_ref().and_then(Value::as_object);
+    let before = event.before.as_ref();
+    after.into_iter().flatten().any(|(name, value)| {
+        !SYSTEM_FIELDS.contains(&name.as_str()) && before.and_then(|before| before.get(name)) != Some(value)
+    })
 }
 
 /// Only records that a person has to look at are handed to people.

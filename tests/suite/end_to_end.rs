@@ -1,0 +1,26 @@
+//! The demo, as people run it: judged by the sandbox's own table of expected values.
+
+use crate::product::{product, run};
+
+async fn demo(seed: &str) {
+    let arguments = ["demo", "--records", "40", "--seed", seed, "--json"];
+    let answer = product().ask(&std::env::temp_dir(), &arguments).await.unwrap();
+    let report = answer.json();
+    assert_eq!(report["problems"], serde_json::json!([]), "seed {seed}");
+    for zero in ["duplicates", "lost_updates", "replaced_unseen", "automations"] {
+        assert_eq!(report[zero], 0, "seed {seed}: {zero}");
+    }
+    assert_eq!(report["no_op"]["writes"], 0, "seed {seed}: a run with nothing to do wrote");
+    assert!(report["no_op"]["api_calls"].as_u64().unwrap() <= 3, "seed {seed}: {}", report["no_op"]);
+    assert_eq!(report["converged"], true, "seed {seed}: {}", answer.stdout);
+    assert_eq!(answer.code, 0, "seed {seed}: {}", answer.stderr);
+}
+
+#[test]
+fn the_demo_converges_for_every_seed() {
+    run(async {
+        for seed in ["1", "2", "7"] {
+            demo(seed).await;
+        }
+    });
+}

@@ -50,7 +50,11 @@ fn room(file: &str) -> &str {
 fn named(line: &str) -> Vec<&str> {
     let code = line.split("//").next().unwrap_or_default();
     let parts = code.split("crate::").skip(1);
-    parts.map(|part| part.split(|letter: char| !letter.is_alphanumeric() && letter != '_' && letter != ':').next().unwrap()).collect()
+    parts
+        .map(|part| {
+            part.split(|letter: char| !letter.is_alphanumeric() && letter != '_' && letter != ':').next().unwrap()
+        })
+        .collect()
 }
 
 #[test]
@@ -64,7 +68,8 @@ fn no_arrow_points_the_wrong_way() {
         };
         for (index, line) in text.lines().enumerate() {
             for path in named(line) {
-                let is_allowed = path.split("::").next() == Some(from) || allowed.iter().any(|known| starts_with(path, known));
+                let is_allowed =
+                    path.split("::").next() == Some(from) || allowed.iter().any(|known| starts_with(path, known));
                 if !is_allowed {
                     wrong.push(format!("{file}:{}: `{from}` may not use `crate::{path}`", index + 1));
                 }
@@ -83,7 +88,9 @@ fn starts_with(path: &str, known: &str) -> bool {
 fn wrong_arrows_would_be_seen() {
     assert_eq!(named("use crate::engine::run; // not crate::cli"), ["engine::run"]);
     assert_eq!(named("    let x: crate::egress::Gate = crate::store::open();"), ["egress::Gate", "store::open"]);
-    assert!(starts_with("egress::Admissions", "egress::Admissions") && !starts_with("egress::Gate", "egress::Admissions"));
+    assert!(
+        starts_with("egress::Admissions", "egress::Admissions") && !starts_with("egress::Gate", "egress::Admissions")
+    );
     assert!(starts_with("store", "store") && !starts_with("storeroom", "store"));
 }
 

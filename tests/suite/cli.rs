@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crmsync_tests::crms::{Crms, SIDES};
 use crmsync_tests::product::Answer;
-use crmsync_tests::workplace::{FLOW, Folder, Workplace, flow_file};
 use crmsync_tests::snapshot;
+use crmsync_tests::workplace::{FLOW, Folder, Workplace, flow_file};
 
 use crate::product::{product, run};
 
@@ -20,7 +20,13 @@ async fn ask(data: &Path, arguments: &[&str]) -> Answer {
 async fn refused(data: &Path, arguments: &[&str], exit: i32, code: &str) -> String {
     let with_json: Vec<&str> = arguments.iter().copied().chain(["--json"]).collect();
     let answer = ask(data, &with_json).await;
-    assert_eq!((answer.code, answer.error_code().as_str()), (exit, code), "{arguments:?}: {} {}", answer.stdout, answer.stderr);
+    assert_eq!(
+        (answer.code, answer.error_code().as_str()),
+        (exit, code),
+        "{arguments:?}: {} {}",
+        answer.stdout,
+        answer.stderr
+    );
     let error = &answer.json()["error"];
     format!("{} | {}", error["message"].as_str().unwrap(), error["hint"].as_str().unwrap())
 }
@@ -41,14 +47,21 @@ fn help_is_as_agreed() {
     run(async {
         let answer = ask(Path::new("/"), &["--help"]).await;
         assert_eq!(answer.code, 0);
-        snapshot::check(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/suite/snapshots/help.txt"), &answer.stdout);
+        snapshot::check(
+            &PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/suite/snapshots/help.txt"),
+            &answer.stdout,
+        );
     });
 }
 
 #[test]
 fn arguments_that_nobody_knows_are_wrong_input() {
     run(async {
-        for arguments in [&["flow", "rum"][..], &["demo", "--records", "1"], &["connection", "add", "x", "--plugin", "y", "--set", "z"]] {
+        for arguments in [
+            &["flow", "rum"][..],
+            &["demo", "--records", "1"],
+            &["connection", "add", "x", "--plugin", "y", "--set", "z"],
+        ] {
             let answer = ask(Path::new("/"), arguments).await;
             assert_eq!(answer.code, 2, "{arguments:?}: {}", answer.stderr);
             assert!(answer.stdout.is_empty() && !answer.stderr.is_empty(), "{arguments:?}");
@@ -89,7 +102,8 @@ fn unknown_names_are_told_with_the_known_ones() {
         assert!(story.contains("zoho, ") || story.contains(", zoho"), "{story}");
         let story = refused(&data, &["connection", "fields", "zoho", "Contact"], 2, "connection.unknown_module").await;
         assert!(story.contains("Contacts"), "{story}");
-        let story = refused(&data, &["connection", "add", "x", "--plugin", "hubspot"], 2, "connection.unknown_plugin").await;
+        let story =
+            refused(&data, &["connection", "add", "x", "--plugin", "hubspot"], 2, "connection.unknown_plugin").await;
         assert!(story.contains("vtiger"), "{story}");
         refused(&data, &["connection", "remove", "zoho"], 2, "connection.in_use").await;
     });
@@ -152,7 +166,8 @@ fn a_secret_that_nobody_gives_is_asked_for_and_nothing_is_kept() {
     run(async {
         let folder = Folder::make().unwrap();
         let add = ["connection", "add", "crm", "--plugin", "vtiger", "--set", "base_url=https://crm.acme.example"];
-        let with_secret: Vec<&str> = add.into_iter().chain(["--set", "username=admin", "--secret", "access_key"]).collect();
+        let with_secret: Vec<&str> =
+            add.into_iter().chain(["--set", "username=admin", "--secret", "access_key"]).collect();
         let story = refused(folder.path(), &with_secret, 2, "connection.secret").await;
         assert!(story.contains("CRMSYNC_SECRET_ACCESS_KEY"), "{story}");
         let story = refused(folder.path(), &add, 2, "connection.missing_setting").await;

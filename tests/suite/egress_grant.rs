@@ -25,13 +25,16 @@ impl Desk {
     async fn add(&self, grants: &[&str]) -> Outcome<Answer> {
         let base_url = format!("base_url={}", self.crm().url);
         let username = format!("username={}", self.crm().login("username"));
-        let mut arguments = vec!["connection", "add", "vtiger", "--plugin", "vtiger", "--set", &base_url, "--set", &username];
+        let mut arguments =
+            vec!["connection", "add", "vtiger", "--plugin", "vtiger", "--set", &base_url, "--set", &username];
         arguments.extend(["--secret", "access_key", "--json"]);
         for grant in grants {
             arguments.extend(["--grant", grant]);
         }
         let mut command = product().command(&arguments);
-        command.env("CRMSYNC_DATA", self.folder.path()).env("CRMSYNC_SECRET_ACCESS_KEY", self.crm().login("access_key"));
+        command
+            .env("CRMSYNC_DATA", self.folder.path())
+            .env("CRMSYNC_SECRET_ACCESS_KEY", self.crm().login("access_key"));
         finish(&mut command, &arguments).await
     }
 

@@ -98,51 +98,79 @@ fn check(name: &str, seed: u64, faults: Value) {
 #[test]
 fn a_crm_that_asks_to_wait() {
     let refusal = json!({ "type": "status", "status": 429, "retry_after": "1" });
-    check("429", 11, json!([
-        { "on": { "kind": "read", "times": 2 }, "do": refusal },
-        { "on": { "kind": "write", "times": 2 }, "do": refusal },
-    ]));
+    check(
+        "429",
+        11,
+        json!([
+            { "on": { "kind": "read", "times": 2 }, "do": refusal },
+            { "on": { "kind": "write", "times": 2 }, "do": refusal },
+        ]),
+    );
 }
 
 #[test]
 fn a_crm_that_is_down_for_a_moment() {
     let refusal = json!({ "type": "status", "status": 503, "body": "<h1>Service Unavailable</h1>" });
-    check("503", 12, json!([
-        { "on": { "kind": "read", "times": 1 }, "do": refusal },
-        { "on": { "kind": "write", "times": 2 }, "do": refusal },
-    ]));
+    check(
+        "503",
+        12,
+        json!([
+            { "on": { "kind": "read", "times": 1 }, "do": refusal },
+            { "on": { "kind": "write", "times": 2 }, "do": refusal },
+        ]),
+    );
 }
 
 #[test]
 fn logins_that_end_in_the_middle() {
     let expiry = json!({ "type": "expire_session" });
-    check("expired", 13, json!([
-        { "on": { "kind": "read", "skip": 1 }, "do": expiry },
-        { "on": { "kind": "write", "skip": 1 }, "do": expiry },
-        { "on": { "kind": "write", "skip": 2 }, "do": expiry },
-    ]));
+    check(
+        "expired",
+        13,
+        json!([
+            { "on": { "kind": "read", "skip": 1 }, "do": expiry },
+            { "on": { "kind": "write", "skip": 1 }, "do": expiry },
+            { "on": { "kind": "write", "skip": 2 }, "do": expiry },
+        ]),
+    );
 }
 
 #[test]
 fn answers_that_never_arrive() {
-    check("cut after commit", 14, json!([{ "on": { "kind": "write", "times": 3 }, "do": { "type": "cut_after_commit" } }]));
+    check(
+        "cut after commit",
+        14,
+        json!([{ "on": { "kind": "write", "times": 3 }, "do": { "type": "cut_after_commit" } }]),
+    );
 }
 
 #[test]
 fn calls_that_never_arrive() {
-    check("cut before commit", 15, json!([{ "on": { "kind": "write", "times": 3 }, "do": { "type": "cut_before_commit" } }]));
+    check(
+        "cut before commit",
+        15,
+        json!([{ "on": { "kind": "write", "times": 3 }, "do": { "type": "cut_before_commit" } }]),
+    );
 }
 
 #[test]
 fn commits_that_come_when_nobody_waits_any_more() {
-    check("late commit", 16, json!([
-        { "on": { "kind": "write", "times": 3 }, "do": { "type": "late_commit", "after_ms": 400 } },
-    ]));
+    check(
+        "late commit",
+        16,
+        json!([
+            { "on": { "kind": "write", "times": 3 }, "do": { "type": "late_commit", "after_ms": 400 } },
+        ]),
+    );
 }
 
 #[test]
 fn pages_from_a_replica_that_lags() {
-    check("stale page", 17, json!([{ "on": { "kind": "read", "times": 2 }, "do": { "type": "stale_page", "after_ms": 5_000 } }]));
+    check(
+        "stale page",
+        17,
+        json!([{ "on": { "kind": "read", "times": 2 }, "do": { "type": "stale_page", "after_ms": 5_000 } }]),
+    );
 }
 
 #[test]

@@ -27,7 +27,10 @@ async fn live(workplace: &Workplace) -> Vec<(String, String)> {
     ];
     for side in SIDES {
         let (_, kept) = workplace.app.vault().load(LOCAL_TENANT, name(side)).await.unwrap().unwrap();
-        let values = kept.values.iter().map(|(what, value)| (format!("{} {what}", name(side)), value.expose_secret().to_owned()));
+        let values = kept
+            .values
+            .iter()
+            .map(|(what, value)| (format!("{} {what}", name(side)), value.expose_secret().to_owned()));
         secrets.extend(values.filter(|(_, value)| value.len() >= SECRET_CHARS_MIN));
     }
     secrets
@@ -58,7 +61,8 @@ fn no_secret_is_written_down() {
         workplace.preview_and_approve().await.unwrap();
         // The runs log in again, so that logins happen while everything is logged.
         for side in SIDES {
-            let expiry = serde_json::json!({ "faults": [{ "on": { "kind": "read" }, "do": { "type": "expire_session" } }] });
+            let expiry =
+                serde_json::json!({ "faults": [{ "on": { "kind": "read" }, "do": { "type": "expire_session" } }] });
             workplace.crms.faults(side, &expiry).await.unwrap();
         }
         let before = live(&workplace).await;
@@ -79,9 +83,16 @@ fn no_secret_is_written_down() {
             let path = entry.unwrap().path();
             places.push((path.display().to_string(), std::fs::read(&path).unwrap()));
         }
-        assert!(places.iter().any(|(place, bytes)| place.ends_with(".db") && bytes.len() > 10_000), "the database is there");
+        assert!(
+            places.iter().any(|(place, bytes)| place.ends_with(".db") && bytes.len() > 10_000),
+            "the database is there"
+        );
         let secrets: Vec<(String, String)> = before.into_iter().chain(live(&workplace).await).collect();
-        assert!(secrets.iter().any(|(what, _)| what.ends_with("access_token")), "{:?}", secrets.iter().map(|(what, _)| what));
+        assert!(
+            secrets.iter().any(|(what, _)| what.ends_with("access_token")),
+            "{:?}",
+            secrets.iter().map(|(what, _)| what)
+        );
         for (what, secret) in &secrets {
             assert!(secret.len() >= SECRET_CHARS_MIN, "{what} is too short to be looked for");
             for (place, bytes) in &places {

@@ -278,7 +278,10 @@ fn twice(evidence: &Evidence<'_>) -> Vec<Wrong> {
                 }
                 "update" if ours && !changes_something(event) => {
                     let id = &event.id;
-                    wrong.push(Wrong::Twice(format!("{id} on {side:?} was written with what it showed already (event {})", event.seq)));
+                    wrong.push(Wrong::Twice(format!(
+                        "{id} on {side:?} was written with what it showed already (event {})",
+                        event.seq
+                    )));
                 }
                 "delete" if ours => wrong.push(Wrong::Odd(format!("{} on {side:?} was deleted by us", event.id))),
                 "delete" => drop(made.remove(event.id.as_str())),

@@ -1,6 +1,10 @@
 //! Every failure as an answer: a code that never changes, a message, and what to do.
 
-use crate::{app, egress, engine, flow, store};
+use crate::app;
+use crate::egress;
+use crate::engine;
+use crate::flow;
+use crate::store;
 
 /// What kind of failure it is: decides the exit code of the command line and the status of an API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

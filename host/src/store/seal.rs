@@ -83,13 +83,13 @@ mod tests {
         std::fs::create_dir_all(&folder).expect("temp folder");
         let path = folder.join("key");
         let sealer = Sealer::from_file(&path).expect("a new key");
-        let sealed = sealer.seal("t/zoho", b"hush").expect("seal");
+        let sealed = sealer.seal("t/east", b"hush").expect("seal");
         assert!(!sealed.windows(4).any(|window| window == b"hush"));
-        assert_eq!(sealer.open("t/zoho", &sealed).expect("open").as_slice(), b"hush");
+        assert_eq!(sealer.open("t/east", &sealed).expect("open").as_slice(), b"hush");
         assert!(sealer.open("t/other", &sealed).is_err());
-        assert!(sealer.open("t/zoho", &sealed[..10]).is_err());
+        assert!(sealer.open("t/east", &sealed[..10]).is_err());
         let again = Sealer::from_file(&path).expect("the same key");
-        assert_eq!(again.open("t/zoho", &sealed).expect("open").as_slice(), b"hush");
+        assert_eq!(again.open("t/east", &sealed).expect("open").as_slice(), b"hush");
         std::fs::remove_dir_all(&folder).expect("clean up");
     }
 }

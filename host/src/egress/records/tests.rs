@@ -38,7 +38,7 @@ fn rows_become_cells() {
             ("Owner", Kind::Raw),
         ],
         "Text(\"1\") Text(\"7\") Empty Absent Raw(\"{\\\"id\\\":\\\"7\\\",\\\"name\\\":\\\"A\\\"}\") \n\
-         Text(\"2\") Absent Absent Text(\"x\") Empty \n0",
+         Text(\"2\") Empty Absent Text(\"x\") Empty \n0",
     );
     check(r#"[{"a/b":1,"c":"x"}]"#, "", &[("/a~1b", Kind::Integer), ("c", Kind::Integer)], "Integer(1) Raw(\"x\") \n1");
     check("[]", "", &[("a", Kind::Text)], "0");

@@ -4,5 +4,8 @@ mod architecture;
 mod cli;
 mod egress_grant;
 mod end_to_end;
+mod faults;
 mod product;
+mod restart;
+mod secrets;
 mod sim;

@@ -432,9 +432,7 @@ fn take(
     }
     match sendable(row, to, &cell.side(from).carried) {
         // S21: no write that changes nothing is ever sent.
-        Ok(values) if same(values, &cell.side(to).shown, crate::mapping::Sameness::Text) => {
-            decision.settled.push(index)
-        }
+        Ok(values) if stands_already(values, cell.side(to)) => decision.settled.push(index),
         Ok(values) => {
             let emptied = row.fields(to).iter().zip(values).any(|(field, value)| field.mandatory && !value.is_filled());
             if emptied {
@@ -445,6 +443,12 @@ fn take(
         }
         Err(why) => decision.held.push(HeldRow { row: index, side: to, reason: why }),
     }
+}
+
+/// Whether the side shows these values, or what it made of them when they were sent without an answer.
+fn stands_already(values: &[Value], field: &FieldView) -> bool {
+    same(values, &field.shown, crate::mapping::Sameness::Text)
+        || field.base.as_ref().is_some_and(|base| base.arrived(values, &field.shown))
 }
 
 /// Both sides changed the row. The loser's value stays in the journal (S15).
@@ -680,6 +684,23 @@ mod tests {
         view.rows[0].right.shown = vec![Value::text("typed")];
         view.rows[0].right.carried = Carried::Values(vec![Value::text("typed")]);
         assert_eq!(told(&decide(&view, &one_row(), &policy())), "left=typed");
+    }
+
+    #[test]
+    fn an_unanswered_write_that_arrived_is_not_repeated() {
+        let (sent, cut) = ("Customer Care, Returns and Refunds", "Customer Care, Returns and Ref");
+        let check = |shown: &str, expected: &str| {
+            let mut right = field(None, shown);
+            right.base =
+                Some(Base { row_hash: 7, values: vec![Value::text("old")], sent: Some(vec![Value::text(sent)]) });
+            let mut view = pair(field(Some(sent), sent), right);
+            view.rows[0].owed = Some(Side::Right);
+            assert_eq!(told(&decide(&view, &one_row(), &policy())), expected, "{shown}");
+        };
+        check(sent, "settled");
+        check(cut, "settled");
+        check("old", &format!("right={sent}"));
+        check("typed", &format!("right={sent} conflict:left"));
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub mod reason {
     pub const DID_NOT_PARSE: &str = "did-not-parse";
     /// A picklist value without a counterpart in the table.
     pub const NO_COUNTERPART_VALUE: &str = "no-counterpart-value";
+    /// A transform broke on this record.
+    pub const TRANSFORM_FAILED: &str = "transform-failed";
     /// The referenced record has no counterpart on the other side (yet).
     pub const REFERENCE_NOT_LINKED: &str = "reference-not-linked";
     /// The owner has no active counterpart on the other side.

@@ -56,7 +56,8 @@ pub fn resembles<'a>(rows: impl IntoIterator<Item = (&'a [Value], &'a [Value])>)
     let (mut rows_all, mut alike) = (0, 0);
     for (sent, shown) in rows {
         rows_all += 1;
-        alike += u32::from(sent.len() == shown.len() && sent.iter().zip(shown).all(|(sent, shown)| is_made_of(sent, shown)));
+        alike +=
+            u32::from(sent.len() == shown.len() && sent.iter().zip(shown).all(|(sent, shown)| is_made_of(sent, shown)));
     }
     match alike {
         _ if rows_all == 0 => Resemblance::None,

@@ -413,7 +413,7 @@ impl Transforms for NoTransforms {
         &'a self,
         _steps: &'a [TransformStep],
         _columns: &'a [(String, u8)],
-        _rows: Vec<Vec<Value>>,
+        _rows: &'a [Vec<Value>],
     ) -> BoxFuture<'a, Result<Transformed, CallError>> {
         Box::pin(async { Err(CallError::Plugin("this flow names no transform".into())) })
     }

@@ -46,6 +46,7 @@ struct State {
     /// Writes that were received and commit later: (not before, request row, key).
     late: Vec<(i64, PushRow, Vec<String>)>,
     writes: u64,
+    idle_writes: u64,
     chance_of_fault: usize,
 }
 
@@ -100,6 +101,11 @@ impl Crm {
 
     pub(crate) fn writes(&self) -> u64 {
         self.lock().writes
+    }
+
+    /// Updates that changed nothing: a CRM stamps them all the same, and its users see a change that is none.
+    pub(crate) fn idle_writes(&self) -> u64 {
+        self.lock().idle_writes
     }
 
     /// Live records: id → fields.
@@ -221,7 +227,12 @@ impl Crm {
                     {
                         return PushOutcome::Failed(Fault::Changed);
                     }
-                    Some(_) => state.change(id, values, now_s),
+                    Some(known) => {
+                        let idle =
+                            values.iter().all(|(name, value)| known.fields.get(name).unwrap_or(&Value::Empty) == value);
+                        state.idle_writes += u64::from(idle);
+                        state.change(id, values, now_s);
+                    }
                 }
                 id
             }

@@ -39,3 +39,18 @@ fn random_worlds_come_to_rest_with_nothing_lost_or_doubled() {
     }
     assert!(stories.is_empty(), "by seed: {stories:#?}");
 }
+
+#[test]
+fn what_comes_back_from_both_bins_is_one_thing_again() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let story = runtime.block_on(async {
+        let mut world = World::new(4);
+        world.first_sync().await;
+        let before = world.writes();
+        world.through_both_bins().await;
+        world.settle().await;
+        assert_eq!(world.writes(), before, "nobody edited anything");
+        world.check().await
+    });
+    assert!(story.is_empty(), "{story:#?}");
+}

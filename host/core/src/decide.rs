@@ -133,7 +133,8 @@ impl RowView {
         self.owed == Some(side.other()) || self.edited(side)
     }
 
-    fn was_read(&self) -> bool {
+    /// Whether both sides showed all of the row's fields.
+    pub(crate) fn was_read(&self) -> bool {
         self.left.shown.iter().chain(&self.right.shown).all(Value::is_read)
     }
 }
@@ -505,6 +506,9 @@ fn sendable<'a>(row: &MappingRow, to: Side, carried: &'a Carried) -> Result<&'a 
     }
     Ok(values)
 }
+
+#[cfg(test)]
+mod properties;
 
 #[cfg(test)]
 pub(crate) mod tests_support {

@@ -23,6 +23,10 @@ pub enum Merged {
 /// Bases of another row hash are an agreement about something else (S12): the row is adopted like one of a first sync. What one side
 /// showed last stays true all the same, so that an edit of one side alone, or a debt, is carried on and not swallowed by the adoption.
 pub fn merge_row(row: &MappingRow, view: &RowView) -> Merged {
+    // Rule 4: a field that vanished on one side pauses its row.
+    if !view.was_read() {
+        return Merged::First;
+    }
     let (left, right) = (view.has_news(Side::Left), view.has_news(Side::Right));
     let based = |hash: Option<u64>| {
         Side::BOTH.iter().all(|&side| {

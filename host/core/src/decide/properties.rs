@@ -1,0 +1,171 @@
+//! What holds for every view: decisions know no left and right, settle once they are carried out, and replace nothing in silence.
+
+use proptest::prelude::*;
+
+use super::tests_support::{pair, row};
+use super::*;
+use crate::mapping::Direction;
+
+/// Few values, so that sides agree often; one is long enough to be cut.
+const TEXTS: [&str; 5] = ["", "a", "b", "Customer Care, Returns and Refunds", "Customer Care, Returns and Ref"];
+
+fn text() -> impl Strategy<Value = Value> {
+    prop::sample::select(&TEXTS[..]).prop_map(Value::text)
+}
+
+fn base() -> impl Strategy<Value = Option<Base>> {
+    let base = (prop::sample::select(vec![7_u64, 8]), text(), prop::option::weighted(0.3, text()));
+    let base = base.prop_map(|(row_hash, shown, sent)| Base {
+        row_hash,
+        values: vec![shown],
+        sent: sent.map(|sent| vec![sent]),
+    });
+    prop::option::weighted(0.8, base)
+}
+
+fn side() -> impl Strategy<Value = FieldView> {
+    let shown = prop_oneof![9 => text(), 1 => Just(Value::Absent)];
+    (shown, base(), prop::bool::weighted(0.1)).prop_map(|(shown, base, held)| {
+        let carried = Carried::Values(vec![shown.clone()]);
+        let carried = if held { Carried::Held(reason::NO_COUNTERPART_VALUE.into()) } else { carried };
+        FieldView { shown: vec![shown], base, carried }
+    })
+}
+
+fn cell() -> impl Strategy<Value = RowView> {
+    let owed = prop::option::weighted(0.2, prop::sample::select(Side::BOTH.to_vec()));
+    (side(), side(), owed, any::<bool>(), any::<bool>()).prop_map(
+        |(left, right, owed, left_is_receipt, right_is_receipt)| RowView {
+            left,
+            right,
+            owed,
+            left_is_receipt,
+            right_is_receipt,
+        },
+    )
+}
+
+fn view() -> impl Strategy<Value = View> {
+    prop::collection::vec(cell(), 1..4).prop_map(|rows| View { rows, ..pair(empty(), empty()) })
+}
+
+fn empty() -> FieldView {
+    super::tests_support::field(None, "")
+}
+
+fn policy() -> impl Strategy<Value = Policy> {
+    let directions =
+        prop::sample::select(vec![Direction::Both, Direction::Both, Direction::ToLeft, Direction::ToRight]);
+    let first = prop::sample::select(vec![FirstSync::FillEmpty, FirstSync::Winner, FirstSync::Ask]);
+    (directions, prop::sample::select(Side::BOTH.to_vec()), first).prop_map(|(direction, winner, first_sync)| Policy {
+        direction,
+        winner,
+        first_sync,
+        deletes: DeletePolicy::Report,
+    })
+}
+
+fn mapping(rows: usize) -> PairMapping {
+    PairMapping { rows: (0..rows).map(|index| row(&format!("f{index}"))).collect(), match_rules: vec![] }
+}
+
+fn mirrored_view(view: &View) -> View {
+    let rows = view.rows.iter().map(|cell| RowView {
+        left: cell.right.clone(),
+        right: cell.left.clone(),
+        owed: cell.owed.map(Side::other),
+        left_is_receipt: cell.right_is_receipt,
+        right_is_receipt: cell.left_is_receipt,
+    });
+    View { left: view.right, right: view.left, rows: rows.collect(), ..view.clone() }
+}
+
+fn mirrored_policy(policy: &Policy) -> Policy {
+    let direction = match policy.direction {
+        Direction::Both => Direction::Both,
+        Direction::ToLeft => Direction::ToRight,
+        Direction::ToRight => Direction::ToLeft,
+    };
+    Policy { direction, winner: policy.winner.other(), ..*policy }
+}
+
+fn mirrored(mut decision: Decision) -> Decision {
+    decision.writes.iter_mut().for_each(|write| write.side = write.side.other());
+    decision.writes.sort_by_key(|write| write.side);
+    decision.conflicts.iter_mut().for_each(|conflict| conflict.winner = conflict.winner.other());
+    decision.held.iter_mut().for_each(|held| held.side = held.side.other());
+    decision
+}
+
+/// The view after the decision was carried out: what was written stands, and each side's base is what it shows. What was held back is
+/// owed still.
+fn carried_out(view: &View, decision: &Decision) -> View {
+    let mut after = view.clone();
+    for (index, cell) in after.rows.iter_mut().enumerate() {
+        let written = decision.writes.iter().find_map(|write| {
+            write.rows.iter().find(|change| change.row == index).map(|change| (write.side, change.values.clone()))
+        });
+        if let Some((side, values)) = written {
+            let field = if side == Side::Left { &mut cell.left } else { &mut cell.right };
+            (field.shown, field.carried) = (values.clone(), Carried::Values(values));
+        }
+        let held = decision.held.iter().find(|held| held.row == index && held.reason != reason::DIFFERS_ASK);
+        cell.owed = held.map(|held| held.side);
+        if cell.was_read() {
+            for field in [&mut cell.left, &mut cell.right] {
+                field.base = Some(Base::shown(7, field.shown.clone()));
+            }
+        }
+    }
+    after
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn sides_are_equal_before_it(view in view(), policy in policy()) {
+        let mapping = mapping(view.rows.len());
+        let decision = decide(&view, &mapping, &policy);
+        let mirror = decide(&mirrored_view(&view), &mapping, &mirrored_policy(&policy));
+        prop_assert_eq!(mirrored(mirror), decision);
+    }
+
+    #[test]
+    fn it_settles(view in view(), policy in policy()) {
+        let mapping = mapping(view.rows.len());
+        let after = carried_out(&view, &decide(&view, &mapping, &policy));
+        let again = decide(&after, &mapping, &policy);
+        prop_assert!(again.writes.is_empty(), "{:?}", again);
+        prop_assert!(again.conflicts.is_empty(), "{:?}", again);
+    }
+
+    #[test]
+    fn it_writes_nothing_that_stands_and_nothing_unread(view in view(), policy in policy()) {
+        let mapping = mapping(view.rows.len());
+        for write in decide(&view, &mapping, &policy).writes {
+            prop_assert!(policy.direction.writes(write.side));
+            for change in write.rows {
+                let cell = &view.rows[change.row];
+                prop_assert_ne!(&change.values, &cell.side(write.side).shown);
+                prop_assert!(cell.was_read());
+            }
+        }
+    }
+
+    #[test]
+    fn an_edit_that_is_replaced_is_told(view in view(), policy in policy()) {
+        let mapping = mapping(view.rows.len());
+        let decision = decide(&view, &mapping, &policy);
+        for write in &decision.writes {
+            for change in &write.rows {
+                if view.rows[change.row].edited(write.side) {
+                    let told = decision.conflicts.iter().any(|conflict| conflict.row == change.row);
+                    // Two new agreements about an edited row follow the rule of a first sync, which fills blanks only.
+                    let blank = view.rows[change.row].side(write.side).shown.iter().all(|value| !value.is_filled());
+                    prop_assert!(told || blank, "{:?}", view.rows[change.row]);
+                }
+            }
+        }
+    }
+}

@@ -32,8 +32,8 @@ pub const ANSWERS_HELD_MAX: usize = 128;
 pub const ANSWERS_HELD_BYTES_MAX: usize = 64 << 20;
 /// Requests of one `send-many` that are under way at the same time.
 pub const SEND_MANY_PARALLEL: usize = 8;
-/// Requests in one `send-many`: one for each row of the largest push, and some.
-pub const SEND_MANY_MAX: usize = 1_024;
+/// Requests in one `send-many`: there has to be a place for each answer.
+pub const SEND_MANY_MAX: usize = ANSWERS_HELD_MAX;
 /// Bytes of a connection's state cache, keys and values together.
 pub const STATE_BYTES_MAX: usize = 64 << 10;
 

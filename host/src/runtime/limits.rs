@@ -76,6 +76,8 @@ pub const CHOICES_MAX: usize = 20_000;
 pub const USERS_MAX: usize = 50_000;
 /// Open facts of one record (`extra`).
 pub const EXTRA_MAX: usize = 100;
+/// Milliseconds after which an unanswered write must be settled, whatever a plugin says: a week.
+pub const QUIESCE_MS_MAX: u64 = 7 * 24 * 60 * 60 * 1_000;
 /// Steps of one `apply`.
 pub const STEPS_MAX: usize = 500;
 

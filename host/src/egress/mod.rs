@@ -38,4 +38,4 @@ pub use limiter::Limits;
 pub use origin::{Base, OriginSpec, base_url};
 pub use records::{BATCH_COLUMNS_MAX, BATCH_ROWS_MAX, BATCH_TEXT_BYTES_MAX, BodyFault, parse_records, read_pointer};
 pub use request::{Admissions, Answer, CallScope, Effect, Payload, Refusal, Request};
-pub use vault::{Conflict, Secrets, Vault};
+pub use vault::{Conflict, DraftVault, Secrets, Vault};

@@ -24,6 +24,8 @@ const CLAIM_POLL: Duration = Duration::from_millis(150);
 /// The facts that hold a claim: until when, and which process is at it.
 const CLAIM_FACT: &str = "login_claimed_until_ms";
 const CLAIM_HOLDER_FACT: &str = "login_claimed_by";
+/// The facts of a claim: they belong to whoever is at it, not to the login.
+pub(in crate::egress) const CLAIM_FACTS: [&str; 2] = [CLAIM_FACT, CLAIM_HOLDER_FACT];
 /// Characters of a CRM's error code; what is longer, or has other letters, is no code and is not repeated to anybody.
 const CODE_CHARS_MAX: usize = 64;
 /// How often a compare-and-set is tried before somebody else's changes count as a fault of the store.

@@ -36,9 +36,11 @@ impl Story {
         }
     }
 
-    /// Runs until nothing waits and nothing was written; a run may fail while there are faults, and people may have to look again.
+    /// Runs until nothing waits and nothing was written, twice in a row: a listing that shows nothing looks like nothing to do. A run
+    /// may fail while there are faults, and people may have to look again.
     async fn calm(&self, name: &str) {
         let mut said = Vec::new();
+        let mut quiet = 0;
         for _ in 0..RUNS_MAX {
             self.workplace.crms.advance(APART_MS).await.unwrap();
             match self.workplace.run(false).await {
@@ -46,7 +48,8 @@ impl Story {
                     let pair = &report.pairs[0];
                     let writes = pair.created_left + pair.created_right + pair.updated_left + pair.updated_right;
                     said.push(format!("wrote {writes}, waiting {}", pair.waiting));
-                    if writes == 0 && pair.waiting == 0 {
+                    quiet = if writes == 0 && pair.waiting == 0 { quiet + 1 } else { 0 };
+                    if quiet == 2 {
                         return;
                     }
                 }
@@ -57,7 +60,7 @@ impl Story {
                 Err(failure) if failure.code == "connection.logged_out" => {
                     panic!("{name}: an expired session must be renewed by itself: {failure:?}")
                 }
-                Err(failure) => said.push(failure.code.to_owned()),
+                Err(failure) => said.push(format!("{}: {}", failure.code, failure.message)),
             }
         }
         panic!("{name}: it does not come to rest: {said:#?}");
@@ -123,6 +126,7 @@ fn a_crm_that_is_down_for_a_moment() {
 
 #[test]
 fn logins_that_end_in_the_middle() {
+    // Twice in each phase: a CRM gives few tokens in ten minutes, and our own budget of them is smaller still.
     let expiry = json!({ "type": "expire_session" });
     check(
         "expired",
@@ -130,7 +134,6 @@ fn logins_that_end_in_the_middle() {
         json!([
             { "on": { "kind": "read", "skip": 1 }, "do": expiry },
             { "on": { "kind": "write", "skip": 1 }, "do": expiry },
-            { "on": { "kind": "write", "skip": 2 }, "do": expiry },
         ]),
     );
 }

@@ -84,8 +84,8 @@ fn no_secret_is_written_down() {
             places.push((path.display().to_string(), std::fs::read(&path).unwrap()));
         }
         assert!(
-            places.iter().any(|(place, bytes)| place.ends_with(".db") && bytes.len() > 10_000),
-            "the database is there"
+            places.iter().any(|(place, bytes)| place.contains(".db") && bytes.len() > 10_000),
+            "the database, or what was written ahead of it, is there"
         );
         let secrets: Vec<(String, String)> = before.into_iter().chain(live(&workplace).await).collect();
         assert!(

@@ -32,6 +32,8 @@ pub mod reason {
     pub const DID_NOT_PARSE: &str = "did-not-parse";
     /// A picklist value without a counterpart in the table.
     pub const NO_COUNTERPART_VALUE: &str = "no-counterpart-value";
+    /// A transform broke on this record.
+    pub const TRANSFORM_FAILED: &str = "transform-failed";
     /// The referenced record has no counterpart on the other side (yet).
     pub const REFERENCE_NOT_LINKED: &str = "reference-not-linked";
     /// The owner has no active counterpart on the other side.
@@ -227,6 +229,8 @@ pub enum Verdict {
     Write,
     /// A person decides, for this reason.
     NeedsAttention(String),
+    /// It goes on by itself, later, for this reason.
+    Waiting(String),
     /// It is not synced, for this reason.
     OutOfScope(String),
     /// One side's record left; the link ends, the other record is kept.
@@ -461,11 +465,9 @@ fn conflict(
     writes: &mut [Vec<RowWrite>; 2],
 ) {
     let winner = winner(row, policy);
-    let held_before = decision.held.len();
     take(index, row, cell, policy, winner, decision, writes);
-    if decision.held.len() == held_before {
-        decision.conflicts.push(Conflict { row: index, winner });
-    }
+    // Also where the winner's value is held back: once it can be carried it replaces the loser's without another look.
+    decision.conflicts.push(Conflict { row: index, winner });
 }
 
 /// Whose value stays. Where values travel one way only, that is the side they come from.
@@ -667,9 +669,26 @@ mod tests {
 
     #[test]
     fn another_row_hash_is_a_first_sync_of_its_field() {
-        let mut view = pair(field(Some("1"), "1"), field(Some("1"), "2"));
-        view.rows[0].left.base = Some(Base::shown(8, vec![Value::text("1")]));
-        assert_eq!(told(&decide(&view, &one_row(), &policy())), "settled differs");
+        let check = |what: &str, left: (&str, &str), right: (&str, &str), owed: Option<Side>, expected: &str| {
+            let mut view = pair(field(Some(left.0), left.1), field(Some(right.0), right.1));
+            view.rows[0].left.base = Some(Base::shown(8, vec![Value::text(left.0)]));
+            view.rows[0].owed = owed;
+            assert_eq!(told(&decide(&view, &one_row(), &policy())), expected, "{what}");
+        };
+        check("nobody changed anything", ("1", "1"), ("2", "2"), None, "settled differs");
+        check("blank on one side", ("", ""), ("2", "2"), None, "left=2");
+        check("one side was edited", ("1", "1"), ("1", "2"), None, "left=2");
+        check("one side was emptied", ("1", ""), ("1", "1"), None, "right=");
+        check("one side was not told yet", ("1", "1"), ("2", "2"), Some(Side::Right), "right=1");
+        check("both were edited", ("1", "3"), ("1", "2"), None, "settled differs");
+    }
+
+    #[test]
+    fn a_conflict_is_told_even_if_the_winner_has_to_wait() {
+        let mut left = field(Some("1"), "2");
+        left.carried = Carried::Held(reason::NO_COUNTERPART_VALUE.into());
+        let decision = decide(&pair(left, field(Some("1"), "3")), &one_row(), &policy());
+        assert_eq!(told(&decision), "conflict:left held:right:no-counterpart-value");
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub mod record;
 pub mod retry;
 pub mod value;
 
-pub use link::{Base, LinkSide};
+pub use link::{Base, Resemblance};
 pub use mapping::{Direction, MappingRow, PairMapping, Role, RowKey};
 pub use policy::{DeletePolicy, FirstSync, Policy};
 pub use record::{Fault, Presence, RemovalReason, Side};

@@ -50,6 +50,34 @@ impl Base {
     }
 }
 
+/// Whether a record that shows `shown` may be the one that we sent `sent` for, row by row: every row, or most of them, as a CRM
+/// may have formatted or replaced some.
+pub fn resembles<'a>(rows: impl IntoIterator<Item = (&'a [Value], &'a [Value])>) -> Resemblance {
+    let (mut rows_all, mut alike) = (0, 0);
+    for (sent, shown) in rows {
+        rows_all += 1;
+        alike +=
+            u32::from(sent.len() == shown.len() && sent.iter().zip(shown).all(|(sent, shown)| is_made_of(sent, shown)));
+    }
+    match alike {
+        _ if rows_all == 0 => Resemblance::None,
+        alike if alike == rows_all => Resemblance::Whole,
+        alike if alike * 2 > rows_all => Resemblance::Partial,
+        _ => Resemblance::None,
+    }
+}
+
+/// How much a record looks like what we sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Resemblance {
+    /// It is another record.
+    None,
+    /// Most of it is alike: only a person can tell.
+    Partial,
+    /// It shows all that we sent.
+    Whole,
+}
+
 /// Shorter texts are not cut by the CRM but by a person: the narrowest text field that is known to cut silently keeps 30 characters.
 const CUT_CHARS_MIN: usize = 20;
 
@@ -67,17 +95,6 @@ fn is_made_of(sent: &Value, shown: &Value) -> bool {
         }
         _ => sent == shown,
     }
-}
-
-/// What is remembered of one side of a link besides its bases.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LinkSide {
-    /// The record's id.
-    pub id: String,
-    /// Version last seen.
-    pub version: String,
-    /// Version that the CRM gave to our last write, while we wait to see what it made of it; "" otherwise.
-    pub receipt_version: String,
 }
 
 #[cfg(test)]
@@ -109,6 +126,20 @@ mod tests {
         let long = Base { row_hash: 1, values: text("old"), sent: Some(text("Customer Care, Returns and Refunds")) };
         check(&long, &text("Customer Care, Returns and Ref"), false, false);
         check(&long, &text("Customer Care"), false, true);
+    }
+
+    #[test]
+    fn a_record_resembles_what_was_sent() {
+        let check = |sent: &[&str], shown: &[&str], expected: Resemblance| {
+            let values = |texts: &[&str]| texts.iter().map(|one| text(one)).collect::<Vec<_>>();
+            let (sent, shown) = (values(sent), values(shown));
+            let rows = sent.iter().zip(&shown).map(|(sent, shown)| (sent.as_slice(), shown.as_slice()));
+            assert_eq!(resembles(rows), expected, "{sent:?} {shown:?}");
+        };
+        check(&["Anna", "Cruz", "555"], &["Anna", "Cruz", "555"], Resemblance::Whole);
+        check(&["Anna", "Cruz", "555"], &["Anna", "Cruz", "+1 555"], Resemblance::Partial);
+        check(&["Anna", "Cruz", "555"], &["Anna", "Kruz", "+1 555"], Resemblance::None);
+        check(&[], &[], Resemblance::None);
     }
 
     #[test]

@@ -18,14 +18,28 @@ pub enum Merged {
     Conflict,
 }
 
-/// Merges one row. A base of another row hash counts as none: the agreement was about something else (S12).
+/// Merges one row.
+///
+/// Bases of another row hash are an agreement about something else (S12): the row is adopted like one of a first sync. What one side
+/// showed last stays true all the same, so that an edit of one side alone, or a debt, is carried on and not swallowed by the adoption.
 pub fn merge_row(row: &MappingRow, view: &RowView) -> Merged {
-    let based =
-        Side::BOTH.iter().all(|&side| view.side(side).base.as_ref().is_some_and(|base| base.row_hash == row.hash));
-    if !based {
-        return Merged::First;
+    let (left, right) = (view.has_news(Side::Left), view.has_news(Side::Right));
+    let based = |hash: Option<u64>| {
+        Side::BOTH.iter().all(|&side| {
+            let field = view.side(side);
+            field.base.as_ref().is_some_and(|base| {
+                hash.is_none_or(|hash| base.row_hash == hash) && base.values.len() == field.shown.len()
+            })
+        })
+    };
+    if !based(Some(row.hash)) {
+        return match (left, right) {
+            (true, false) if based(None) => Merged::Take(Side::Left),
+            (false, true) if based(None) => Merged::Take(Side::Right),
+            _ => Merged::First,
+        };
     }
-    match (view.has_news(Side::Left), view.has_news(Side::Right)) {
+    match (left, right) {
         (false, false) => Merged::Settled,
         (true, false) => Merged::Take(Side::Left),
         (false, true) => Merged::Take(Side::Right),

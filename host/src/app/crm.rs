@@ -103,6 +103,7 @@ impl Remote for PluginCrm {
                 removed: page.removed.into_iter().map(|gone| (gone.id, convert::removal_reason(gone.reason))).collect(),
                 next: Cursor { format: page.next.format, data: page.next.data },
                 more: page.more,
+                complete: page.complete,
                 population: page.population,
             })
         })

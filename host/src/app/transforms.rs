@@ -69,7 +69,7 @@ impl Transforms for PluginTransforms {
         &'a self,
         steps: &'a [TransformStep],
         columns: &'a [(String, u8)],
-        rows: Vec<Vec<Value>>,
+        rows: &'a [Vec<Value>],
     ) -> BoxFuture<'a, Result<Transformed, CallError>> {
         Box::pin(async move {
             let width = steps.iter().map(|step| step.outputs.len()).sum();
@@ -78,7 +78,7 @@ impl Transforms for PluginTransforms {
             names.sort_unstable();
             names.dedup();
             for name in names {
-                self.apply_one(name, steps, columns, &rows, &mut made).await?;
+                self.apply_one(name, steps, columns, rows, &mut made).await?;
             }
             Ok(made)
         })

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crmsync_core::decide::{Operation, reason};
-use crmsync_core::retry::{Next, after_fault};
-use crmsync_core::{Fault, RemovalReason, Side, Value};
+use crmsync_core::retry::{ATTEMPTS_MAX, Next, after_fault};
+use crmsync_core::{Fault, Side, Value};
 use futures_util::future::BoxFuture;
 
 use super::error::Error;
@@ -14,10 +14,13 @@ use super::remote::{CallError, PushOutcome, PushReport, PushRequest, PushRow, Re
 use super::setup::{PairSetup, RunSetup};
 use super::stage::reread;
 use crate::egress::Admissions;
-use crate::store::{IntentRow, Lease, OutcomeNote, Settlement, StagedPage, Store, told_version};
+use crate::store::{IntentRow, Lease, OutcomeNote, Settlement, Store, told_version};
 
 /// Rows that are given to a connector whose CRM takes one record a call: it may send them side by side.
 const SINGLE_ROW_PORTION: usize = 40;
+
+/// After so many portions in a row of which no write was answered, the rest waits: an outbox full of unknown outcomes helps nobody.
+const UNANSWERED_PORTIONS_MAX: u32 = 3;
 
 /// A portion of which nothing came to an end counts as so much waiting at least, so that a connector that sends nothing and asks for
 /// no pause ends the drain instead of spinning.
@@ -33,7 +36,7 @@ pub(super) struct Drained {
     /// Records that turned out to have changed under our hands, and are decided again.
     pub(super) again: u64,
     /// Left and right records that were not there when they were to be written.
-    pub(super) absent: [u64; 2],
+    pub(super) absent: [Vec<String>; 2],
     /// What people should know.
     pub(super) alarms: Vec<String>,
 }
@@ -43,7 +46,9 @@ impl Drained {
         for side in Side::BOTH {
             self.created[side as usize] += other.created[side as usize];
             self.updated[side as usize] += other.updated[side as usize];
-            self.absent[side as usize] += other.absent[side as usize];
+        }
+        for (absent, more) in self.absent.iter_mut().zip(other.absent) {
+            absent.extend(more);
         }
         self.again += other.again;
         self.alarms.extend(other.alarms);
@@ -71,13 +76,15 @@ async fn drain_one(
     read_at_ms: i64,
 ) -> Result<Drained, Error> {
     let mut drained = Drained::default();
-    let mut waited_ms = 0;
-    let portion = match pair.module(side).push_rows {
+    let (mut waited_ms, mut unanswered) = (0, 0);
+    let portion_max = match pair.module(side).push_rows {
         0 | 1 => SINGLE_ROW_PORTION,
         rows => rows,
     };
+    let mut portion = portion_max;
     loop {
         let mut due = run.store.due_intents(run.tenant(), pair.id, side, operation, run.now_ms(), portion).await?;
+        due = give_up_on_hopeless(run, pair, due).await?;
         if due.is_empty() {
             match wait_for_due(run, pair, &mut waited_ms).await? {
                 true => continue,
@@ -91,16 +98,47 @@ async fn drain_one(
             }
         }
         let pushed = push(run, pair, side, &due, read_at_ms, &mut drained).await?;
-        let wait_ms = if pushed.ended == 0 { pushed.wait_ms.max(IDLE_PUSH_MS) } else { pushed.wait_ms };
         super::call::renew(run).await?;
+        if pushed.broken {
+            // I12: whichever row breaks the connector is found by halves, and the others go on.
+            portion = (due.len() / 2).max(1);
+            continue;
+        }
+        portion = (portion * 2).min(portion_max);
+        unanswered = if pushed.unanswered == due.len() { unanswered + 1 } else { 0 };
+        if unanswered == UNANSWERED_PORTIONS_MAX {
+            let connection = &run.side(side).connection;
+            drained.alarms.push(format!("{connection}: no write is answered; the rest waits for the next run"));
+            return Ok(drained);
+        }
+        let wait_ms = if pushed.ended == 0 { pushed.wait_ms.max(IDLE_PUSH_MS) } else { pushed.wait_ms };
         let done: u64 = drained.created.iter().chain(&drained.updated).sum();
         run.progress.step(&format!("write to {}", run.side(side).connection), done, None);
-        waited_ms += wait_ms;
+        // A CRM that lets some writes through at a time is waited for as long as it does.
+        waited_ms = if pushed.ended == 0 { waited_ms + wait_ms } else { wait_ms };
         if waited_ms > run.limits.wait_ms_max {
             return Ok(drained);
         }
-        tokio::time::sleep(std::time::Duration::from_millis(wait_ms.max(0) as u64)).await;
+        if wait_ms > 0 {
+            run.progress.step(&format!("wait for {}", run.side(side).connection), done, None);
+        }
+        super::call::sleep(run, wait_ms).await?;
     }
+}
+
+/// I13: an intent whose attempts are used up is given to a person instead of being sent once more.
+async fn give_up_on_hopeless(run: &RunSetup, pair: &PairSetup, due: Vec<IntentRow>) -> Result<Vec<IntentRow>, Error> {
+    let (hopeless, kept): (Vec<_>, Vec<_>) = due.into_iter().partition(|intent| intent.attempts >= ATTEMPTS_MAX);
+    let settlements = hopeless.iter().map(|intent| {
+        let detail = format!("tried {} times without an answer", intent.attempts);
+        let (kind, reason) = ("needs-attention", reason::ATTEMPTS_USED_UP.to_owned());
+        Settlement::Refused { intent: intent.id, note: OutcomeNote { kind, reason, field: String::new(), detail } }
+    });
+    let settlements: Vec<_> = settlements.collect();
+    if !settlements.is_empty() {
+        run.store.settle_intents(&run.lease, pair.id, run.run, settlements, run.now_ms()).await?;
+    }
+    Ok(kept)
 }
 
 /// Waits for the next intent that was put off, if that is soon enough.
@@ -111,8 +149,7 @@ async fn wait_for_due(run: &RunSetup, pair: &PairSetup, waited_ms: &mut i64) -> 
         return Ok(false);
     }
     *waited_ms += wait_ms;
-    tokio::time::sleep(std::time::Duration::from_millis(wait_ms as u64)).await;
-    super::call::renew(run).await?;
+    super::call::sleep(run, wait_ms).await?;
     Ok(true)
 }
 
@@ -138,7 +175,7 @@ async fn still_as_read(
     for intent in due {
         if absent.contains(&intent.target) && !changed.contains(&intent.target) {
             // Rule 5: absence alone is no removal; the sweep of this run looks again and says what it is.
-            drained.absent[side as usize] += 1;
+            drained.absent[side as usize].push(intent.target.clone());
             settlements.push(Settlement::Withdraw { intent: intent.id, note: Some(not_found()) });
         } else if changed.contains(&intent.target) {
             drained.again += 1;
@@ -160,22 +197,16 @@ fn not_found() -> OutcomeNote {
     }
 }
 
-async fn stage_gone(run: &RunSetup, pair: &PairSetup, side: Side, gone: &BTreeSet<String>) -> Result<(), Error> {
-    if gone.is_empty() {
-        return Ok(());
-    }
-    let removed = gone.iter().map(|id| (id.clone(), RemovalReason::Unknown)).collect();
-    let page = StagedPage { live: vec![], removed, whole: false, cursor: None };
-    run.store.stage_page(&run.lease, pair.id, side, page).await?;
-    Ok(())
-}
-
 /// What one portion came to.
 struct Pushed {
     /// Milliseconds that the CRM asks to wait.
     wait_ms: i64,
     /// Intents that are not simply to be sent again.
     ended: usize,
+    /// Intents whose outcome nobody knows now.
+    unanswered: usize,
+    /// The connector broke down before anything had left.
+    broken: bool,
 }
 
 /// Sends one portion and settles it. Receipts are stored before anything else is asked of the CRM, and a login that does not work any
@@ -199,16 +230,27 @@ async fn push(
     let admitted = Arc::new(OutboxGate::new(run, due));
     let gate: Arc<dyn Admissions> = admitted.clone();
     let mut logged_out = false;
-    let report = match run.side(side).remote.push(request, gate).await {
+    let answer = super::call::with_lease(run, run.side(side).remote.push(request, gate)).await?;
+    let admitted = admitted.admitted();
+    let broken = admitted.is_empty() && matches!(answer, Err(CallError::Plugin(_)));
+    let report = match answer {
         Ok(report) => report,
+        Err(CallError::Plugin(why)) if broken && due.len() == 1 => {
+            // I12: this row breaks the connector whatever comes with it.
+            let outcome = PushOutcome::Failed(Fault::Other { code: "connector".into(), message: why });
+            PushReport { outcomes: vec![outcome], wait_ms: 0 }
+        }
         Err(error) => {
             logged_out = error == CallError::Fault(Fault::LoggedOut);
-            whole_call_failed(&error, due.len(), side, run, drained)
+            let report = whole_call_failed(&error, due.len());
+            if !broken && !matches!(error, CallError::Fault(Fault::RateLimited(_) | Fault::LoggedOut)) {
+                drained.alarms.push(format!("{}: writing failed: {error}", run.side(side).connection));
+            }
+            report
         }
     };
-    let admitted = admitted.admitted();
     let mut settlements = Vec::with_capacity(due.len());
-    let (mut gone, mut changed, mut withdrawals) = (BTreeSet::new(), Vec::new(), Vec::new());
+    let (mut changed, mut withdrawals) = (Vec::new(), Vec::new());
     let mut untold = Vec::new();
     for (index, (intent, outcome)) in due.iter().zip(report.outcomes).enumerate() {
         let was_admitted = admitted.contains(&(index as u32));
@@ -227,16 +269,16 @@ async fn push(
             }
             PushOutcome::NotSent => {
                 let not_before_ms = run.now_ms() + report.wait_ms as i64;
-                settlements.push(Settlement::Again { intent: intent.id, not_before_ms });
+                settlements.push(Settlement::Again { intent: intent.id, not_before_ms, attempts: intent.attempts });
             }
             PushOutcome::Failed(fault) => {
                 match fault {
-                    Fault::Gone => drop(gone.insert(intent.target.clone())),
+                    Fault::Gone => drained.absent[side as usize].push(intent.target.clone()),
                     Fault::Changed => changed.push(intent.target.clone()),
                     Fault::LoggedOut => logged_out = true,
                     _ => {}
                 }
-                let settlement = failed(run, intent, &fault, was_admitted);
+                let settlement = failed(run, pair, intent, &fault, was_admitted);
                 let list =
                     if matches!(settlement, Settlement::Withdraw { .. }) { &mut withdrawals } else { &mut settlements };
                 list.push(settlement);
@@ -244,10 +286,10 @@ async fn push(
         }
     }
     drained.again += withdrawals.len() as u64;
+    let unanswered = settlements.iter().filter(|settlement| matches!(settlement, Settlement::Unknown { .. })).count();
     let ended = withdrawals.len()
         + settlements.iter().filter(|settlement| !matches!(settlement, Settlement::Again { .. })).count();
     run.store.settle_intents(&run.lease, pair.id, run.run, settlements, run.now_ms()).await?;
-    stage_gone(run, pair, side, &gone).await?;
     // S1: what a CRM made of our values is told by the first read whose version is the receipt's. Where the receipt does not tell, we read
     // at once: in whole seconds, an edit that follows ours within the same one could otherwise not be told from it.
     changed.extend(untold);
@@ -258,18 +300,14 @@ async fn push(
     if logged_out {
         return Err(super::stage::failed(run, side, "write".into(), CallError::Fault(Fault::LoggedOut)));
     }
-    Ok(Pushed { wait_ms: report.wait_ms as i64, ended })
+    Ok(Pushed { wait_ms: report.wait_ms as i64, ended, unanswered, broken: broken && due.len() > 1 })
 }
 
 /// A call that failed as a whole: rows that were admitted are unknown, the others were not sent.
-fn whole_call_failed(error: &CallError, rows: usize, side: Side, run: &RunSetup, drained: &mut Drained) -> PushReport {
+fn whole_call_failed(error: &CallError, rows: usize) -> PushReport {
     let wait_ms = match error {
         CallError::Fault(Fault::RateLimited(wait_ms)) => *wait_ms,
-        CallError::Fault(Fault::LoggedOut) => 0,
-        _ => {
-            drained.alarms.push(format!("{}: writing failed: {error}", run.side(side).connection));
-            0
-        }
+        _ => 0,
     };
     PushReport { outcomes: vec![PushOutcome::NotSent; rows], wait_ms }
 }
@@ -341,15 +379,22 @@ fn shown_rows(pair: &PairSetup, side: Side, image: &BTreeMap<String, Value>) -> 
     rows.filter(|(_, values)| values.iter().all(Value::is_read)).collect()
 }
 
-fn failed(run: &RunSetup, intent: &IntentRow, fault: &Fault, was_admitted: bool) -> Settlement {
+fn failed(run: &RunSetup, pair: &PairSetup, intent: &IntentRow, fault: &Fault, was_admitted: bool) -> Settlement {
     let id = intent.id;
     let attempts = intent.attempts + 1;
     match after_fault(fault, attempts, run.now_ms()) {
-        Next::RetryAt(not_before_ms) => Settlement::Again { intent: id, not_before_ms },
-        Next::DecideAgain | Next::Drop => Settlement::Withdraw { intent: id, note: None },
+        Next::RetryAt(not_before_ms) => {
+            let attempts = if matches!(fault, Fault::RateLimited(_)) { intent.attempts } else { attempts };
+            Settlement::Again { intent: id, not_before_ms, attempts }
+        }
+        Next::DecideAgain => Settlement::Withdraw { intent: id, note: None },
+        // Rule 5: a CRM says so of records that it only hides, too; the run looks again and says what it is.
+        Next::Drop => Settlement::Withdraw { intent: id, note: Some(not_found()) },
         Next::FindOut if was_admitted => Settlement::Unknown { intent: id, detail: fault.to_string() },
         // Nothing was done, neither by a request that never left nor behind a door that is shut.
-        Next::FindOut | Next::PauseConnection => Settlement::Again { intent: id, not_before_ms: run.now_ms() },
+        Next::FindOut | Next::PauseConnection => {
+            Settlement::Again { intent: id, not_before_ms: run.now_ms(), attempts: intent.attempts }
+        }
         Next::Park => {
             let why = match fault {
                 Fault::Duplicate(_) => reason::DUPLICATE_VALUE,
@@ -360,10 +405,25 @@ fn failed(run: &RunSetup, intent: &IntentRow, fault: &Fault, was_admitted: bool)
                 Fault::Rejected { field: Some(field), .. } => field.clone(),
                 _ => String::new(),
             };
-            let note = OutcomeNote { kind: "needs-attention", reason: why.into(), field, detail: fault.to_string() };
-            Settlement::Refused { intent: id, note }
+            let note = |kind, field| OutcomeNote { kind, reason: why.into(), field, detail: fault.to_string() };
+            match row_to_leave_out(pair, intent, &field) {
+                Some(row) => Settlement::LeaveOut { intent: id, note: note("left-out", row.clone()), row },
+                None => Settlement::Refused { intent: id, note: note("needs-attention", field) },
+            }
         }
     }
+}
+
+/// The mapping row of a field that the CRM refused, if the record can do without it: others are written as well, and a create does not
+/// demand it.
+fn row_to_leave_out(pair: &PairSetup, intent: &IntentRow, field: &str) -> Option<String> {
+    let row = pair.mapping.rows.iter().find(|row| {
+        intent.body.rows.iter().any(|change| change.row == row.key.0)
+            && row.fields(intent.side).iter().any(|known| known.name == field)
+    })?;
+    let demanded = row.fields(intent.side).iter().any(|field| field.mandatory);
+    let alone = intent.body.rows.len() == 1;
+    (!alone && !(demanded && intent.operation == Operation::Create)).then(|| row.key.0.clone())
 }
 
 /// Rule 1 at the gate: rows of a push are marked as admitted, on disk, before their request leaves.

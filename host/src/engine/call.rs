@@ -14,12 +14,17 @@ pub(super) async fn pull(
     side: Side,
     fields: &[String],
     after: Option<Cursor>,
-) -> Result<Page, CallError> {
+) -> Result<Result<Page, CallError>, Error> {
     let mut patience = Patience::new(run);
     loop {
-        match run.side(side).remote.pull(&pair.module(side).name, fields, after.clone()).await {
-            Ok(page) => return Ok(page),
-            Err(error) => patience.wait_after(error).await?,
+        let page = run.side(side).remote.pull(&pair.module(side).name, fields, after.clone());
+        match with_lease(run, page).await? {
+            Ok(page) => return Ok(Ok(page)),
+            Err(error) => {
+                if let Err(error) = patience.wait_after(error).await {
+                    return Ok(Err(error));
+                }
+            }
         }
     }
 }
@@ -34,7 +39,7 @@ pub(super) async fn fetch(
 ) -> Result<Fetched, Error> {
     let mut patience = Patience::new(run);
     loop {
-        match run.side(side).remote.fetch(&pair.module(side).name, ids, fields).await {
+        match with_lease(run, run.side(side).remote.fetch(&pair.module(side).name, ids, fields)).await? {
             Ok(fetched) => return Ok(fetched),
             Err(error) => patience
                 .wait_after(error)
@@ -55,7 +60,7 @@ pub(super) async fn find(
     let module = pair.module(side);
     let mut patience = Patience::new(run);
     loop {
-        match run.side(side).remote.find(&module.name, &module.key_field, keys, fields).await {
+        match with_lease(run, run.side(side).remote.find(&module.name, &module.key_field, keys, fields)).await? {
             Ok(found) => return Ok(found),
             Err(error) => patience
                 .wait_after(error)
@@ -70,7 +75,7 @@ pub(super) async fn count(run: &RunSetup, pair: &PairSetup, side: Side) -> Resul
     let module = &pair.module(side).name;
     let mut patience = Patience::new(run);
     loop {
-        match run.side(side).remote.count(module).await {
+        match with_lease(run, run.side(side).remote.count(module)).await? {
             Ok(count) => return Ok(count),
             Err(error) => {
                 patience
@@ -80,6 +85,41 @@ pub(super) async fn count(run: &RunSetup, pair: &PairSetup, side: Side) -> Resul
             }
         }
     }
+}
+
+/// What the login may see now: asked anew, as an administrator may have changed it since the run began.
+pub(super) async fn visible_scope(run: &RunSetup, side: Side) -> Result<String, Error> {
+    let mut patience = Patience::new(run);
+    loop {
+        match with_lease(run, run.side(side).remote.check()).await? {
+            Ok(check) => return Ok(check.visible_scope),
+            Err(error) => {
+                patience
+                    .wait_after(error)
+                    .await
+                    .map_err(|source| failed(run, side, "check the login".into(), source))?;
+            }
+        }
+    }
+}
+
+/// Waits for a call and keeps the lease meanwhile, as one call may last longer than a lease. A lost lease drops the call.
+pub(super) async fn with_lease<T>(run: &RunSetup, call: impl Future<Output = T>) -> Result<T, Error> {
+    let mut call = std::pin::pin!(call);
+    let pause = std::time::Duration::from_millis((run.limits.lease_ms / 3).max(1) as u64);
+    loop {
+        tokio::select! {
+            biased;
+            answer = &mut call => return Ok(answer),
+            () = tokio::time::sleep(pause) => renew(run).await?,
+        }
+    }
+}
+
+/// Sleeps and keeps the lease meanwhile.
+pub(super) async fn sleep(run: &RunSetup, wait_ms: i64) -> Result<(), Error> {
+    with_lease(run, tokio::time::sleep(std::time::Duration::from_millis(wait_ms.max(0) as u64))).await?;
+    renew(run).await
 }
 
 /// Rule 7: keeps the lease; fails when somebody else holds it.
@@ -114,7 +154,11 @@ impl<'a> Patience<'a> {
             return Err(error);
         }
         self.left_ms -= wait_ms.max(1);
-        tokio::time::sleep(std::time::Duration::from_millis(wait_ms.max(0) as u64)).await;
-        Ok(())
+        self.run.progress.step("wait for a CRM that asks for time", 0, None);
+        match sleep(self.run, wait_ms).await {
+            Ok(()) => Ok(()),
+            // The lease is lost: whatever comes next says so, in its own words.
+            Err(_) => Err(error),
+        }
     }
 }

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crmsync_core::decide::{Carried, reason};
 use crmsync_core::{MappingRow, Role, Side, Value};
+use futures_util::future::BoxFuture;
 
 use super::error::Error;
-use super::remote::TransformStep;
+use super::remote::{CallError, TransformStep, Transformed};
 use super::setup::{PairSetup, RunSetup};
 use super::view::Shown;
 
@@ -150,11 +151,11 @@ async fn transform(
     if steps.is_empty() || there.is_empty() {
         return Ok(());
     }
-    let rows = there
+    let rows: Vec<Vec<Value>> = there
         .iter()
         .map(|&unit| sources.iter().map(|&(row, at)| units[unit].rows[row][from as usize][at].clone()).collect())
         .collect();
-    let made = run.transforms.apply(&steps, &columns, rows).await.map_err(Error::Transform)?;
+    let made = apply(run, &steps, &columns, &rows).await?;
     for (&unit, values) in there.iter().zip(&made.rows) {
         for (step, &row) in steps.iter().zip(&targets) {
             let outputs: Vec<Value> = step.outputs.iter().map(|&output| values[output].clone()).collect();
@@ -167,4 +168,37 @@ async fn transform(
         }
     }
     Ok(())
+}
+
+/// I12: a record on which a plugin breaks is found by halves and held back; the others go on.
+fn apply<'a>(
+    run: &'a RunSetup,
+    steps: &'a [TransformStep],
+    columns: &'a [(String, u8)],
+    rows: &'a [Vec<Value>],
+) -> BoxFuture<'a, Result<Transformed, Error>> {
+    Box::pin(async move {
+        let error = match run.transforms.apply(steps, columns, rows).await {
+            Ok(made) => return Ok(made),
+            Err(error) => error,
+        };
+        match rows.len() {
+            // A fault that has nothing to do with records would be the same for each of them.
+            1 if matches!(error, CallError::Plugin(_)) => {
+                let outputs = steps.iter().map(|step| step.outputs.len()).sum();
+                let complaints = (0..steps.len()).map(|step| (0, step, reason::TRANSFORM_FAILED.to_owned()));
+                Ok(Transformed { rows: vec![vec![Value::Absent; outputs]], complaints: complaints.collect() })
+            }
+            0 | 1 => Err(Error::Transform(error)),
+            count => {
+                let (first, second) = rows.split_at(count / 2);
+                let mut made = apply(run, steps, columns, first).await?;
+                let rest = apply(run, steps, columns, second).await?;
+                made.rows.extend(rest.rows);
+                made.complaints
+                    .extend(rest.complaints.into_iter().map(|(row, step, why)| (row + first.len(), step, why)));
+                Ok(made)
+            }
+        }
+    })
 }

@@ -25,6 +25,17 @@ pub enum Error {
     /// Nobody approved what this run would do (S6).
     #[error("{0}")]
     NotApproved(String),
+    /// A CRM showed fewer records than it has, twice; deciding on that would create people anew who are there.
+    #[error(
+        "{connection}: reading {module} twice did not show all of its records; nothing was decided. Other programs may be adding records \
+         now: try again later. If it stays so, see that the login may read all of {module}"
+    )]
+    Incomplete {
+        /// The connection.
+        connection: String,
+        /// The module.
+        module: String,
+    },
     /// A walk did not end within its limit of pages.
     #[error("{connection}: reading {module} did not end after {pages} pages; the connector may be broken")]
     Endless {

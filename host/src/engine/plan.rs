@@ -9,6 +9,7 @@ use super::carry::carry_all;
 use super::error::Error;
 use super::report::{PlanCounts, count};
 use super::setup::{PairSetup, RunSetup};
+use super::unknown::Doubtful;
 use super::view::{Shown, view};
 use crate::store::{
     IntentBody, JournalLine, NewIntent, OutcomeNote, PresenceWord, RowBases, RowChange, UnitCommit, UnitRow,
@@ -27,6 +28,7 @@ pub(super) async fn decide_portion(
     pair: &PairSetup,
     units: Vec<UnitRow>,
 ) -> Result<Vec<Decided>, Error> {
+    let doubtful = Doubtful::of(run, pair).await?;
     let shown: Vec<Shown> = units.iter().map(|unit| Shown::of(unit, &pair.mapping)).collect();
     let carried = carry_all(run, pair, &shown).await?;
     let decided = units.into_iter().zip(shown).zip(carried).map(|((unit, shown), carried)| {
@@ -35,6 +37,12 @@ pub(super) async fn decide_portion(
         if unit.late_twin {
             decision =
                 Decision { verdict: Verdict::NeedsAttention(reason::LATE_TWIN.into()), writes: vec![], ..decision };
+        }
+        let alone =
+            if unit.link.is_none() && unit.rule.is_none() { unit.left.as_ref().or(unit.right.as_ref()) } else { None };
+        if alone.is_some_and(|row| doubtful.may_have_made(pair, row)) {
+            decision =
+                Decision { verdict: Verdict::Waiting(reason::OUTCOME_UNKNOWN.into()), writes: vec![], ..decision };
         }
         Decided { unit, view, decision }
     });
@@ -57,7 +65,7 @@ impl Decided {
             Verdict::OutOfScope(why) => count(&mut counts.out_of_scope, why),
             Verdict::Removed(side, _) => count(&mut counts.removed, names[*side as usize]),
             Verdict::Unchanged if self.unit.link.is_some() => counts.unchanged += 1,
-            Verdict::Unchanged | Verdict::Write | Verdict::Forget => {}
+            Verdict::Unchanged | Verdict::Write | Verdict::Waiting(_) | Verdict::Forget => {}
         }
         if self.becomes_linked() {
             counts.linked += 1;
@@ -101,7 +109,7 @@ impl Decided {
             Verdict::Write if self.is_create() => commit.deciding = rows,
             Verdict::Write => commit.done = rows,
             Verdict::NeedsAttention(_) if self.unit.link.is_some() => commit.done = rows,
-            Verdict::NeedsAttention(_) | Verdict::OutOfScope(_) => commit.held = rows,
+            Verdict::NeedsAttention(_) | Verdict::Waiting(_) | Verdict::OutOfScope(_) => commit.held = rows,
             Verdict::Removed(..) | Verdict::Forget => commit.done = rows,
         }
         commit.link = self.link(pair);
@@ -191,6 +199,8 @@ impl Decided {
     }
 
     fn save_bases(&self, link: &mut crate::store::LinkRow, mapping: &PairMapping) {
+        // S12: a row that was taken out of the mapping is no agreement any more; should it come back, it is adopted anew.
+        link.bases.retain(|key, _| mapping.rows.iter().any(|row| row.key.0 == *key));
         for (index, row) in mapping.rows.iter().enumerate() {
             let cell = &self.view.rows[index];
             let read = Side::BOTH.into_iter().all(|side| cell.side(side).shown.iter().all(Value::is_read));
@@ -281,6 +291,10 @@ impl Decided {
         match &self.decision.verdict {
             Verdict::NeedsAttention(why) => notes.push(note("needs-attention", why, None, String::new())),
             Verdict::OutOfScope(why) => notes.push(note("out-of-scope", why, None, String::new())),
+            Verdict::Waiting(why) => {
+                let detail = "a create that nobody answered may have made this record; that is looked into".to_owned();
+                notes.push(note("waiting", why, None, detail));
+            }
             Verdict::Removed(side, why) => {
                 notes.push(note("removed", reason::REMOVED, None, format!("{}: {}", side.as_str(), why.as_str())));
             }

@@ -169,6 +169,8 @@ pub struct Page {
     pub next: Cursor,
     /// More is there now.
     pub more: bool,
+    /// This page ends a scan that has shown every record there is.
+    pub complete: bool,
     /// How many records the CRM says the module has.
     pub population: Option<u64>,
 }
@@ -327,6 +329,6 @@ pub trait Transforms: Send + Sync {
         &'a self,
         steps: &'a [TransformStep],
         columns: &'a [(String, u8)],
-        rows: Vec<Vec<Value>>,
+        rows: &'a [Vec<Value>],
     ) -> BoxFuture<'a, Result<Transformed, CallError>>;
 }

@@ -10,7 +10,7 @@ use crmsync_core::decide::reason;
 use super::apply::{Drained, drain};
 use super::error::Error;
 use super::plan::decide_portion;
-use super::report::{PairReport, PlanCounts, RunReport, count};
+use super::report::{PairReport, PlanCounts, RunReport};
 use super::setup::{PairSetup, RunSetup};
 use super::stage::{Pulled, match_staged, pull_to_head};
 use super::sweep;
@@ -45,6 +45,10 @@ pub async fn run(setup: &RunSetup, options: &RunOptions) -> Result<RunReport, Er
     let mut pulled = Vec::with_capacity(setup.pairs.len());
     for pair in &setup.pairs {
         pulled.push(pull_both(setup, pair).await?);
+    }
+    for pair in &setup.pairs {
+        // Creates of an earlier run whose records have come are no work any more, and an approval does not count them again.
+        adopt_arrivals(setup, pair).await?;
     }
     if let Some(approved) = &options.first_sync {
         check_still_as_approved(setup, approved).await?;
@@ -133,13 +137,15 @@ async fn run_pair(
         report.read_left += pulled[0].read;
         report.read_right += pulled[1].read;
         adopt_arrivals(setup, pair).await?;
-        let still = find_out(setup, pair).await?;
+        let read_at_ms = [pulled[0].read_at_ms, pulled[1].read_at_ms];
+        let still = find_out(setup, pair, read_at_ms).await?;
         let decided = decide_and_commit(setup, pair).await?;
         report.conflicts += decided.counts.conflicts;
-        let drained = drain(setup, pair, [pulled[0].read_at_ms, pulled[1].read_at_ms]).await?;
+        let mut drained = drain(setup, pair, read_at_ms).await?;
         made += decided.counts.linked + drained.created.iter().sum::<u64>();
         let again = drained.again > 0;
-        let absent = drained.absent.map(|count| count > 0);
+        let absent = std::mem::take(&mut drained.absent);
+        let none_absent = absent.iter().all(Vec::is_empty);
         total.add(drained);
         let mut gone = 0;
         if options.first_sync.is_none() {
@@ -151,7 +157,7 @@ async fn run_pair(
         if again || waiting_pays {
             tokio::time::sleep(Duration::from_millis(if again { setup.limits.round_pause_ms } else { 0 })).await;
             pulled = pull_both(setup, pair).await?;
-        } else if gone > 0 || (!ready.is_empty() && absent == [false, false]) {
+        } else if gone > 0 || (!ready.is_empty() && none_absent) {
             // Records that were not found and are not gone for sure would only be looked for again and again: the next run decides.
             pulled = pulled.map(|pulled| Pulled { read: 0, ..pulled });
         } else if made > 0
@@ -231,11 +237,11 @@ struct SweepReasons {
     edits: bool,
     /// Somebody asked for it.
     asked: bool,
-    /// Left and right records were not there when they were to be written.
-    absent: [bool; 2],
+    /// Left and right records that were not there when they were to be written.
+    absent: [Vec<String>; 2],
 }
 
-/// Sweeps the sides that are due, each once in a run by the clock and once more if records were missed.
+/// Looks for records that were missed, and sweeps the sides that are due, each once in a run.
 async fn sweep_sides(
     setup: &RunSetup,
     pair: &PairSetup,
@@ -245,12 +251,17 @@ async fn sweep_sides(
 ) -> Result<u64, Error> {
     let mut gone = 0;
     for side in Side::BOTH {
-        let missed = look.absent[side as usize];
-        let first = !std::mem::replace(&mut swept[side as usize], true);
-        if missed || (first && sweep::is_due(setup, pair, side, look.edits, look.asked).await?) {
-            let (count, found) = sweep::sweep(setup, pair, side, missed).await?;
+        let missed = &look.absent[side as usize];
+        if !missed.is_empty() {
+            let (count, alarm) = sweep::look_for(setup, pair, side, missed.clone()).await?;
             gone += count;
-            alarms.extend(found);
+            alarms.extend(alarm);
+        }
+        let first = !std::mem::replace(&mut swept[side as usize], true);
+        if first && sweep::is_due(setup, pair, side, look.edits, look.asked).await? {
+            let (count, alarm) = sweep::sweep(setup, pair, side).await?;
+            gone += count;
+            alarms.extend(alarm);
         }
     }
     Ok(gone)
@@ -271,7 +282,7 @@ async fn wait_for_certainty(setup: &RunSetup, still: &StillUnknown, waited_ms: &
 }
 
 async fn add_outcomes(setup: &RunSetup, report: &mut RunReport) -> Result<(), Error> {
-    for outcome in setup.store.outcomes(setup.tenant(), &setup.lease.flow).await? {
+    for outcome in setup.store.outcome_counts(setup.tenant(), &setup.lease.flow).await? {
         let pair = setup.pairs.iter().position(|pair| {
             pair.module(Side::Left).name == outcome.left_module && pair.module(Side::Right).name == outcome.right_module
         });
@@ -281,13 +292,14 @@ async fn add_outcomes(setup: &RunSetup, report: &mut RunReport) -> Result<(), Er
         } else {
             format!("{}: {}", outcome.reason, outcome.field)
         };
-        match outcome.kind.as_str() {
-            "needs-attention" | "failed" => count(&mut pair.needs_attention, outcome.reason),
-            "left-out" => count(&mut pair.left_out, named),
-            "removed" => count(&mut pair.removed, outcome.detail),
-            "out-of-scope" => count(&mut pair.out_of_scope, outcome.reason),
-            _ => {}
-        }
+        let (counts, name) = match outcome.kind.as_str() {
+            "needs-attention" | "failed" => (&mut pair.needs_attention, outcome.reason),
+            "left-out" => (&mut pair.left_out, named),
+            "removed" => (&mut pair.removed, outcome.removal),
+            "out-of-scope" => (&mut pair.out_of_scope, outcome.reason),
+            _ => continue,
+        };
+        *counts.entry(name).or_default() += outcome.count;
     }
     Ok(())
 }

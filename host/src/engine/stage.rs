@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crmsync_core::{Fault, PairMapping, Side, Value, matching};
+use crmsync_core::{Fault, PairMapping, RemovalReason, Side, Value, matching};
 
 use super::error::Error;
-use super::remote::{CallError, Cursor, Page, RemoteRecord};
+use super::remote::{CallError, Cursor, RemoteRecord};
 use super::setup::{PairSetup, RunSetup};
 use super::view::values_of;
 use crate::store::{CursorRow, Staged, StagedPage};
+
+/// Known ids have never been looked for since the stream of changes began anew.
+pub(super) const NEVER_SWEPT: i64 = 0;
 
 /// What one pull brought.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,10 +32,16 @@ pub(super) async fn pull_to_head(run: &RunSetup, pair: &PairSetup, side: Side) -
     let what = format!("read {} from {}", pair.module(side).name, run.side(side).connection);
     let known = run.store.cursor(run.tenant(), pair.id, side).await?;
     // A first scan shows what is there: looking for what is not makes sense only later.
-    let swept_at_ms = known.as_ref().map_or_else(|| run.now_ms(), |cursor| cursor.swept_at_ms);
+    let mut swept_at_ms = known.as_ref().map_or_else(|| run.now_ms(), |cursor| cursor.swept_at_ms);
     let had_cursor = known.is_some();
     // S11: a cursor of another plugin or another set of fields starts a new scan against the existing links.
     let known = known.filter(|cursor| cursor.plugin == run.side(side).plugin && cursor.field_set == field_set);
+    if had_cursor && known.is_none() {
+        // A stream that begins anew has forgotten the removals behind its beginning: known ids are looked for.
+        swept_at_ms = NEVER_SWEPT;
+        run.store.set_swept(&run.lease, pair.id, side, swept_at_ms).await?;
+    }
+    let mut scanning = known.as_ref().is_none_or(|cursor| !cursor.at_head && cursor.head_at_ms == 0);
     // A walk that an earlier run began has pages that were read long ago: it is finished, and then the head is read once more.
     let mut whole_walk = known.as_ref().is_none_or(|cursor| cursor.at_head);
     let mut began_at_ms = None;
@@ -40,23 +49,26 @@ pub(super) async fn pull_to_head(run: &RunSetup, pair: &PairSetup, side: Side) -
     let whole = known.as_ref().map_or(had_cursor, |cursor| !cursor.at_head && cursor.head_at_ms == 0);
     let mut after = known.map(|cursor| (Cursor { format: cursor.format, data: cursor.data }, cursor.head_at_ms));
     let mut pulled = Pulled::default();
-    let mut restarted = false;
+    let (mut restarted, mut scanned_again) = (false, false);
     for _ in 0..run.limits.pages_max {
         let asked_at_ms = run.now_ms();
         if whole_walk {
             began_at_ms.get_or_insert(asked_at_ms);
         }
         let (cursor, head_at_ms) = after.clone().unzip();
-        let page = match super::call::pull(run, pair, side, &fields, cursor).await {
+        let page = match super::call::pull(run, pair, side, &fields, cursor).await? {
             Ok(page) => page,
             Err(CallError::Fault(Fault::CursorExpired)) if !restarted && after.is_some() => {
                 run.store.reset_cursor(&run.lease, pair.id, side).await?;
                 (after, restarted, whole_walk, began_at_ms) = (None, true, true, None);
+                (scanning, swept_at_ms) = (true, NEVER_SWEPT);
                 continue;
             }
             Err(source) => return Err(failed(run, side, format!("read {}", pair.module(side).name), source)),
         };
         let more = page.more;
+        // S2: nothing is decided before a scan has shown everything.
+        let incomplete = scanning && !more && !page.complete;
         let head_at_ms = if more { head_at_ms.unwrap_or(0) } else { asked_at_ms };
         let next = page.next.clone();
         pulled.read += page.live.len() as u64;
@@ -70,9 +82,19 @@ pub(super) async fn pull_to_head(run: &RunSetup, pair: &PairSetup, side: Side) -
             head_at_ms,
             swept_at_ms,
         };
-        let staged = StagedPage { whole, ..staged_page(pair, side, &fields, page, Some(cursor)) };
+        let cursor = (!incomplete).then_some(cursor);
+        let staged = StagedPage { whole, cursor, ..staged_page(pair, side, &fields, page.live, page.removed) };
         // Rule 2: the page and the cursor behind it.
         pulled.fresh += run.store.stage_page(&run.lease, pair.id, side, staged).await?;
+        if incomplete {
+            run.store.reset_cursor(&run.lease, pair.id, side).await?;
+            if std::mem::replace(&mut scanned_again, true) {
+                let (connection, module) = (run.side(side).connection.clone(), pair.module(side).name.clone());
+                return Err(Error::Incomplete { connection, module });
+            }
+            (after, whole_walk, began_at_ms) = (None, true, None);
+            continue;
+        }
         run.progress.step(&what, pulled.read, population);
         super::call::renew(run).await?;
         after = Some((next, head_at_ms));
@@ -82,6 +104,7 @@ pub(super) async fn pull_to_head(run: &RunSetup, pair: &PairSetup, side: Side) -
                 return Ok(pulled);
             }
             whole_walk = true;
+            scanning = false;
         }
     }
     Err(Error::Endless {
@@ -97,14 +120,7 @@ pub(super) async fn reread(run: &RunSetup, pair: &PairSetup, side: Side, ids: &[
     let mut absent = Vec::new();
     for chunk in ids.chunks(pair.module(side).fetch_rows.max(1)) {
         let fetched = super::call::fetch(run, pair, side, chunk, &fields).await?;
-        let page = Page {
-            live: fetched.live,
-            removed: vec![],
-            next: Cursor { format: 0, data: vec![] },
-            more: false,
-            population: None,
-        };
-        run.store.stage_page(&run.lease, pair.id, side, staged_page(pair, side, &fields, page, None)).await?;
+        run.store.stage_page(&run.lease, pair.id, side, staged_page(pair, side, &fields, fetched.live, vec![])).await?;
         absent.extend(fetched.absent);
     }
     Ok(absent)
@@ -114,17 +130,24 @@ pub(super) fn failed(run: &RunSetup, side: Side, call: String, source: CallError
     Error::Call { connection: run.side(side).connection.clone(), call, source }
 }
 
-fn staged_page(pair: &PairSetup, side: Side, fields: &[String], page: Page, cursor: Option<CursorRow>) -> StagedPage {
+/// What is staged of these records; the cursor stays where it is.
+fn staged_page(
+    pair: &PairSetup,
+    side: Side,
+    fields: &[String],
+    shown: Vec<RemoteRecord>,
+    removed: Vec<(String, RemovalReason)>,
+) -> StagedPage {
     // A record twice in one page (a duplicated or shifting listing) counts once, as it was shown last.
     let mut seen = BTreeSet::new();
-    let mut live: Vec<Staged> = Vec::with_capacity(page.live.len());
-    for record in page.live.into_iter().rev() {
+    let mut live: Vec<Staged> = Vec::with_capacity(shown.len());
+    for record in shown.into_iter().rev() {
         if seen.insert(record.id.clone()) {
             live.push(staged(pair, side, fields, record));
         }
     }
     live.reverse();
-    StagedPage { live, removed: page.removed, whole: false, cursor }
+    StagedPage { live, removed, whole: false, cursor: None }
 }
 
 fn staged(pair: &PairSetup, side: Side, fields: &[String], record: RemoteRecord) -> Staged {
@@ -156,8 +179,10 @@ fn match_keys(mapping: &PairMapping, side: Side, image: &BTreeMap<String, Value>
         .collect()
 }
 
-/// Matches what is staged, by keys of today's match rules.
+/// Matches what is staged, by keys of today's match rules; and if the mapping rows are others than before, all links are looked at.
 pub(super) async fn match_staged(run: &RunSetup, pair: &PairSetup) -> Result<(), Error> {
+    let rows = pair.mapping.rows.iter().map(|row| format!("{} {}", row.key.0, row.hash)).collect::<Vec<_>>();
+    run.store.adopt_mapping(&run.lease, pair.id, texts_hash(&rows)).await?;
     let rules = pair.mapping.match_rules.iter().map(|rule| {
         let rows: Vec<_> =
             rule.rows.iter().map(|&row| &pair.mapping.rows[row]).map(|row| (&row.key.0, row.sameness)).collect();

@@ -4,10 +4,13 @@ use crmsync_core::{RemovalReason, Side};
 
 use super::error::Error;
 use super::setup::{PairSetup, RunSetup};
+use super::stage::NEVER_SWEPT;
 use crate::store::StagedPage;
 
 /// Ids that are read from the store at once.
 const IDS_AT_ONCE: usize = 1_000;
+/// So many records never leave together with all others.
+const ALL_AT_ONCE_MIN: u64 = 5;
 
 /// Whether known ids of this side are to be looked for in this run.
 pub(super) async fn is_due(
@@ -17,44 +20,71 @@ pub(super) async fn is_due(
     edits_seen: bool,
     asked: bool,
 ) -> Result<bool, Error> {
-    if !pair.module(side).needs_sweep {
-        return Ok(false);
-    }
-    if asked || edits_seen {
+    // Where a login sees only some records their count never fits, and every sweep asks for all known ids.
+    let is_cheap = run.side(side).visible_scope == "all";
+    if asked || (edits_seen && is_cheap && pair.module(side).needs_sweep) {
         return Ok(true);
     }
-    let cursor = run.store.cursor(run.tenant(), pair.id, side).await?;
-    Ok(cursor.is_some_and(|cursor| run.now_ms() - cursor.swept_at_ms >= run.limits.sweep_every_ms))
+    let Some(cursor) = run.store.cursor(run.tenant(), pair.id, side).await? else { return Ok(false) };
+    Ok(if pair.module(side).needs_sweep {
+        run.now_ms() - cursor.swept_at_ms >= run.limits.sweep_every_ms
+    } else {
+        // Removals are announced, but not those from before a stream that began anew.
+        cursor.swept_at_ms == NEVER_SWEPT
+    })
 }
 
-/// Looks for all known ids of one side; those that are gone for sure are staged as removals. Gives their number and what people should
-/// know. A count that fits proves nothing when records were `missed`: others may have come meanwhile.
-pub(super) async fn sweep(
+/// Looks for all known ids of one side; those that are gone for sure are staged as removals. Gives their number, and what people
+/// should know.
+pub(super) async fn sweep(run: &RunSetup, pair: &PairSetup, side: Side) -> Result<(u64, Option<String>), Error> {
+    let known = run.store.known_records(run.tenant(), pair.id, side).await?;
+    let population = super::call::count(run, pair, side).await?;
+    let found = if population == Some(known) {
+        (0, None)
+    } else {
+        let absent = absent_ids(run, pair, side).await?;
+        stage_gone(run, pair, side, absent, known, population).await?
+    };
+    // After an alarm as well: asking for the same ids in each run would tell nothing new.
+    run.store.set_swept(&run.lease, pair.id, side, run.now_ms()).await?;
+    Ok(found)
+}
+
+/// Looks once more for records that were not there when they were to be written. The CRM's count would tell nothing about just these.
+pub(super) async fn look_for(
     run: &RunSetup,
     pair: &PairSetup,
     side: Side,
-    missed: bool,
-) -> Result<(u64, Vec<String>), Error> {
-    let module = &pair.module(side).name;
-    let connection = &run.side(side).connection;
+    missed: Vec<String>,
+) -> Result<(u64, Option<String>), Error> {
     let known = run.store.known_records(run.tenant(), pair.id, side).await?;
-    let population = super::call::count(run, pair, side).await?;
-    if population == Some(known) && !missed {
-        run.store.set_swept(&run.lease, pair.id, side, run.now_ms()).await?;
-        return Ok((0, vec![]));
+    stage_gone(run, pair, side, missed, known, None).await
+}
+
+/// Stages those of the absent records that are gone by all the checks of S13.
+async fn stage_gone(
+    run: &RunSetup,
+    pair: &PairSetup,
+    side: Side,
+    absent: Vec<String>,
+    known: u64,
+    population: Option<u64>,
+) -> Result<(u64, Option<String>), Error> {
+    if absent.is_empty() {
+        return Ok((0, None));
     }
-    let absent = absent_ids(run, pair, side).await?;
-    if let Some(alarm) = why_not_believed(run, side, module, known, population, absent.len() as u64) {
-        return Ok((0, vec![format!("{connection}: {alarm}")]));
+    let connection = &run.side(side).connection;
+    let scope = super::call::visible_scope(run, side).await?;
+    let module = &pair.module(side).name;
+    if let Some(alarm) = why_not_believed(run, side, &scope, module, known, population, absent.len() as u64) {
+        return Ok((0, Some(format!("{connection}: {alarm}"))));
     }
     let gone = still_absent(run, pair, side, absent).await?;
     let count = gone.len() as u64;
     let removed = gone.into_iter().map(|id| (id, RemovalReason::Unknown)).collect();
-    run.store
-        .stage_page(&run.lease, pair.id, side, StagedPage { live: vec![], removed, whole: false, cursor: None })
-        .await?;
-    run.store.set_swept(&run.lease, pair.id, side, run.now_ms()).await?;
-    Ok((count, vec![]))
+    let page = StagedPage { live: vec![], removed, whole: false, cursor: None };
+    run.store.stage_page(&run.lease, pair.id, side, page).await?;
+    Ok((count, None))
 }
 
 async fn absent_ids(run: &RunSetup, pair: &PairSetup, side: Side) -> Result<Vec<String>, Error> {
@@ -78,19 +108,22 @@ async fn absent_ids(run: &RunSetup, pair: &PairSetup, side: Side) -> Result<Vec<
 fn why_not_believed(
     run: &RunSetup,
     side: Side,
+    scope: &str,
     module: &str,
     known: u64,
     population: Option<u64>,
     absent: u64,
 ) -> Option<String> {
     let setup = run.side(side);
-    if absent == 0 {
-        return None;
-    }
-    if setup.visible_scope != setup.scope_at_login {
+    if scope != setup.scope_at_login {
         return Some(format!(
-            "{absent} {module} are not visible any more, and what this login may see changed from `{}` to `{}`; nothing is taken for deleted",
-            setup.scope_at_login, setup.visible_scope
+            "{absent} {module} are not visible any more, and what this login may see changed from `{}` to `{scope}`; nothing is taken for deleted",
+            setup.scope_at_login
+        ));
+    }
+    if absent == known && known >= ALL_AT_ONCE_MIN {
+        return Some(format!(
+            "none of the {known} known {module} is there any more, which is no news to believe; nothing is taken for deleted: see what this login may read"
         ));
     }
     if population.is_some_and(|population| population + absent < known) {
@@ -107,9 +140,6 @@ fn why_not_believed(
 
 /// Looks once more after a grace: a record between two states of a CRM is not gone.
 async fn still_absent(run: &RunSetup, pair: &PairSetup, side: Side, absent: Vec<String>) -> Result<Vec<String>, Error> {
-    if absent.is_empty() {
-        return Ok(absent);
-    }
     tokio::time::sleep(std::time::Duration::from_millis(run.limits.sweep_grace_ms.max(0) as u64)).await;
     let mut gone = Vec::new();
     for chunk in absent.chunks(pair.module(side).fetch_rows.max(1)) {

@@ -2,17 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use crmsync_core::Side;
 use crmsync_core::decide::{Operation, reason};
+use crmsync_core::{Resemblance, Role, Side};
 
 use super::error::Error;
-use super::remote::{CreateClass, ModuleInfo};
+use super::remote::CreateClass;
 use super::setup::{PairSetup, RunSetup};
 use super::stage::reread;
-use crate::store::{IntentRow, OutcomeNote, Settlement};
+use crate::store::{InboxRow, IntentRow, OutcomeNote, Settlement};
 
 /// Unanswered writes that are looked into with one call.
 const KEYS_AT_ONCE: usize = 100;
+/// Unanswered writes that are read from the store at once.
+const INTENTS_AT_ONCE: usize = 500;
+/// Records that appeared since an unanswered create and are held against it.
+const ARRIVALS_MAX: usize = 5_000;
+/// How far a CRM's clock may be behind ours.
+const CLOCKS_APART_MS: i64 = 300_000;
 
 /// What is still open afterwards.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,40 +44,61 @@ fn happened(intent: &IntentRow, record: String) -> Settlement {
     Settlement::Stored { intent: intent.id, record, version: String::new(), shown: BTreeMap::new(), told: false }
 }
 
-/// Finds out what can be found out now.
-pub(super) async fn find_out(run: &RunSetup, pair: &PairSetup) -> Result<StillUnknown, Error> {
+/// Finds out what can be found out now. `read_at_ms` is, for each side, the moment up to which all its changes have been read.
+pub(super) async fn find_out(run: &RunSetup, pair: &PairSetup, read_at_ms: [i64; 2]) -> Result<StillUnknown, Error> {
     let mut still = StillUnknown::default();
-    let mut ready: BTreeMap<(Side, bool), Vec<IntentRow>> = BTreeMap::new();
-    for intent in run.store.unknown_intents(run.tenant(), pair.id).await? {
-        let module = pair.module(intent.side);
-        let quiet_at_ms = intent.admitted_at_ms + module.quiesce_ms;
-        let must_wait = match intent.operation {
-            Operation::Create => can_look_by_key(module),
-            // A late conditional write is refused by the CRM itself once the record has changed.
-            Operation::Update => !module.conditional_updates,
-        };
-        if must_wait && run.now_ms() < quiet_at_ms {
-            still.waiting += 1;
-            still.next_at_ms = Some(still.next_at_ms.map_or(quiet_at_ms, |at_ms: i64| at_ms.min(quiet_at_ms)));
-            continue;
+    let mut found_out = 0;
+    let mut after = 0;
+    loop {
+        let intents = run.store.unknown_intents(run.tenant(), pair.id, after, INTENTS_AT_ONCE).await?;
+        let Some(last) = intents.last() else { break };
+        after = last.id;
+        let mut ready: BTreeMap<(Side, bool), Vec<IntentRow>> = BTreeMap::new();
+        for intent in intents {
+            match certain_at_ms(run, pair, &intent, read_at_ms) {
+                Some(at_ms) => {
+                    still.waiting += 1;
+                    still.next_at_ms = Some(still.next_at_ms.map_or(at_ms, |known: i64| known.min(at_ms)));
+                }
+                None => ready.entry((intent.side, intent.operation == Operation::Create)).or_default().push(intent),
+            }
         }
-        ready.entry((intent.side, intent.operation == Operation::Create)).or_default().push(intent);
+        for ((side, is_create), intents) in ready {
+            for portion in intents.chunks(KEYS_AT_ONCE) {
+                let settlements = match is_create {
+                    true => look_for_creates(run, pair, side, portion).await?,
+                    false => reread_updates(run, pair, side, portion).await?,
+                };
+                found_out += settlements.len();
+                run.store.settle_intents(&run.lease, pair.id, run.run, settlements, run.now_ms()).await?;
+                super::call::renew(run).await?;
+            }
+        }
     }
-    for ((side, is_create), intents) in ready {
-        for portion in intents.chunks(KEYS_AT_ONCE) {
-            let settlements = match is_create {
-                true => look_for_creates(run, pair, side, portion).await?,
-                false => reread_updates(run, pair, side, portion).await?,
-            };
-            run.store.settle_intents(&run.lease, pair.id, run.run, settlements, run.now_ms()).await?;
-            super::call::renew(run).await?;
-        }
+    if found_out > 0 {
+        // Records that were held back because they could have been one of those.
+        run.store.touch_left_out(&run.lease, pair.id, vec![reason::OUTCOME_UNKNOWN]).await?;
     }
     Ok(still)
 }
 
-fn can_look_by_key(module: &ModuleInfo) -> bool {
-    module.create_class == CreateClass::B && !module.key_field.is_empty()
+/// When the outcome of this write can be found out; none if it can be now.
+fn certain_at_ms(run: &RunSetup, pair: &PairSetup, intent: &IntentRow, read_at_ms: [i64; 2]) -> Option<i64> {
+    let module = pair.module(intent.side);
+    // The CRM itself says whether it has our key; or nobody will ever know.
+    let is_create = intent.operation == Operation::Create;
+    if is_create && module.create_class != CreateClass::B {
+        return None;
+    }
+    // Until then the CRM may still carry it out. That holds for updates too: what comes late would look like a person's edit.
+    let quiet_at_ms = intent.admitted_at_ms.saturating_add(module.quiesce_ms);
+    let now_ms = run.now_ms();
+    if now_ms < quiet_at_ms {
+        return Some(quiet_at_ms);
+    }
+    // Without a key it is looked for among the records that have been read since.
+    let must_be_read = is_create && module.key_field.is_empty() && read_at_ms[intent.side as usize] < quiet_at_ms;
+    must_be_read.then_some(now_ms)
 }
 
 /// Updates are decided again from what their records show now: of those that arrived nothing is left to do.
@@ -95,10 +122,13 @@ async fn look_for_creates(
     let module = pair.module(side);
     if module.create_class == CreateClass::A {
         // The CRM enforces our key: the same create again either makes the record or finds it.
-        return Ok(intents.iter().map(|intent| Settlement::Again { intent: intent.id, not_before_ms: 0 }).collect());
+        return Ok(intents.iter().map(again).collect());
     }
-    if !can_look_by_key(module) {
+    if module.create_class == CreateClass::C {
         return Ok(ask_about(intents, "the CRM cannot tell whether the record was created"));
+    }
+    if module.key_field.is_empty() {
+        return look_among_arrivals(run, pair, side, intents).await;
     }
     let fields = pair.read_fields(side);
     let keys: Vec<String> = intents.iter().map(|intent| intent.create_key.clone()).collect();
@@ -111,12 +141,79 @@ async fn look_for_creates(
     let settlements = intents.iter().enumerate().map(|(index, intent)| {
         let mut records = found.live.iter().filter(|(asked, _)| *asked == index);
         match (records.next(), records.next()) {
-            (None, _) => Settlement::Again { intent: intent.id, not_before_ms: 0 },
+            (None, _) => again(intent),
             (Some((_, record)), None) => happened(intent, record.id.clone()),
             (Some(_), Some(_)) => ask_a_person(intent, "several records carry the key of this create"),
         }
     });
     Ok(settlements.collect())
+}
+
+/// Class B without a field for our keys: the record would be among those that appeared since the intent, and all of them have been read.
+/// The one that shows all that we sent is ours; one that shows most of it is for a person to tell.
+async fn look_among_arrivals(
+    run: &RunSetup,
+    pair: &PairSetup,
+    side: Side,
+    intents: &[IntentRow],
+) -> Result<Vec<Settlement>, Error> {
+    let since_ms = intents.iter().map(|intent| intent.admitted_at_ms).min().unwrap_or(0) - CLOCKS_APART_MS;
+    let arrivals = run.store.unlinked_since(run.tenant(), pair.id, side, since_ms, ARRIVALS_MAX).await?;
+    if arrivals.len() == ARRIVALS_MAX {
+        return Ok(ask_about(intents, "too many records appeared meanwhile to tell whether the record was created"));
+    }
+    let settlements = intents.iter().map(|intent| {
+        let alike = |wanted: Resemblance| arrivals.iter().filter(move |row| resemblance(pair, intent, row) == wanted);
+        let (mut whole, mut partial) = (alike(Resemblance::Whole), alike(Resemblance::Partial));
+        match (whole.next(), whole.next(), partial.next()) {
+            (None, _, None) => again(intent),
+            (Some(row), None, None) => happened(intent, row.record.clone()),
+            (Some(_), ..) => ask_a_person(intent, "several records look like the one that was to be created"),
+            (None, _, Some(row)) => {
+                let why = format!("record {} may be the one that was to be created, or another one", row.record);
+                ask_a_person(intent, &why)
+            }
+        }
+    });
+    Ok(settlements.collect())
+}
+
+/// How much an unlinked record looks like what a create sent. Owners do not count: CRMs hand new records on.
+fn resemblance(pair: &PairSetup, intent: &IntentRow, row: &InboxRow) -> Resemblance {
+    if row.modified_at_ms < intent.admitted_at_ms - CLOCKS_APART_MS {
+        return Resemblance::None;
+    }
+    let rows = intent.body.rows.iter().filter_map(|change| {
+        let mapping = pair.mapping.rows.iter().find(|row| row.key.0 == change.row && row.role != Role::Owner)?;
+        Some((change.after.as_slice(), super::view::values_of(&row.image, mapping, intent.side)))
+    });
+    let rows: Vec<_> = rows.collect();
+    crmsync_core::link::resembles(rows.iter().map(|(sent, shown)| (*sent, shown.as_slice())))
+}
+
+/// Creates of both sides that cannot be looked for by our key and may have happened: a record that looks like one of them is not
+/// decided about until that is known.
+pub(super) struct Doubtful([Vec<IntentRow>; 2]);
+
+impl Doubtful {
+    pub(super) async fn of(run: &RunSetup, pair: &PairSetup) -> Result<Doubtful, Error> {
+        let mut doubtful = Doubtful([Vec::new(), Vec::new()]);
+        for side in Side::BOTH {
+            if pair.module(side).key_field.is_empty() {
+                doubtful.0[side as usize] = run.store.doubtful_creates(run.tenant(), pair.id, side).await?;
+            }
+        }
+        Ok(doubtful)
+    }
+
+    /// Whether this unlinked record may be what one of the creates made.
+    pub(super) fn may_have_made(&self, pair: &PairSetup, row: &InboxRow) -> bool {
+        self.0[row.side as usize].iter().any(|intent| resemblance(pair, intent, row) != Resemblance::None)
+    }
+}
+
+fn again(intent: &IntentRow) -> Settlement {
+    Settlement::Again { intent: intent.id, not_before_ms: 0, attempts: intent.attempts }
 }
 
 fn ask_about(intents: &[IntentRow], why: &str) -> Vec<Settlement> {

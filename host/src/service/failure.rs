@@ -151,6 +151,7 @@ impl From<engine::Error> for Failure {
             engine::Error::NotApproved(why) => Failure::failed("flow.not_approved", why, ""),
             engine::Error::Call { connection, call, source } => call_failed(&connection, &call, &source),
             engine::Error::Transform(_) => Failure::failed("flow.transform", error.to_string(), ""),
+            engine::Error::Incomplete { .. } => Failure::failed("flow.incomplete", error.to_string(), ""),
             engine::Error::Endless { .. } => Failure::failed("flow.endless", error.to_string(), ""),
         }
     }

@@ -72,6 +72,8 @@ pub struct LinkRow {
     pub right_receipt: String,
     /// Key of the create that made one of the records, "" for matched ones.
     pub create_key: String,
+    /// Updates in a row that were withdrawn or never answered.
+    pub attempts: u32,
     /// Bases.
     pub bases: Bases,
 }
@@ -91,6 +93,7 @@ impl LinkRow {
             left_receipt: String::new(),
             right_receipt: String::new(),
             create_key: String::new(),
+            attempts: 0,
             bases: Bases::new(),
         }
     }
@@ -279,7 +282,7 @@ impl Store {
         let tenant = tenant.to_owned();
         self.step(move |tx| {
             let sql = format!(
-                "SELECT {other} FROM link WHERE tenant = ?1 AND pair = ?2 AND {own} = ?3 AND state = 'active' AND state <> 'ended'",
+                "SELECT {other} FROM link WHERE tenant = ?1 AND pair = ?2 AND {own} = ?3 AND state = 'active'",
                 own = id_column(side),
                 other = id_column(side.other())
             );
@@ -411,14 +414,14 @@ fn has_open_create(tx: &Tx<'_>, tenant: &str, pair: PairId, source_side: Side, s
 
 fn key_is_linked(tx: &Tx<'_>, tenant: &str, pair: PairId, key: &str) -> Result<bool, Error> {
     let found = tx.one(
-        "SELECT 1 FROM link WHERE tenant = ?1 AND pair = ?2 AND create_key = ?3 AND create_key <> ''",
+        "SELECT 1 FROM link WHERE tenant = ?1 AND pair = ?2 AND create_key = ?3 AND create_key <> '' AND state <> 'ended'",
         (tenant, pair, key),
         |_| Ok(()),
     )?;
     Ok(found.is_some())
 }
 
-const LINK_COLUMNS: &str = "id, generation, state, left_id, right_id, left_version, right_version, left_receipt, right_receipt, create_key, bases";
+const LINK_COLUMNS: &str = "id, generation, state, left_id, right_id, left_version, right_version, left_receipt, right_receipt, create_key, attempts, bases";
 
 fn read_link(row: &Row<'_>) -> rusqlite::Result<(LinkRow, String)> {
     let state: String = row.get(2)?;
@@ -439,9 +442,10 @@ fn read_link(row: &Row<'_>) -> rusqlite::Result<(LinkRow, String)> {
         left_receipt: row.get(7)?,
         right_receipt: row.get(8)?,
         create_key: row.get(9)?,
+        attempts: row.get(10)?,
         bases: Bases::new(),
     };
-    Ok((link, row.get(10)?))
+    Ok((link, row.get(11)?))
 }
 
 fn parse_link((link, bases): (LinkRow, String)) -> Result<LinkRow, Error> {
@@ -473,14 +477,32 @@ pub(super) fn save_link(tx: &Tx<'_>, tenant: &str, pair: PairId, link: &LinkRow,
     let bases = to_json("bases", &link.bases)?;
     if link.id != 0 {
         tx.execute(
-            "UPDATE link SET state = ?2, left_version = ?3, right_version = ?4, left_receipt = ?5, right_receipt = ?6, bases = ?7 WHERE id = ?1",
-            (link.id, link.state(), &link.left_version, &link.right_version, &link.left_receipt, &link.right_receipt, &bases),
+            "UPDATE link SET state = ?2, left_version = ?3, right_version = ?4, left_receipt = ?5, right_receipt = ?6, attempts = ?7,
+             bases = ?8 WHERE id = ?1",
+            (
+                link.id,
+                link.state(),
+                &link.left_version,
+                &link.right_version,
+                &link.left_receipt,
+                &link.right_receipt,
+                link.attempts,
+                &bases,
+            ),
         )?;
         return Ok(link.id);
     }
     for side in Side::BOTH {
         forget_keys(tx, tenant, pair, side, link.id_of(side))?;
     }
+    // I2: a link that is made anew after one of its records was in another that ended is the next generation.
+    let former: Option<i64> = tx
+        .one(
+            "SELECT max(generation) FROM link WHERE tenant = ?1 AND pair = ?2 AND (left_id = ?3 OR right_id = ?4)",
+            (tenant, pair, &link.left_id, &link.right_id),
+            |row| row.get::<_, Option<i64>>(0),
+        )?
+        .flatten();
     tx.insert(
         "INSERT INTO link (tenant, pair, generation, state, left_id, right_id, left_version, right_version, left_receipt, right_receipt,
                            create_key, bases, linked_at_ms)
@@ -488,7 +510,7 @@ pub(super) fn save_link(tx: &Tx<'_>, tenant: &str, pair: PairId, link: &LinkRow,
         (
             tenant,
             pair,
-            link.generation,
+            former.map_or(link.generation, |former| former + 1),
             link.state(),
             &link.left_id,
             &link.right_id,
@@ -547,10 +569,12 @@ fn insert_intent(
 ) -> Result<(), Error> {
     let link = if intent.operation == Operation::Update { link } else { 0 };
     let body = to_json("intent", &intent.body)?;
+    // I13: attempts are counted for the record, not for one intent.
+    let attempts: Option<i64> = tx.one("SELECT attempts FROM link WHERE id = ?1", [link], |row| row.get(0))?;
     tx.execute(
         "INSERT INTO intent (tenant, pair, link, side, operation, state, source, source_seq, target, create_key, body, attempts,
                              not_before_ms, admitted_at_ms, run, reason, detail)
-         VALUES (?1, ?2, ?3, ?4, ?5, 'planned', ?6, ?7, ?8, ?9, ?10, 0, 0, 0, ?11, '', '')",
+         VALUES (?1, ?2, ?3, ?4, ?5, 'planned', ?6, ?7, ?8, ?9, ?10, ?12, 0, 0, ?11, '', '')",
         (
             &lease.tenant,
             pair,
@@ -563,6 +587,7 @@ fn insert_intent(
             &intent.create_key,
             &body,
             run,
+            attempts.unwrap_or(0),
         ),
     )?;
     Ok(())

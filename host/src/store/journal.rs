@@ -98,6 +98,25 @@ pub struct OutcomeRow {
     pub at_ms: i64,
 }
 
+/// Outcomes that are alike, counted.
+#[derive(Clone, Debug)]
+pub struct OutcomeCount {
+    /// Left module.
+    pub left_module: String,
+    /// Right module.
+    pub right_module: String,
+    /// Kind.
+    pub kind: String,
+    /// Reason code.
+    pub reason: String,
+    /// Mapping row, "" for whole records.
+    pub field: String,
+    /// Of removals: which side's record left, and why; else "".
+    pub removal: String,
+    /// How many.
+    pub count: u64,
+}
+
 impl Store {
     /// Lines of a flow's journal, oldest first.
     pub async fn journal(&self, tenant: &str, flow: &str, query: JournalQuery) -> Result<Vec<JournalRow>, Error> {
@@ -137,6 +156,30 @@ impl Store {
             )?;
             rows.sort_unstable_by_key(|row| row.id);
             Ok(rows)
+        })
+        .await
+    }
+
+    /// How many outcomes of a flow are alike.
+    pub async fn outcome_counts(&self, tenant: &str, flow: &str) -> Result<Vec<OutcomeCount>, Error> {
+        let (tenant, flow) = (tenant.to_owned(), flow.to_owned());
+        self.step(move |tx| {
+            tx.all(
+                "SELECT p.left_module, p.right_module, o.kind, o.reason, o.field, CASE WHEN o.kind = 'removed' THEN o.detail ELSE '' END, count(*)
+                 FROM outcome o JOIN pair p ON p.id = o.pair WHERE o.tenant = ?1 AND p.flow = ?2 GROUP BY 1, 2, 3, 4, 5, 6",
+                (&tenant, &flow),
+                |row| {
+                    Ok(OutcomeCount {
+                        left_module: row.get(0)?,
+                        right_module: row.get(1)?,
+                        kind: row.get(2)?,
+                        reason: row.get(3)?,
+                        field: row.get(4)?,
+                        removal: row.get(5)?,
+                        count: row.get::<_, i64>(6)? as u64,
+                    })
+                },
+            )
         })
         .await
     }

@@ -4,7 +4,8 @@ use rusqlite::Connection;
 
 use super::Error;
 
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/0001_init.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("../../migrations/0001_init.sql"), include_str!("../../migrations/0002_attempts.sql")];
 
 /// "crms" in the file's header: so that a foreign SQLite file is never taken for ours.
 const APPLICATION_ID: i64 = 0x6372_6d73;

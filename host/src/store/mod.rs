@@ -22,7 +22,7 @@ pub use connections::{ConnectionRow, ConnectionState};
 pub use decisions::{Bases, LinkRow, NewIntent, OutcomeNote, RowBases, UnitCommit, UnitRow};
 pub use driver::{Error, Store, Tx};
 pub use flows::{Approval, FlowRow, PairId, RunRow};
-pub use journal::{JournalLine, JournalQuery, JournalRow, OutcomeRow};
+pub use journal::{JournalLine, JournalQuery, JournalRow, OutcomeCount, OutcomeRow};
 pub use leases::Lease;
 pub use outbox::{IntentBody, IntentRow, IntentState, RowChange, Settlement};
 pub use seal::Sealer;

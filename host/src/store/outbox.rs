@@ -7,12 +7,10 @@ use crmsync_core::decide::{Operation, reason};
 use crmsync_core::{Base, Side, Value};
 use rusqlite::Row;
 
-use super::decisions::{
-    LinkRow, OutcomeNote, add_outcome, find_link, forget_outcomes, link_by_id, replace_outcomes, save_link,
-};
+use super::decisions::{LinkRow, OutcomeNote, add_outcome, find_link, forget_outcomes, link_by_id, save_link};
 use super::driver::{from_json, to_json};
 use super::journal::{JournalLine, write_journal};
-use super::staging::{inbox_by_seq, touch};
+use super::staging::{inbox_by_seq, touch, unlinked_since};
 use super::{Error, InboxRow, Lease, PairId, Store, Tx};
 
 /// How far an intent has come.
@@ -115,6 +113,8 @@ pub enum Settlement {
         intent: i64,
         /// Milliseconds since 1970.
         not_before_ms: i64,
+        /// Attempts that count (I13): a CRM that asks to wait has used up none.
+        attempts: u32,
     },
     /// Nothing happened, and the record is to be decided again from what it shows.
     Withdraw {
@@ -129,6 +129,15 @@ pub enum Settlement {
         intent: i64,
         /// What is known.
         detail: String,
+    },
+    /// The CRM refused one mapping row: the rest is sent again without it, and the row stays owed (S17).
+    LeaveOut {
+        /// The intent.
+        intent: i64,
+        /// The mapping row.
+        row: String,
+        /// What people see.
+        note: OutcomeNote,
     },
     /// It did not happen and a person is needed.
     Refused {
@@ -208,10 +217,43 @@ impl Store {
         .await
     }
 
-    /// Intents whose outcome nobody knows.
-    pub async fn unknown_intents(&self, tenant: &str, pair: PairId) -> Result<Vec<IntentRow>, Error> {
+    /// Intents whose outcome nobody knows, behind this number, at most so many.
+    pub async fn unknown_intents(
+        &self,
+        tenant: &str,
+        pair: PairId,
+        after: i64,
+        most: usize,
+    ) -> Result<Vec<IntentRow>, Error> {
         let tenant = tenant.to_owned();
-        self.step(move |tx| intents(tx, &tenant, pair, "state = 'unknown'", i64::MAX)).await
+        self.step(move |tx| intents(tx, &tenant, pair, &format!("state = 'unknown' AND i.id > {after}"), most as i64))
+            .await
+    }
+
+    /// Creates of one side that may have happened, for CRMs that cannot be asked for our key: records that arrive may be theirs.
+    pub async fn doubtful_creates(&self, tenant: &str, pair: PairId, side: Side) -> Result<Vec<IntentRow>, Error> {
+        let tenant = tenant.to_owned();
+        self.step(move |tx| {
+            let condition = format!(
+                "operation = 'create' AND i.side = '{}' AND i.attempts > 0 AND i.state IN ('planned', 'admitted', 'unknown', 'parked')",
+                side.as_str()
+            );
+            intents(tx, &tenant, pair, &condition, DOUBTFUL_MAX)
+        })
+        .await
+    }
+
+    /// Live records of one side that are in no link and were changed since this moment of the CRM's clock, at most so many.
+    pub async fn unlinked_since(
+        &self,
+        tenant: &str,
+        pair: PairId,
+        side: Side,
+        since_ms: i64,
+        most: usize,
+    ) -> Result<Vec<InboxRow>, Error> {
+        let tenant = tenant.to_owned();
+        self.step(move |tx| unlinked_since(tx, &tenant, pair, side, since_ms, most as i64)).await
     }
 
     /// Rules 1 and 7: marks intents as admitted, before the first byte of their request leaves. Fails if one of them is not planned
@@ -294,6 +336,10 @@ fn intents(tx: &Tx<'_>, tenant: &str, pair: PairId, condition: &str, most: i64) 
     tx.all(&sql, (tenant, pair, most), read_intent)?.into_iter().map(parse_intent).collect()
 }
 
+/// Creates that may have happened and are held against each arrival. More of them at once mean that a CRM answers no write at all; the
+/// engine stops sending long before.
+const DOUBTFUL_MAX: i64 = 2_000;
+
 const SELECT_INTENT: &str = "SELECT i.id, i.link, i.side, i.operation, i.state, i.source, i.source_seq, i.target, i.create_key, i.body, i.attempts,
     i.not_before_ms, i.admitted_at_ms, COALESCE((SELECT CASE WHEN i.side = 'left' THEN l.left_version ELSE l.right_version END FROM link l WHERE l.id = i.link), '')
     FROM intent i";
@@ -347,6 +393,7 @@ fn settle(
         | Settlement::Again { intent, .. }
         | Settlement::Withdraw { intent, .. }
         | Settlement::Unknown { intent, .. }
+        | Settlement::LeaveOut { intent, .. }
         | Settlement::Refused { intent, .. }
         | Settlement::Parked { intent, .. } => *intent,
     };
@@ -361,8 +408,11 @@ fn settle(
             }
             end_intent(tx, id)
         }
-        Settlement::Again { not_before_ms, .. } => {
-            tx.execute("UPDATE intent SET state = 'planned', not_before_ms = ?2 WHERE id = ?1", (id, not_before_ms))?;
+        Settlement::Again { not_before_ms, attempts, .. } => {
+            tx.execute(
+                "UPDATE intent SET state = 'planned', not_before_ms = ?2, attempts = ?3 WHERE id = ?1",
+                (id, not_before_ms, attempts),
+            )?;
             Ok(())
         }
         Settlement::Withdraw { note, .. } => {
@@ -379,6 +429,7 @@ fn settle(
             }
             write_journal(tx, lease, pair, run, &line(&intent, "unknown", &intent.target, &detail), now_ms)
         }
+        Settlement::LeaveOut { row, note, .. } => leave_out(tx, lease, pair, run, intent, &row, &note, now_ms),
         Settlement::Refused { note, .. } => {
             refuse(tx, lease, pair, run, &intent, &note, now_ms)?;
             end_intent(tx, id)
@@ -461,6 +512,11 @@ fn settle_create(
         }
     }
     save_link(tx, &lease.tenant, pair, &link, now_ms)?;
+    // The new record may have come by itself and been held back until it was known whose it is.
+    tx.execute(
+        "UPDATE inbox SET state = 'staged' WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4 AND state = 'held'",
+        (&lease.tenant, pair, intent.side.as_str(), &answer.record),
+    )?;
     // Rule 2: the source's inbox row goes with its outcome, unless it was staged anew meanwhile; the new one is decided against the link.
     tx.execute("DELETE FROM inbox WHERE seq = ?1", [intent.source_seq])?;
     settle_outcomes(tx, lease, pair, intent, &answer.record, &link.left_id)?;
@@ -551,6 +607,7 @@ fn settle_update(
     // The answer shows an edit of another field, made since the record was read: with its version unknown the next pull stages it.
     let version = if answer.shows_news(intent, &link) { "" } else { answer.version.as_str() };
     link.see(intent.side, version, if version.is_empty() { "" } else { answer.awaited() });
+    link.attempts = 0;
     save_link(tx, &lease.tenant, pair, &link, now_ms)?;
     write_journal(tx, lease, pair, run, &line(intent, "updated", &answer.record, ""), now_ms)
 }
@@ -567,9 +624,38 @@ fn refuse(
     if intent.operation == Operation::Create {
         tx.execute("UPDATE inbox SET state = 'held' WHERE seq = ?1", [intent.source_seq])?;
     }
+    tx.execute("UPDATE link SET attempts = 0 WHERE id = ?1", [intent.link])?;
     let (side, record) = outcome_place(tx, intent)?;
-    replace_outcomes(tx, lease, pair, run, side, &record, &[], std::slice::from_ref(note), now_ms)?;
+    // Notes of other fields stand: what they wait for still concerns this record.
+    add_outcome(tx, lease, pair, run, side, &record, note, now_ms)?;
     write_journal(tx, lease, pair, run, &line(intent, "refused", &intent.target, &note.detail), now_ms)
+}
+
+/// Goes on without one mapping row. The row stays owed on the link, or is noted as owed for the link to come.
+#[expect(clippy::too_many_arguments, reason = "what a settlement is given, and the row")]
+fn leave_out(
+    tx: &Tx<'_>,
+    lease: &Lease,
+    pair: PairId,
+    run: i64,
+    mut intent: IntentRow,
+    row: &str,
+    note: &OutcomeNote,
+    now_ms: i64,
+) -> Result<(), Error> {
+    intent.body.rows.retain(|change| change.row != row);
+    if intent.body.rows.is_empty() {
+        refuse(tx, lease, pair, run, &intent, note, now_ms)?;
+        return end_intent(tx, intent.id);
+    }
+    if intent.operation == Operation::Create {
+        intent.body.owed.push(row.to_owned());
+    }
+    let body = to_json("intent", &intent.body)?;
+    tx.execute("UPDATE intent SET state = 'planned', not_before_ms = 0, body = ?2 WHERE id = ?1", (intent.id, &body))?;
+    let (side, record) = outcome_place(tx, &intent)?;
+    add_outcome(tx, lease, pair, run, side, &record, note, now_ms)?;
+    write_journal(tx, lease, pair, run, &line(&intent, "refused", &intent.target, &note.detail), now_ms)
 }
 
 fn outcome_place(tx: &Tx<'_>, intent: &IntentRow) -> Result<(Side, String), Error> {
@@ -587,7 +673,13 @@ fn withdraw(tx: &Tx<'_>, lease: &Lease, pair: PairId, intent: &IntentRow) -> Res
             tx.execute("UPDATE inbox SET state = 'staged' WHERE seq = ?1 AND state = 'deciding'", [intent.source_seq])?;
             Ok(())
         }
-        Operation::Update => touch(tx, &lease.tenant, pair, intent.side, &intent.target),
+        Operation::Update => {
+            tx.execute(
+                "UPDATE link SET attempts = ?2 WHERE id = ?1 AND attempts < ?2",
+                (intent.link, intent.attempts),
+            )?;
+            touch(tx, &lease.tenant, pair, intent.side, &intent.target)
+        }
     }
 }
 

@@ -257,6 +257,27 @@ impl Store {
         .await
     }
 
+    /// S12: puts all links before the next decision again if the mapping rows are not those that they were last decided by.
+    pub async fn adopt_mapping(&self, lease: &Lease, pair: PairId, mapping_hash: String) -> Result<(), Error> {
+        let lease = lease.clone();
+        self.step(move |tx| {
+            lease.check(tx)?;
+            let known: Option<String> = tx.one("SELECT mapping FROM pair WHERE id = ?1", [pair], |row| row.get(0))?;
+            if known.as_ref() == Some(&mapping_hash) {
+                return Ok(());
+            }
+            tx.execute(
+                "INSERT INTO inbox (tenant, pair, side, record, state, presence, version, modified_at_ms, create_key, image)
+                 SELECT tenant, pair, 'left', left_id, 'staged', 'unread', '', 0, '', '{}' FROM link
+                 WHERE tenant = ?1 AND pair = ?2 AND state = 'active' ON CONFLICT DO NOTHING",
+                (&lease.tenant, pair),
+            )?;
+            tx.execute("UPDATE pair SET mapping = ?2 WHERE id = ?1", (pair, &mapping_hash))?;
+            Ok(())
+        })
+        .await
+    }
+
     /// How many records of one side are known: active links and unlinked live records. For sweeps.
     pub async fn known_records(&self, tenant: &str, pair: PairId, side: Side) -> Result<u64, Error> {
         let tenant = tenant.to_owned();
@@ -362,6 +383,10 @@ fn stage_live(
         (tenant, pair, &record.record),
         |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?)),
     )?;
+    let linked = match linked {
+        Some(linked) => Some(linked),
+        None => reopen_link(tx, tenant, pair, side, &record.record)?,
+    };
     let known = tx.one(
         "SELECT version, presence FROM inbox WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4",
         (tenant, pair, side.as_str(), &record.record),
@@ -395,6 +420,33 @@ fn stage_live(
         put_keys(tx, tenant, pair, side, &record.record, &record.keys)?;
     }
     Ok(true)
+}
+
+/// S14: a record that comes back from the bin comes back to its link, even if the other one had left too. Gives what is known of
+/// the link, as a record that stages itself asks for it.
+fn reopen_link(
+    tx: &Tx<'_>,
+    tenant: &str,
+    pair: PairId,
+    side: Side,
+    record: &str,
+) -> Result<Option<(String, String, String)>, Error> {
+    let ended: Option<i64> = tx.one(
+        &format!(
+            "SELECT e.id FROM link e WHERE e.tenant = ?1 AND e.pair = ?2 AND e.{id} = ?3 AND e.state = 'ended'
+             AND NOT EXISTS (SELECT 1 FROM link l WHERE l.tenant = ?1 AND l.pair = ?2 AND l.{other} = e.{other} AND l.state <> 'ended')
+             ORDER BY e.generation DESC, e.id DESC LIMIT 1",
+            id = id_column(side),
+            other = id_column(side.other())
+        ),
+        (tenant, pair, record),
+        |row| row.get(0),
+    )?;
+    let Some(ended) = ended else { return Ok(None) };
+    // The other record may be there, unlinked, only because it came back earlier; then it would have opened the link itself.
+    let state = format!("{}-removed", side.other().as_str());
+    tx.execute("UPDATE link SET state = ?2 WHERE id = ?1", (ended, &state))?;
+    Ok(Some((String::new(), String::new(), state)))
 }
 
 fn put_keys(
@@ -611,6 +663,23 @@ fn refresh_pairings(tx: &Tx<'_>, tenant: &str, pair: PairId, rules: usize) -> Re
         (tenant, pair),
     )?;
     Ok(())
+}
+
+pub(super) fn unlinked_since(
+    tx: &Tx<'_>,
+    tenant: &str,
+    pair: PairId,
+    side: Side,
+    since_ms: i64,
+    most: i64,
+) -> Result<Vec<InboxRow>, Error> {
+    let sql = format!(
+        "SELECT {INBOX_COLUMNS} FROM inbox i WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND modified_at_ms >= ?4 AND presence = 'live'
+         AND NOT EXISTS (SELECT 1 FROM link l WHERE l.tenant = ?1 AND l.pair = ?2 AND l.{id} = i.record AND l.state <> 'ended')
+         ORDER BY modified_at_ms LIMIT ?5",
+        id = id_column(side)
+    );
+    tx.all(&sql, (tenant, pair, side.as_str(), since_ms, most), read_inbox)?.into_iter().map(parse_inbox).collect()
 }
 
 pub(super) const INBOX_COLUMNS: &str = "seq, side, record, state, presence, version, modified_at_ms, create_key, image";

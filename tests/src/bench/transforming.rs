@@ -74,7 +74,7 @@ pub(super) async fn measure(app: &App, options: &Options) -> Result<Transforming
     let engine_steps: Vec<TransformStep> = steps.iter().map(engine_step).collect();
     let engine = async || {
         for _ in 0..BATCHES {
-            transforms.apply(&engine_steps, &fields, values.clone()).await?;
+            transforms.apply(&engine_steps, &fields, &values).await?;
         }
         Ok(())
     };

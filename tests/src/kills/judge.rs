@@ -203,10 +203,12 @@ fn one_field(evidence: &Evidence<'_>, tag: &str, field: &str, edits: &[(&Edit, &
     let ids = evidence.ids(tag);
     let story =
         |value: &str| format!("{tag} {ids:?} {field} = `{value}`; now `{left}` and `{right}`; all edits {edits:?}");
+    // What somebody typed over on the same screen was seen and replaced by people.
+    let typed_over = |edit: &Edit| edits.iter().any(|(later, _)| later.side == edit.side && later.at_ms > edit.at_ms);
     let lost = |edits: &[(&Edit, &str)]| -> Vec<Wrong> {
         edits
             .iter()
-            .filter(|(_, value)| !evidence.is_loser(value))
+            .filter(|(edit, value)| !typed_over(edit) && !evidence.is_loser(value))
             .map(|(_, value)| Wrong::Lost(story(value)))
             .collect()
     };

@@ -24,6 +24,8 @@ const PAGE_RECORDS: usize = 7;
 pub(crate) struct Habits {
     /// Enforces our key, refuses rows changed meanwhile, announces removals, says nothing of what it stored. Else the opposite of each.
     pub(crate) strict: bool,
+    /// Has no field for our keys.
+    pub(crate) keyless: bool,
     /// Texts are cut here.
     pub(crate) text_max: usize,
 }
@@ -193,7 +195,9 @@ impl Crm {
         let mut existed = false;
         let id = match row.operation {
             Operation::Create => {
-                values.push((KEY_FIELD.into(), Value::Text(row.key.clone())));
+                if !self.habits.keyless {
+                    values.push((KEY_FIELD.into(), Value::Text(row.key.clone())));
+                }
                 let known = state
                     .rows
                     .iter()
@@ -284,7 +288,7 @@ fn transient<T>() -> Result<T, CallError> {
 
 impl Remote for Crm {
     fn check(&self) -> BoxFuture<'_, Result<CheckReport, CallError>> {
-        Box::pin(async { Ok(CheckReport::default()) })
+        Box::pin(async { Ok(CheckReport { visible_scope: "all".into(), ..CheckReport::default() }) })
     }
 
     fn modules(&self) -> BoxFuture<'_, Result<Vec<ModuleInfo>, CallError>> {
@@ -340,7 +344,7 @@ impl Remote for Crm {
             let removed = changed.iter().filter(|(_, row)| row.deleted && self.habits.strict);
             let removed = removed.map(|(id, _)| (id.to_string(), RemovalReason::Deleted)).collect();
             let next = Cursor { format: 1, data: serde_json::to_vec(&next).unwrap() };
-            Ok(Page { live, removed, next, more, population: None })
+            Ok(Page { live, removed, next, more, complete: !more, population: None })
         })
     }
 
@@ -447,7 +451,7 @@ impl Crm {
             name: "People".into(),
             label: "People".into(),
             create_class: if self.habits.strict { CreateClass::A } else { CreateClass::B },
-            key_field: KEY_FIELD.into(),
+            key_field: if self.habits.keyless { String::new() } else { KEY_FIELD.into() },
             conditional_updates: self.habits.strict,
             needs_sweep: !self.habits.strict,
             quiesce_ms: QUIESCE_MS,

@@ -21,7 +21,11 @@ use super::crm::{Avoid, Clock, Crm, Habits, QUIESCE_MS};
 
 const TENANT: &str = "t";
 const FLOW: &str = "people";
-const FIELDS: [&str; 4] = ["Code", "Name", "Phone", "Note"];
+/// Code tells us who it is, Mail tells the engine (and is often blank), people edit the others.
+const FIELDS: [&str; 5] = ["Code", "Mail", "Name", "Phone", "Note"];
+const EDITED: usize = 2;
+/// The right CRM cuts texts here.
+const RIGHT_TEXT_MAX: usize = 24;
 
 pub(crate) struct World {
     seed: u64,
@@ -65,8 +69,11 @@ impl People {
         match self.rng.below(12) {
             0 => {
                 let code = format!("n{}", self.tokens);
-                let fields =
+                let mut fields =
                     BTreeMap::from([("Code".to_owned(), Value::text(&code)), ("Name".to_owned(), Value::text(&token))]);
+                if self.rng.chance(50) {
+                    fields.insert("Mail".to_owned(), Value::text(&code));
+                }
                 self.crms[side].person_creates(fields);
                 self.edits.push(Edit { code, field: "Name", value: token });
             }
@@ -77,11 +84,11 @@ impl People {
             2 => self.restore(side),
             _ if !live.is_empty() => {
                 let (id, fields) = &live[self.rng.below(live.len())];
-                let field = FIELDS[1 + self.rng.below(FIELDS.len() - 1)];
+                let field = FIELDS[EDITED + self.rng.below(FIELDS.len() - EDITED)];
                 if avoid.contains(&(id.clone(), field.to_owned())) {
                     return;
                 }
-                let value = if self.rng.chance(10) { format!("{token} is too long for the right") } else { token };
+                let value = if self.rng.chance(10) { format!("{token} is much too long for the right side") } else { token };
                 self.crms[side].person_edits(id, field, Value::text(&value));
                 self.edits.push(Edit { code: fields["Code"].display(), field, value });
             }
@@ -127,8 +134,8 @@ impl People {
 impl World {
     pub(crate) fn new(seed: u64) -> World {
         let clock: Clock = Arc::new(AtomicI64::new(1_700_000_000_000));
-        let left = Crm::new(0, Habits { strict: true, text_max: 1_000 }, clock.clone(), seed ^ 1);
-        let right = Crm::new(1, Habits { strict: false, text_max: 12 }, clock.clone(), seed ^ 2);
+        let left = Crm::new(0, Habits { strict: true, keyless: false, text_max: 1_000 }, clock.clone(), seed ^ 1);
+        let right = Crm::new(1, Habits { strict: false, keyless: seed % 3 == 2, text_max: RIGHT_TEXT_MAX }, clock.clone(), seed ^ 2);
         // In memory where the system offers it: the point here is the order of commits, not the disk.
         let memory = PathBuf::from("/dev/shm");
         let folder = if memory.is_dir() { memory } else { std::env::temp_dir() };
@@ -159,7 +166,11 @@ impl World {
             for side in 0..2 {
                 if both || side == only {
                     let mut fields = BTreeMap::from([("Code".to_owned(), Value::text(&code))]);
-                    for field in &FIELDS[1..] {
+                    // Who is on one side only needs nothing to be known by.
+                    if both || world.rng.chance(60) {
+                        fields.insert("Mail".to_owned(), Value::text(&code));
+                    }
+                    for field in &FIELDS[EDITED..] {
                         if world.rng.chance(60) {
                             let value = format!("{field}-{}", world.rng.below(3));
                             fields.insert((*field).to_owned(), Value::text(value));
@@ -328,9 +339,9 @@ impl World {
                 wrong.push(format!("I1: {code} is on one side only"));
                 continue;
             }
-            for field in &FIELDS[1..] {
+            for field in &FIELDS[EDITED..] {
                 let (left, right) = (show(0, code, field), show(1, code, field));
-                let cut: String = left.chars().take(12).collect();
+                let cut: String = left.chars().take(RIGHT_TEXT_MAX).collect();
                 let edited = people.edits.iter().any(|edit| edit.code == *code && edit.field == *field);
                 if left != right && cut != right && (edited || left.is_empty() || right.is_empty()) {
                     wrong.push(format!("I1: {code}.{field} is {left:?} and {right:?}"));
@@ -338,11 +349,12 @@ impl World {
             }
         }
         for (index, edit) in people.edits.iter().enumerate() {
-            let cut: String = edit.value.chars().take(12).collect();
-            let stands = [0, 1].iter().any(|&side| [&edit.value, &cut].contains(&&show(side, &edit.code, edit.field)));
+            // Whole: a text that one side cut must not come back cut to the side where it was typed.
+            let stands = [0, 1].iter().any(|&side| edit.value == show(side, &edit.code, edit.field));
+            let quoted = format!("{:?}", edit.value);
             let later =
                 people.edits[index + 1..].iter().any(|other| other.code == edit.code && other.field == edit.field);
-            let lost_to_another = journal.iter().any(|line| line.action == "conflict" && line.before.contains(&cut));
+            let lost_to_another = journal.iter().any(|line| line.action == "conflict" && line.before.contains(&quoted));
             if !stands && !later && !lost_to_another && !people.is_out(&edit.code) && !twins.contains(&edit.code) {
                 wrong.push(format!("I4: {}.{} = {:?} is lost", edit.code, edit.field, edit.value));
             }
@@ -403,7 +415,7 @@ fn mapping() -> PairMapping {
             role: Role::Plain,
         }
     });
-    PairMapping { rows: rows.collect(), match_rules: vec![MatchRule { label: "code".into(), rows: vec![0] }] }
+    PairMapping { rows: rows.collect(), match_rules: vec![MatchRule { label: "mail".into(), rows: vec![1] }] }
 }
 
 struct NoTransforms;
@@ -413,7 +425,7 @@ impl Transforms for NoTransforms {
         &'a self,
         _steps: &'a [TransformStep],
         _columns: &'a [(String, u8)],
-        _rows: Vec<Vec<Value>>,
+        _rows: &'a [Vec<Value>],
     ) -> BoxFuture<'a, Result<Transformed, CallError>> {
         Box::pin(async { Err(CallError::Plugin("this flow names no transform".into())) })
     }

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use crmsync_tests::crms::{Crms, SIDES};
-use crmsync_tests::product::Answer;
+use crmsync_tests::product::{Answer, finish};
 use crmsync_tests::snapshot;
 use crmsync_tests::workplace::{FLOW, Folder, Workplace, flow_file};
 
@@ -66,6 +66,44 @@ fn arguments_that_nobody_knows_are_wrong_input() {
             assert_eq!(answer.code, 2, "{arguments:?}: {}", answer.stderr);
             assert!(answer.stdout.is_empty() && !answer.stderr.is_empty(), "{arguments:?}");
         }
+    });
+}
+
+#[test]
+fn wrong_arguments_are_a_document_for_programs() {
+    run(async {
+        for arguments in [
+            &["flow", "rum"][..],
+            &["demo", "--records", "1"],
+            &["connection", "add", "x"],
+            &["log", "sales", "--action", "creatd"],
+        ] {
+            let story = refused(Path::new("/"), arguments, 2, "arguments.wrong").await;
+            assert!(story.len() > 20 && !story.starts_with("error:"), "{story}");
+        }
+        let story = refused(Path::new("/"), &["log", "sales", "--action", "creatd"], 2, "arguments.wrong").await;
+        assert!(story.contains("created"), "{story}");
+    });
+}
+
+/// Eight gigabytes of address space: enough for everything but the sandbox.
+#[test]
+fn a_machine_without_room_for_the_sandbox_is_told() {
+    run(async {
+        let folder = Folder::make().unwrap();
+        let limited = async |arguments: &[&str]| {
+            let mut command = tokio::process::Command::new("sh");
+            command
+                .args(["-c", "ulimit -v 8000000; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_crmsync")])
+                .args(arguments);
+            command.env("CRMSYNC_DATA", folder.path()).stdout(std::process::Stdio::piped());
+            finish(&mut command, arguments).await.unwrap()
+        };
+        let list = limited(&["connection", "list", "--json"]).await;
+        assert_eq!((list.code, list.json()), (0, serde_json::json!([])), "{}", list.stderr);
+        let add = limited(&["connection", "add", "x", "--plugin", "vtiger", "--json"]).await;
+        assert_eq!((add.code, add.error_code().as_str()), (3, "host.sandbox"), "{}", add.stdout);
+        assert!(add.json()["error"]["hint"].as_str().unwrap().contains("ulimit -v unlimited"), "{}", add.stdout);
     });
 }
 
@@ -145,6 +183,8 @@ fn a_crm_that_is_not_there_is_the_environment_s_fault() {
         refused(&data, &["connection", "check", "vtiger"], 3, "connection.unreachable").await;
         let flows = ask(&data, &["flow", "list", "--json"]).await;
         assert_eq!(flows.json()[0]["approved"], true, "the flow is as it was: {}", flows.stdout);
+        let shown = ask(&data, &["flow", "show", FLOW]).await;
+        assert_eq!((shown.code, shown.stdout.trim_end()), (0, flow_file().trim_end()), "{}", shown.stderr);
         drop(folder);
     });
 }

@@ -5,6 +5,8 @@ mod cli;
 mod egress_grant;
 mod end_to_end;
 mod faults;
+mod guest_memory;
+mod login;
 mod product;
 mod restart;
 mod secrets;

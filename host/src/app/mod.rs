@@ -3,6 +3,7 @@
 
 mod convert;
 mod crm;
+mod presence;
 mod transforms;
 mod vault;
 
@@ -12,14 +13,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 use url::Url;
 
 pub use crm::PluginCrm;
+use presence::Presence;
 pub use transforms::PluginTransforms;
 use vault::StoreVault;
 
-use crate::egress::{AuthSpec, Door, Gate, GateConfig, Grant, Limits as DoorLimits};
+use crate::egress::{AuthSpec, Door, DraftVault, Gate, GateConfig, Grant, Limits as DoorLimits, base_url};
 use crate::runtime::capability::{Granted, effective};
 use crate::runtime::manifest::Manifest;
 use crate::runtime::types::FunctionInfo;
@@ -65,7 +67,9 @@ pub enum Error {
 pub struct App {
     store: Store,
     gate: Gate,
-    runtime: Runtime,
+    /// Set up when a plugin is needed: what only asks the store works on a machine that cannot run the sandbox.
+    runtime: OnceCell<Runtime>,
+    presence: Presence,
     plugins: Mutex<HashMap<String, Plugin>>,
     states: Mutex<HashMap<String, Arc<StateCache>>>,
     /// Held open, so that sessions and tokens outlive one call.
@@ -77,18 +81,24 @@ impl App {
     /// Opens the data folder, made for its owner only if it is not there.
     ///
     /// # Errors
-    /// The folder or the database cannot be used, or this machine cannot run the sandbox.
+    /// The folder or the database cannot be used.
     pub fn open(data: PathBuf) -> Result<App, Error> {
         use std::os::unix::fs::DirBuilderExt;
         let failed = |error: std::io::Error| Error::Folder { path: data.display().to_string(), why: error.to_string() };
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&data).map_err(failed)?;
         let sealer = Sealer::from_file(&data.join("secret.key"))?;
         let store = Store::open(&data.join("crmsync.db"), sealer)?;
-        let gate = Gate::new(GateConfig::new(Arc::new(|| now_ms().unsigned_abs())))?;
+        let presence = Presence::announce(&data);
+        let mut config = GateConfig::new(Arc::new(|| now_ms().unsigned_abs()));
+        config.holder = presence.holder().to_owned();
+        let folder = data.clone();
+        config.is_gone = Arc::new(move |holder| presence::is_gone(&folder, holder));
+        let gate = Gate::new(config)?;
         Ok(App {
             store,
             gate,
-            runtime: Runtime::new()?,
+            runtime: OnceCell::new(),
+            presence,
             plugins: Mutex::default(),
             states: Mutex::default(),
             doors: Mutex::default(),
@@ -109,6 +119,16 @@ impl App {
     /// The data folder.
     pub fn data(&self) -> &std::path::Path {
         &self.data
+    }
+
+    /// Names this process wherever it holds something that others wait for.
+    pub fn holder(&self) -> &str {
+        self.presence.holder()
+    }
+
+    /// Whether the process of this name is known to be gone.
+    pub fn is_gone(&self, holder: &str) -> bool {
+        presence::is_gone(&self.data, holder)
     }
 
     /// Now, in milliseconds since 1970. Only the application owns a clock.
@@ -139,6 +159,30 @@ impl App {
 
     /// The gate's door of a connection, as it is granted now.
     pub async fn door(&self, tenant: &str, connection: &ConnectionRow) -> Result<Arc<Door>, Error> {
+        let door = self.gate.door(self.grant(tenant, connection).await?, self.vault())?;
+        self.doors.lock().await.insert(format!("{tenant}/{}", connection.name), Arc::clone(&door));
+        Ok(door)
+    }
+
+    /// A door for a login, with the vault that keeps what the login gives until it is accepted.
+    pub async fn door_for_login(
+        &self,
+        tenant: &str,
+        connection: &ConnectionRow,
+    ) -> Result<(Arc<Door>, Arc<DraftVault>), Error> {
+        let draft = Arc::new(DraftVault::of(self.vault()));
+        let vault: Arc<dyn crate::egress::Vault> = Arc::clone(&draft) as _;
+        Ok((self.gate.door_for_login(self.grant(tenant, connection).await?, vault)?, draft))
+    }
+
+    /// Forgets the door of a connection, with its sessions and tokens in memory.
+    pub async fn forget_door(&self, tenant: &str, connection: &str) {
+        self.doors.lock().await.remove(&format!("{tenant}/{connection}"));
+        self.states.lock().await.remove(&format!("{tenant}/{connection}"));
+        self.gate.forget(tenant, connection);
+    }
+
+    async fn grant(&self, tenant: &str, connection: &ConnectionRow) -> Result<Grant, Error> {
         let plugin = self.connector(&connection.plugin).await?;
         let manifest = plugin.manifest();
         let auth: AuthSpec = manifest
@@ -151,7 +195,7 @@ impl App {
             request_timeout_ms: REQUEST_TIMEOUT_MS,
             requests_per_minute: None,
         });
-        let grant = Grant {
+        Ok(Grant {
             tenant: tenant.to_owned(),
             connection: connection.name.clone(),
             version: connection.grant_version.unsigned_abs(),
@@ -163,10 +207,7 @@ impl App {
             addresses: parse_addresses(&connection.addresses)?,
             secret_fields: manifest.secret_fields.clone(),
             limits,
-        };
-        let door = self.gate.door(grant, self.vault())?;
-        self.doors.lock().await.insert(format!("{tenant}/{}", connection.name), Arc::clone(&door));
-        Ok(door)
+        })
     }
 
     /// The CRM behind a connection.
@@ -178,6 +219,12 @@ impl App {
             states.entry(format!("{tenant}/{}", connection.name)).or_insert_with(|| Arc::new(StateCache::new()));
         let connector = plugin.instance(door, Arc::clone(state));
         Ok(PluginCrm::new(connector, self.clock()))
+    }
+
+    /// The CRM behind a connection, through a door for a login.
+    pub async fn crm_through(&self, connection: &ConnectionRow, door: Arc<Door>) -> Result<PluginCrm, Error> {
+        let plugin = self.connector(&connection.plugin).await?;
+        Ok(PluginCrm::new(plugin.instance(door, Arc::new(StateCache::new())), self.clock()))
     }
 
     /// The bundled transforms with their functions, as (plugin, function).
@@ -220,7 +267,8 @@ impl App {
         if let Some(plugin) = plugins.get(id) {
             return Ok(plugin.clone());
         }
-        let plugin = self.runtime.load_bundled(id).await?;
+        let runtime = self.runtime.get_or_try_init(async || Runtime::new()).await?;
+        let plugin = runtime.load_bundled(id).await?;
         plugins.insert(id.to_owned(), plugin.clone());
         Ok(plugin)
     }
@@ -234,12 +282,11 @@ fn now_ms() -> i64 {
 /// Origins that an operator pointed elsewhere.
 ///
 /// # Errors
-/// One of them is not a URL.
+/// One of them is not an address that paths can be put below.
 pub fn parse_origins(origins: &BTreeMap<String, String>) -> Result<BTreeMap<String, Url>, Error> {
-    let parse = |(name, text): (&String, &String)| match Url::parse(text) {
-        Ok(url) if url.has_host() => Ok((name.clone(), url)),
-        Ok(_) => Err(Error::Address(text.clone(), "it names no host".into())),
-        Err(error) => Err(Error::Address(text.clone(), error.to_string())),
+    let parse = |(name, text): (&String, &String)| match base_url(text) {
+        Ok(url) => Ok((name.clone(), url)),
+        Err(reason) => Err(Error::Address(text.clone(), reason)),
     };
     origins.iter().map(parse).collect()
 }

@@ -100,7 +100,7 @@ pub(super) enum ConnectionCommand {
     Users { name: String },
     /// List the connections
     List,
-    /// Remove a connection with its secrets
+    /// Remove a connection with its secrets, and end its authorisation at the CRM if possible
     Remove { name: String },
 }
 
@@ -123,6 +123,12 @@ pub(super) struct AddOptions {
     /// Operator only: allow exactly this private, plain-http or odd-port address
     #[arg(long = "grant", value_name = "ADDRESS:PORT")]
     pub(super) grants: Vec<String>,
+    /// Operator only: take the grant of an address back
+    #[arg(long = "ungrant", value_name = "ADDRESS:PORT")]
+    pub(super) ungrants: Vec<String>,
+    /// Operator only: point an origin of the plugin back to its own address
+    #[arg(long = "unset-origin", value_name = "NAME")]
+    pub(super) unset_origins: Vec<String>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -173,7 +179,13 @@ pub(super) enum FlowCommand {
     },
     /// Show records and fields that are not simply in step, and why
     Outcomes { name: String },
+    /// Remove a flow and what it knows of linked records; the records and the sync log stay
+    Remove { name: String },
 }
+
+/// What a line of the sync log can be about.
+const ACTIONS: [&str; 10] =
+    ["linked", "created", "updated", "conflict", "removed", "restored", "refused", "unknown", "parked", "attention"];
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct LogOptions {
@@ -185,8 +197,8 @@ pub(super) struct LogOptions {
     /// Only this run
     #[arg(long)]
     pub(super) run: Option<i64>,
-    /// Only this action: linked, created, updated, conflict, removed, refused, unknown, parked, attention
-    #[arg(long)]
+    /// Only this action
+    #[arg(long, value_parser = ACTIONS)]
     pub(super) action: Option<String>,
     /// At most so many lines, the newest
     #[arg(long, default_value_t = 50)]

@@ -6,18 +6,21 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Query;
+use axum::http::StatusCode;
 use axum::response::Html;
 use axum::routing::get;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::args::{AddOptions, ConnectionCommand, LoginOptions};
 use super::output::Output;
-use super::table::Table;
+use super::process::read_hidden_line;
+use super::table::{Table, neutral};
 use crate::app::{App, LOCAL_TENANT};
 use crate::engine::CheckReport;
-use crate::service::{self, Failure, Login, NewConnection};
+use crate::service::{self, Failure, Login, NewConnection, Revoked, Withdrawn};
+use crate::store::ConnectionState;
 
 pub(super) async fn run(app: &App, command: ConnectionCommand, output: Output) -> Result<(), Failure> {
     match command {
@@ -63,8 +66,14 @@ pub(super) async fn run(app: &App, command: ConnectionCommand, output: Output) -
             Ok(())
         }
         ConnectionCommand::Remove { name } => {
-            service::remove(app, LOCAL_TENANT, &name).await?;
-            output.answer(&serde_json::json!({ "removed": name }), |_| format!("removed `{name}`"));
+            let revoked = service::remove(app, LOCAL_TENANT, &name).await?;
+            output.answer(&serde_json::json!({ "removed": name, "revoked": revoked }), |_| match revoked {
+                Revoked::Yes => format!("removed `{name}`, and ended its authorisation at the CRM"),
+                Revoked::Nothing => format!("removed `{name}`"),
+                Revoked::Failed => {
+                    format!("removed `{name}`. The CRM could not be told: end the authorisation there by hand")
+                }
+            });
             Ok(())
         }
     }
@@ -83,8 +92,15 @@ async fn add(app: &App, options: AddOptions, output: Output) -> Result<(), Failu
         origins: options.origins.into_iter().collect(),
         addresses: options.grants,
     };
-    let row = service::add(app, LOCAL_TENANT, new).await?;
-    output.answer(&row, |row| format!("added `{name}`. Next: crmsync connection login {name}", name = row.name));
+    let withdrawn = Withdrawn { addresses: options.ungrants, origins: options.unset_origins };
+    let row = service::change(app, LOCAL_TENANT, new, &withdrawn).await?;
+    output.answer(&row, |row| match row.state {
+        ConnectionState::Ready => format!("`{}` is set up; its login stays as it was", row.name),
+        ConnectionState::New => format!("added `{name}`. Next: crmsync connection login {name}", name = row.name),
+        ConnectionState::LoggedOut => {
+            format!("changed `{name}`; it needs a new login. Next: crmsync connection login {name}", name = row.name)
+        }
+    });
     Ok(())
 }
 
@@ -95,13 +111,11 @@ fn read_secret(name: &str) -> Result<SecretString, Failure> {
         return Ok(SecretString::from(value));
     }
     if std::io::stdin().is_terminal() {
-        eprintln!("{name} (it will be seen while you type; or set {variable}):");
+        eprintln!("{name} (it is not shown while you type; or set {variable}):");
     }
-    let mut line = String::new();
-    let read = std::io::stdin().read_line(&mut line);
-    let value = line.trim_end_matches(['\r', '\n']);
-    match read {
-        Ok(_) if !value.is_empty() => Ok(SecretString::from(value)),
+    let line = read_hidden_line();
+    match line.as_ref().map(|line| line.trim_end_matches(['\r', '\n'])) {
+        Ok(value) if !value.is_empty() => Ok(SecretString::from(value)),
         _ => Err(Failure::input(
             "connection.secret",
             format!("there is no value for the secret `{name}`"),
@@ -112,6 +126,10 @@ fn read_secret(name: &str) -> Result<SecretString, Failure> {
 
 async fn login(app: &App, options: LoginOptions, output: Output) -> Result<(), Failure> {
     let redirect = service::callback_address(options.callback_port);
+    let receivers = service::receivers(app, LOCAL_TENANT, &options.name).await?;
+    if !options.announce {
+        output.note(&format!("secrets   go to {} and nowhere else", neutral(&receivers.join(", "))));
+    }
     let login = match Login::begin(app, LOCAL_TENANT, &options.name, redirect.clone()).await {
         Ok(login) => login,
         Err(failure) if failure.code == "connection.no_browser_login" => {
@@ -130,7 +148,7 @@ async fn login(app: &App, options: LoginOptions, output: Output) -> Result<(), F
         output.note(&format!("open      {}", login.url));
     }
     let parameters = match listener {
-        Some(listener) => wait_for_callback(listener, Duration::from_secs(options.wait_s)).await?,
+        Some(listener) => wait_for_callback(listener, &login, Duration::from_secs(options.wait_s)).await?,
         None => {
             output.note("paste the final address of the browser here:");
             let mut line = String::new();
@@ -159,29 +177,81 @@ pub(super) async fn listen(port: u16) -> Result<TcpListener, Failure> {
 /// Waits for the browser to come back with the CRM's answer.
 pub(super) async fn wait_for_callback(
     listener: TcpListener,
+    login: &Login<'_>,
     longest: Duration,
 ) -> Result<Vec<(String, String)>, Failure> {
-    let (answer, mut answered) = mpsc::channel(1);
+    let (visits, mut visited) = mpsc::channel::<Visit>(VISITS_WAITING_MAX);
     let page = move |Query(parameters): Query<Vec<(String, String)>>| {
-        let answer = answer.clone();
+        let visits = visits.clone();
         async move {
-            // A second visit of the same address finds the channel full or closed; the first one counts.
-            let _first = answer.try_send(parameters);
-            Html(
-                "<!doctype html><title>crmsync</title><p>Thank you. You can close this page and go back to crmsync.</p>",
-            )
+            let (answer, answered) = oneshot::channel();
+            let told = visits.send(Visit { parameters, answer }).await;
+            match (told, answered.await) {
+                (Ok(()), Ok(page)) => page,
+                _ => (StatusCode::GONE, Html("<!doctype html><title>crmsync</title><p>The login has ended.</p>")),
+            }
         }
     };
     let router = Router::new().route("/callback", get(page));
     let server = axum::serve(listener, router);
+    // Any page in the browser can load this address; only the CRM's answer to this very login ends the wait.
+    let ours = async {
+        while let Some(Visit { parameters, answer }) = visited.recv().await {
+            let is_mine = login.is_mine(&parameters);
+            // Who does not wait for the page does not need it.
+            let _left = answer.send(page_for(&parameters, is_mine));
+            if is_mine {
+                // The page is on its way while the login goes on.
+                tokio::task::yield_now().await;
+                return Ok(parameters);
+            }
+        }
+        Err(Failure::failed("connection.login_wait", "the login was given up", ""))
+    };
     tokio::select! {
-        parameters = answered.recv() => parameters.ok_or_else(|| Failure::failed("connection.login_wait", "the login was given up", "")),
+        parameters = ours => parameters,
         _ = server.into_future() => Err(Failure::environment("connection.login_wait", "the callback could not be served", "")),
         () = tokio::time::sleep(longest) => Err(Failure::failed(
             "connection.login_wait",
             format!("nobody came back from the CRM's page within {} s", longest.as_secs()),
             "start the login again; over SSH use --paste",
         )),
+    }
+}
+
+/// Visits of the callback that wait for their turn.
+const VISITS_WAITING_MAX: usize = 8;
+
+/// One visit of the callback's address, and where its page goes.
+struct Visit {
+    parameters: Vec<(String, String)>,
+    answer: oneshot::Sender<(StatusCode, Html<&'static str>)>,
+}
+
+/// What the person in front of the browser sees.
+fn page_for(parameters: &[(String, String)], is_mine: bool) -> (StatusCode, Html<&'static str>) {
+    let has = |name: &str| parameters.iter().any(|(known, _)| known == name);
+    match (is_mine, has("code") && !has("error")) {
+        (false, _) => (
+            StatusCode::BAD_REQUEST,
+            Html(
+                "<!doctype html><title>crmsync</title><p>This is not the answer to the login that crmsync waits for. \
+                 Use the address that crmsync printed last.</p>",
+            ),
+        ),
+        (true, true) => (
+            StatusCode::OK,
+            Html(
+                "<!doctype html><title>crmsync</title><p>The CRM has answered. crmsync now completes the login and says there \
+                 whether it worked; you can close this page.</p>",
+            ),
+        ),
+        (true, false) => (
+            StatusCode::OK,
+            Html(
+                "<!doctype html><title>crmsync</title><p>The CRM did not give access. crmsync says more; you can close this page.</p>",
+            ),
+        ),
     }
 }
 

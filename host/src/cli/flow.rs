@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::args::{FlowCommand, LogOptions};
 use super::output::{Output, moment};
 use super::progress::Lines;
-use super::table::Table;
+use super::table::{Table, neutral};
 use crate::app::{App, LOCAL_TENANT};
 use crate::engine::{Preview, RunReport};
 use crate::service::{self, Failure, RunRequest};
@@ -38,11 +38,22 @@ pub(super) async fn run(app: &App, command: FlowCommand, output: Output) -> Resu
             output.answer(&flows, |flows| flow_list(flows));
         }
         FlowCommand::Show { name, mapping } => {
-            let (document, checked) = service::show(app, LOCAL_TENANT, &name).await?;
-            match (mapping, output.json) {
-                (false, false) => output.answer(&document, |document| document.trim_end().to_owned()),
-                _ => output.answer(&checked, mapping_table),
+            if mapping {
+                let (_, checked) = service::show(app, LOCAL_TENANT, &name).await?;
+                output.answer(&checked, mapping_table);
+            } else {
+                // What was stored is shown without asking anybody: also when a CRM is away.
+                let file = service::document(app, LOCAL_TENANT, &name).await?;
+                output.answer(&serde_json::json!({ "name": name, "file": file }), |_| {
+                    file.trim_end().lines().map(neutral).collect::<Vec<_>>().join("\n")
+                });
             }
+        }
+        FlowCommand::Remove { name } => {
+            service::remove_flow(app, LOCAL_TENANT, &name).await?;
+            output.answer(&serde_json::json!({ "removed": name }), |_| {
+                format!("removed `{name}`. Its records stay as they are, and so does its sync log: crmsync log {name}")
+            });
         }
         FlowCommand::Preview { name } => {
             let progress = Arc::new(Lines::new());
@@ -119,7 +130,7 @@ fn modules(checked: &service::Checked) -> String {
     }
     let mut text = table.text(None);
     for warning in &checked.warnings {
-        text.push_str(&format!("note: {warning}\n"));
+        text.push_str(&format!("note: {}\n", neutral(warning)));
     }
     text
 }
@@ -134,7 +145,7 @@ fn mapping_table(checked: &service::Checked) -> String {
     }
     let mut text = table.text(None);
     for left_out in checked.modules.iter().flat_map(|module| &module.left_out) {
-        text.push_str(&format!("left out: {}: {}\n", left_out.row, left_out.why));
+        text.push_str(&format!("left out: {}: {}\n", neutral(&left_out.row), neutral(&left_out.why)));
     }
     text
 }
@@ -204,7 +215,7 @@ pub(super) fn run_text(report: &RunReport) -> String {
         }
     }
     for alarm in &report.alarms {
-        text.push_str(&format!("  ALARM: {alarm}\n"));
+        text.push_str(&format!("  ALARM: {}\n", neutral(alarm)));
     }
     text.push_str(&format!("  run {} took {:.1} s", report.run, report.took_ms as f64 / 1_000.0));
     text
@@ -215,7 +226,7 @@ fn list(counts: &BTreeMap<String, u64>) -> String {
         return String::new();
     }
     let parts: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
-    format!("   ({})", super::table::neutral(&parts.join(", ")))
+    format!("   ({})", neutral(&parts.join(", ")))
 }
 
 fn log_table(lines: &[JournalRow]) -> String {

@@ -8,12 +8,14 @@ mod connection;
 mod demo;
 mod flow;
 mod output;
+mod process;
 mod progress;
 mod sandbox;
 pub mod table;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -22,12 +24,21 @@ use crate::service::Failure;
 use args::{Arguments, Command};
 use output::Output;
 
+/// What still runs after the answer (a name that is being looked up, a login that is at its end) has so long to finish.
+const SHUTDOWN_TIME: Duration = Duration::from_millis(500);
+
 /// Runs one command line; the first argument is the program's name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(arguments) {
+    process::keep_memory_private();
+    let given: Vec<OsString> = arguments.into_iter().collect();
+    let wants_json = given.iter().take_while(|argument| *argument != "--").any(|argument| argument == "--json");
+    let arguments = match Arguments::try_parse_from(given) {
         Ok(arguments) => arguments,
+        // Help and version are answers, everything else is wrong input.
+        Err(error) if wants_json && error.use_stderr() => {
+            return Output { json: true }.failure(&wrong_arguments(&error));
+        }
         Err(error) => {
-            // Help and version are answers, everything else is wrong input.
             let _written = error.print();
             return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
         }
@@ -38,10 +49,21 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return output.failure(&Failure::environment("host.runtime", error.to_string(), "")),
     };
     trace();
-    match runtime.block_on(dispatch(arguments, output)) {
+    let code = match runtime.block_on(dispatch(arguments, output)) {
         Ok(code) => code,
         Err(failure) => output.failure(&failure),
-    }
+    };
+    runtime.shutdown_timeout(SHUTDOWN_TIME);
+    code
+}
+
+/// What the parser of arguments says, as a failure like every other.
+fn wrong_arguments(error: &clap::Error) -> Failure {
+    let text = error.to_string();
+    let mut parts = text.trim_start_matches("error: ").splitn(2, "\n\n");
+    let message = parts.next().unwrap_or_default().trim().to_owned();
+    let hint = parts.next().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
+    Failure::input("arguments.wrong", message, hint)
 }
 
 async fn dispatch(arguments: Arguments, output: Output) -> Result<ExitCode, Failure> {

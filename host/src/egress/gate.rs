@@ -6,12 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use url::{Url, form_urlencoded};
 
 use super::auth::{Auth, AuthSpec, Desk, Pass};
-use super::limiter::Limiter;
 use super::origin::{OriginSpec, join, resolve_base};
 use super::path::Path;
 use super::redact::{SecretField, mask_fields};
@@ -66,6 +65,20 @@ impl Gate {
         doors.insert(key, Arc::downgrade(&door));
         Ok(door)
     }
+
+    /// A door of nobody else's: for a login whose tokens lie in a vault of its own until it is known whose they are.
+    ///
+    /// # Errors
+    /// The grant contradicts itself.
+    pub fn door_for_login(&self, grant: Grant, vault: Arc<dyn Vault>) -> Result<Arc<Door>, Error> {
+        Ok(Arc::new(Door::new(self.config.clone(), Arc::clone(&self.tls), grant, vault)?))
+    }
+
+    /// Forgets a connection's door: whoever holds it goes on with it, the next one to ask gets a new one.
+    pub fn forget(&self, tenant: &str, connection: &str) {
+        let key = (tenant.to_owned(), connection.to_owned());
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+    }
 }
 
 /// One connection's way to its CRM.
@@ -76,7 +89,6 @@ pub struct Door {
     desk: Arc<Desk>,
     auth: Auth,
     slots: Semaphore,
-    limiter: Mutex<Limiter>,
     reads: AtomicU64,
     writes: AtomicU64,
 }
@@ -94,7 +106,7 @@ impl Door {
         if let (Stage::Admitted, Effect::Write(rows), Some(admissions)) = (stage, &order.effect, &scope.admissions) {
             admissions.retract(rows);
         }
-        outcome
+        outcome.map_err(|refusal| self.told(refusal))
     }
 
     /// Facts for the guest: those of the login under their own names, settings as `setting.NAME`. Before the first login or request of
@@ -111,7 +123,15 @@ impl Door {
     /// # Errors
     /// See [`Refusal`]; nothing of a guest's was sent.
     pub async fn login_session(&self, deadline: Instant) -> Result<(), Refusal> {
-        self.auth.pass(deadline).await.map(drop)
+        self.auth.pass(deadline).await.map(drop).map_err(|refusal| self.told(refusal))
+    }
+
+    /// The same within a call of a guest: what fails here fails for the call's requests, too.
+    ///
+    /// # Errors
+    /// See [`Refusal`]; nothing of a guest's was sent.
+    pub async fn login_for_call(&self, scope: &CallScope) -> Result<(), Refusal> {
+        self.pass(scope).await.map(drop).map_err(|refusal| self.told(refusal))
     }
 
     /// Where a person consents to an OAuth login. `state` is one-use and bound to session, tenant and connection by the caller.
@@ -160,13 +180,10 @@ impl Door {
         let secret_fields =
             grant.secret_fields.iter().map(|field| SecretField::parse(field)).collect::<Result<_, _>>()?;
         let transport = Transport::new(tls, &grant.addresses, &config);
-        let (tenant, connection) = (grant.tenant.clone(), grant.connection.clone());
-        let desk = Desk::new(tenant, connection, grant.settings.clone(), vault, transport, Arc::clone(&config.clock));
-        let desk = Arc::new(desk);
+        let desk = Arc::new(Desk::new(&grant, vault, transport, config.clone()));
         let auth = Auth::new(grant.auth.clone(), Arc::clone(&desk), login_base(&grant)?)?;
         Ok(Door {
             slots: Semaphore::new(grant.limits.requests_parallel.max(1) as usize),
-            limiter: Mutex::new(Limiter::of_connection(grant.limits)),
             config,
             grant,
             secret_fields,
@@ -246,7 +263,7 @@ impl Door {
             let url = self.url(order).await?;
             let peer = self.desk.transport.check(&url).await?;
             // Only now the credential: it must not even be fetched for an address that is refused.
-            let pass = self.auth.pass(scope.deadline).await?;
+            let pass = self.pass(scope).await?;
             let outgoing = order.outgoing(url, &pass)?;
             let timeout = self.timeout(scope, order)?;
             if *stage == Stage::Kept {
@@ -273,7 +290,7 @@ impl Door {
                     if matches!(failure, Failure::NotSent(_) | Failure::Denied(_)) {
                         *stage = Stage::Admitted;
                     }
-                    return Err(self.masked(failure));
+                    return Err(failure.into());
                 }
             }
         }
@@ -285,7 +302,7 @@ impl Door {
             if Instant::now() >= scope.deadline {
                 return Err(Refusal::Cancelled);
             }
-            let Err(wait_ms) = self.limiter().take(self.desk.now_ms()) else { return Ok(()) };
+            let Err(wait_ms) = self.desk.limiter().take(self.desk.now_ms()) else { return Ok(()) };
             let ends_at = Instant::now() + Duration::from_millis(wait_ms);
             if *waited_ms + wait_ms > self.config.wait_ms_max || ends_at >= scope.deadline {
                 return Err(Refusal::RateLimited(wait_ms));
@@ -340,9 +357,7 @@ impl Door {
     /// What the guest gets of an answer. Rule 6: secrets are overwritten before anything else can look at it.
     fn answer(&self, origin: &OriginSpec, incoming: Incoming) -> Answer {
         let Incoming { status, headers, mut body } = incoming;
-        if let (429 | 503, Some(wait_ms)) = (status, self.retry_after_ms(&headers)) {
-            self.limiter().block_until(self.desk.now_ms() + wait_ms);
-        }
+        self.desk.obey(status, &headers);
         let redactor = self.desk.redactor();
         redactor.mask(&mut body);
         mask_fields(&mut body, &self.secret_fields);
@@ -352,31 +367,25 @@ impl Door {
         Answer { status, headers, body: body.into() }
     }
 
-    /// `Retry-After`: seconds or a date.
-    fn retry_after_ms(&self, headers: &HeaderMap) -> Option<u64> {
-        let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-        let wait_ms = match text.parse::<u64>() {
-            Ok(seconds) => seconds.saturating_mul(1_000),
-            Err(_) => {
-                let at = httpdate::parse_http_date(text).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
-                u64::try_from(at.as_millis()).ok()?.saturating_sub(self.desk.now_ms())
-            }
-        };
-        Some(wait_ms.min(self.config.retry_after_ms_max))
-    }
-
-    /// A failure in words for the guest; no secret can be in them, but nothing depends on that.
-    fn masked(&self, failure: Failure) -> Refusal {
+    /// A refusal as it may be told: what a login or a CRM said can be in it, so secrets are overwritten, and it is kept short.
+    fn told(&self, refusal: Refusal) -> Refusal {
         let redactor = self.desk.redactor();
-        match Refusal::from(failure) {
-            Refusal::NotSent(reason) => Refusal::NotSent(redactor.masked(&reason)),
-            Refusal::NoAnswer(reason) => Refusal::NoAnswer(redactor.masked(&reason)),
-            other => other,
-        }
+        refusal.with_words(|text| redactor.masked(text))
     }
 
-    fn limiter(&self) -> std::sync::MutexGuard<'_, Limiter> {
-        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A credential for a request of a call. What failed once in it fails for the rest of it, without asking the CRM again.
+    async fn pass(&self, scope: &CallScope) -> Result<Pass, Refusal> {
+        if let Some(refusal) = scope.login_failed.get() {
+            return Err(refusal.clone());
+        }
+        let pass = self.auth.pass(scope.deadline).await;
+        if let Err(refusal) = &pass
+            && *refusal != Refusal::Cancelled
+        {
+            // Two requests of a call may fail side by side; either reason will do.
+            let _known = scope.login_failed.set(refusal.clone());
+        }
+        pass
     }
 }
 

@@ -8,6 +8,9 @@ use url::Url;
 
 use super::{AuthSpec, Limits, OriginSpec};
 
+/// Whether the process that a holder's name stands for is known to be gone.
+pub type IsGone = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
 /// The host's clock: milliseconds since 1970.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
@@ -29,10 +32,14 @@ pub struct GateConfig {
     pub request_timeout_ms_max: u64,
     /// Longest time that a CRM's `Retry-After` is obeyed without asking it again, in milliseconds.
     pub retry_after_ms_max: u64,
+    /// Names this process wherever it holds something that others wait for.
+    pub holder: String,
+    /// Whether a holder of such a name is known to be gone.
+    pub is_gone: IsGone,
 }
 
 impl GateConfig {
-    /// The defaults: 16 MiB, 2 s of waiting, 5 s to connect, 30 s for a request, a day of `Retry-After`.
+    /// The defaults: 16 MiB, 2 s of waiting, 5 s to connect, 30 s for a request, a day of `Retry-After`; nobody is known to be gone.
     pub fn new(clock: Clock) -> GateConfig {
         GateConfig {
             clock,
@@ -42,6 +49,8 @@ impl GateConfig {
             connect_timeout_ms: 5_000,
             request_timeout_ms_max: 30_000,
             retry_after_ms_max: 86_400_000,
+            holder: String::new(),
+            is_gone: Arc::new(|_| false),
         }
     }
 }

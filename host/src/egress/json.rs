@@ -8,6 +8,8 @@ use super::records::BodyFault;
 
 /// Levels of arrays and objects that a body may have.
 pub(super) const DEPTH_MAX: usize = 64;
+/// Bytes of a pointer, or of a column's name: the longest name of a field in any CRM is far shorter, and a guest writes them.
+pub(super) const POINTER_BYTES_MAX: usize = 1_024;
 
 /// Reads one JSON text from left to right.
 #[derive(Clone, Debug)]
@@ -305,8 +307,14 @@ pub(super) struct Pointer {
 }
 
 impl Pointer {
-    /// Reads `""` (the whole text) or `/a/b`, with `~1` for `/` and `~0` for `~`; none if it is neither.
+    /// Reads `""` (the whole text) or `/a/b`, with `~1` for `/` and `~0` for `~`; none if it is neither, or points deeper than any text
+    /// may be.
     pub(super) fn parse(text: &str) -> Option<Pointer> {
+        // Before anything is built: each segment costs far more than the byte that begins it.
+        let segments = text.bytes().filter(|&byte| byte == b'/').take(DEPTH_MAX + 1).count();
+        if text.len() > POINTER_BYTES_MAX || segments > DEPTH_MAX {
+            return None;
+        }
         if text.is_empty() {
             return Some(Pointer { segments: Vec::new() });
         }
@@ -475,5 +483,8 @@ mod tests {
         check("/e/b", None);
         check("/e", Some("3"));
         assert_eq!(Pointer::parse("a"), None);
+        assert!(Pointer::parse(&"/a".repeat(DEPTH_MAX)).is_some_and(|pointer| pointer.segments.len() == DEPTH_MAX));
+        assert_eq!(Pointer::parse(&"/".repeat(DEPTH_MAX + 1)), None);
+        assert_eq!(Pointer::parse(&format!("/{}", "a".repeat(POINTER_BYTES_MAX))), None);
     }
 }

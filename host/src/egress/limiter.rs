@@ -56,9 +56,7 @@ impl Limiter {
     /// # Errors
     /// There is none: milliseconds until there will be one, at least 1.
     pub(super) fn take(&mut self, now_ms: u64) -> Result<(), u64> {
-        if now_ms < self.blocked_until_ms {
-            return Err(self.blocked_until_ms - now_ms);
-        }
+        self.take_nothing(now_ms)?;
         let Some(rate) = self.rate else { return Ok(()) };
         let now_us = now_ms * 1_000;
         let full_at_us = self.full_at_us.max(now_us);
@@ -68,6 +66,14 @@ impl Limiter {
         }
         self.full_at_us = full_at_us + rate.interval_us;
         Ok(())
+    }
+
+    /// Whether the CRM lets us through at all.
+    ///
+    /// # Errors
+    /// It said no: milliseconds for which it meant it.
+    pub(super) fn take_nothing(&self, now_ms: u64) -> Result<(), u64> {
+        if now_ms < self.blocked_until_ms { Err(self.blocked_until_ms - now_ms) } else { Ok(()) }
     }
 
     /// Lets nothing through before a moment; an earlier one does not shorten the wait.

@@ -33,9 +33,9 @@ pub use auth::{
 };
 pub use error::Error;
 pub use gate::{Counters, Door, Gate};
-pub use grant::{Clock, GateConfig, Grant};
+pub use grant::{Clock, GateConfig, Grant, IsGone};
 pub use limiter::Limits;
-pub use origin::{Base, OriginSpec};
+pub use origin::{Base, OriginSpec, base_url};
 pub use records::{BATCH_COLUMNS_MAX, BATCH_ROWS_MAX, BATCH_TEXT_BYTES_MAX, BodyFault, parse_records, read_pointer};
 pub use request::{Admissions, Answer, CallScope, Effect, Payload, Refusal, Request};
-pub use vault::{Conflict, Secrets, Vault};
+pub use vault::{Conflict, DraftVault, Secrets, Vault};

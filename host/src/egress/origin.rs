@@ -162,7 +162,10 @@ pub(super) fn resolve_base(
 }
 
 /// Reads an address that paths can be put below: http or https, a host, no user, no query, no fragment.
-pub(super) fn base_url(text: &str) -> Result<Url, String> {
+///
+/// # Errors
+/// Says in words what it has to be.
+pub fn base_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("`{text}` is not an address: {error}"))?;
     let plain =
         url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use crmsync_cells::{Batch, Builder, Cell, Kind};
 
 use super::cell::convert;
-use super::json::{Pointer, Scanner, Shape, Value, array_index, seek};
+use super::json::{DEPTH_MAX, POINTER_BYTES_MAX, Pointer, Scanner, Shape, Value, array_index, seek};
 
 /// Most rows of one batch.
 pub const BATCH_ROWS_MAX: u32 = 10_000;
@@ -42,6 +42,9 @@ pub fn parse_records(body: &[u8], pointer: &str, columns: &[(String, Kind)]) -> 
     let rows_at = pointer_or_fault(pointer)?;
     if columns.len() > BATCH_COLUMNS_MAX {
         return Err(BodyFault::TooLarge(format!("more than {BATCH_COLUMNS_MAX} columns")));
+    }
+    if columns.iter().any(|(name, _)| name.len() > POINTER_BYTES_MAX) {
+        return Err(BodyFault::TooLarge(format!("a column's name is longer than {POINTER_BYTES_MAX} bytes")));
     }
     let mut scanner = Scanner::new(body)?;
     if scanner.is_at_end() {
@@ -91,7 +94,11 @@ pub(super) fn scalar_at(body: &[u8], pointer: &str) -> Option<String> {
 }
 
 fn pointer_or_fault(pointer: &str) -> Result<Pointer, BodyFault> {
-    Pointer::parse(pointer).ok_or_else(|| BodyFault::NoSuch(format!("`{pointer}` is not a JSON pointer")))
+    if pointer.len() > POINTER_BYTES_MAX {
+        return Err(BodyFault::TooLarge(format!("a pointer longer than {POINTER_BYTES_MAX} bytes")));
+    }
+    Pointer::parse(pointer)
+        .ok_or_else(|| BodyFault::NoSuch(format!("`{pointer}` is not a JSON pointer of at most {DEPTH_MAX} levels")))
 }
 
 /// The columns as a tree of names, so that one walk over a row finds all of them.
@@ -155,11 +162,11 @@ fn read_rows(scanner: &mut Scanner<'_>, plan: &Plan, columns: &[(String, Kind)])
             let (cell, fits) = value.map_or((Cell::Absent, true), |value| convert(value, *kind, &mut scratch));
             mismatches += u32::from(!fits);
             text_bytes += cell.text().map_or(0, str::len);
+            // Several columns may want one value, so the text is not bound by the body's size: not even within one row.
+            if text_bytes > BATCH_TEXT_BYTES_MAX {
+                return Err(BodyFault::TooLarge(format!("more than {BATCH_TEXT_BYTES_MAX} bytes of text")));
+            }
             builder.push(cell);
-        }
-        // Several columns may want one value, so the text is not bound by the body's size.
-        if text_bytes > BATCH_TEXT_BYTES_MAX {
-            return Err(BodyFault::TooLarge(format!("more than {BATCH_TEXT_BYTES_MAX} bytes of text")));
         }
     }
     let mut batch = builder.finish();

@@ -162,6 +162,19 @@ fn spell(secret: &str, forms: &mut BTreeSet<Vec<u8>>) {
     let quoted = serde_json::Value::from(secret).to_string();
     let escaped = &quoted[1..quoted.len() - 1];
     let ascii: String = escaped.chars().map(json_ascii).collect();
+    // Encoders that are careful about HTML, or about everything, write `=` as `\u003d`; some of them in capitals.
+    for careful in ["<>&='", "<>&", "<>&'\"", ""] {
+        let wanted = |letter: char| match careful {
+            "" => !letter.is_ascii_alphanumeric(),
+            letters => letters.contains(letter) || !letter.is_ascii(),
+        };
+        for text in [json_escaped(secret, wanted, false), json_escaped(secret, wanted, true)] {
+            forms.insert(text.replace('/', "\\/").into_bytes());
+            forms.insert(text.into_bytes());
+        }
+    }
+    forms.insert(json_escaped(secret, |_| true, false).into_bytes());
+    forms.insert(json_escaped(secret, |_| true, true).into_bytes());
     let percent = utf8_percent_encode(secret, UNRESERVED).to_string();
     let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
     let texts = [
@@ -198,6 +211,19 @@ fn json_ascii(letter: char) -> String {
     }
 }
 
+/// A JSON text in which these letters are escaped by their number; of the others only those that must be.
+fn json_escaped(secret: &str, wanted: impl Fn(char) -> bool, capitals: bool) -> String {
+    let spell = |unit: &u16| if capitals { format!("\\u{unit:04X}") } else { format!("\\u{unit:04x}") };
+    let letters = secret.chars().map(|letter| match letter {
+        letter if wanted(letter) => letter.encode_utf16(&mut [0; 2]).iter().map(spell).collect(),
+        letter => {
+            let quoted = serde_json::Value::from(letter.to_string()).to_string();
+            quoted[1..quoted.len() - 1].to_owned()
+        }
+    });
+    letters.collect()
+}
+
 /// `%2F` → `%2f`, leaving everything else as it is.
 fn lower_escapes(percent: &str) -> String {
     let mut pieces = percent.split('%');
@@ -230,6 +256,9 @@ mod tests {
             quoted.clone(),
             quoted.replace('/', "\\/"),
             quoted.replace('Ø', "\\u00d8").replace('/', "\\/"),
+            quoted.replace('Ø', "\\u00D8"),
+            json_escaped(SECRET, |letter| !letter.is_ascii_alphanumeric(), true),
+            json_escaped(SECRET, |_| true, false),
             utf8_percent_encode(SECRET, UNRESERVED).to_string(),
             utf8_percent_encode(SECRET, UNRESERVED)
                 .to_string()
@@ -246,6 +275,21 @@ mod tests {
                 shown.contains("*********") && !shown.contains("3cr") && !shown.contains("key"),
                 "{spelling} → {shown}"
             );
+        }
+    }
+
+    #[test]
+    fn careful_encoders_are_understood() {
+        let masked = Redactor::new(["a=b&c<d>'e'/f"]).expect("the secret can be looked for");
+        for spelling in [
+            r"a\u003db\u0026c\u003cd\u003e\u0027e\u0027/f",
+            r"a\u003Db\u0026c\u003Cd\u003E\u0027e\u0027/f",
+            r"a=b\u0026c\u003cd\u003e'e'/f",
+            r"a=b\u0026c\u003Cd\u003E\u0027e\u0027\/f",
+            r"a\u003db\u0026c\u003cd\u003e\u0027e\u0027\u002ff",
+        ] {
+            let shown = masked.masked(&format!("<{spelling}>"));
+            assert_eq!(shown, format!("<{}>", "*".repeat(spelling.len())), "{spelling}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! What passes through the gate: one request of a guest, one answer, and why there may be none.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use futures_util::future::BoxFuture;
@@ -55,6 +55,9 @@ pub struct Answer {
     pub body: Arc<[u8]>,
 }
 
+/// Bytes of a refusal's reason; what is longer is cut.
+const REASON_BYTES_MAX: usize = 500;
+
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -81,6 +84,23 @@ pub enum Refusal {
     Cancelled,
 }
 
+impl Refusal {
+    /// The refusal with its words cleaned and not too long.
+    pub(super) fn with_words(self, clean: impl Fn(&str) -> String) -> Refusal {
+        let words = |text: String| {
+            let mut text = clean(&text);
+            text.truncate(text.floor_char_boundary(REASON_BYTES_MAX));
+            text
+        };
+        match self {
+            Refusal::Denied(text) => Refusal::Denied(words(text)),
+            Refusal::NotSent(text) => Refusal::NotSent(words(text)),
+            Refusal::NoAnswer(text) => Refusal::NoAnswer(words(text)),
+            Refusal::RateLimited(_) | Refusal::LoggedOut | Refusal::TooLarge(_) | Refusal::Cancelled => self,
+        }
+    }
+}
+
 /// Rule 1, seen from the gate: no write leaves before its rows are stored intents marked as admitted.
 pub trait Admissions: Send + Sync {
     /// Records that the rows are about to be sent. Called before the first byte of a write; an error (in words) keeps the write back:
@@ -100,4 +120,6 @@ pub struct CallScope {
     pub requests_max: u32,
     /// Nothing is sent after this moment, and running requests are cut.
     pub deadline: Instant,
+    /// Why a login failed within this call: it is not tried again for the call's other requests.
+    pub login_failed: Arc<OnceLock<Refusal>>,
 }

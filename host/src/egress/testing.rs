@@ -217,7 +217,12 @@ impl Admissions for Intents {
 
 /// A scope for reads, with five seconds.
 pub(crate) fn reading() -> CallScope {
-    CallScope { admissions: None, requests_max: 100, deadline: Instant::now() + Duration::from_secs(5) }
+    CallScope {
+        admissions: None,
+        requests_max: 100,
+        deadline: Instant::now() + Duration::from_secs(5),
+        login_failed: Arc::default(),
+    }
 }
 
 /// A scope for writes.
@@ -280,8 +285,15 @@ pub(crate) fn door(grant: Grant, vault: &MemoryVault) -> Arc<Door> {
 
 /// A door whose host has this clock.
 pub(crate) fn door_at(grant: Grant, vault: &MemoryVault, clock: &Arc<AtomicU64>) -> Arc<Door> {
+    door_of_host("host-1", grant, vault, clock)
+}
+
+/// A door of a host with this name and clock; everybody knows that `host-gone` is no more.
+fn door_of_host(holder: &str, grant: Grant, vault: &MemoryVault, clock: &Arc<AtomicU64>) -> Arc<Door> {
     let clock = Arc::clone(clock);
     let mut config = GateConfig::new(Arc::new(move || clock.load(Ordering::Relaxed)));
+    config.holder = holder.to_owned();
+    config.is_gone = Arc::new(|holder| holder == "host-gone");
     config.answer_bytes_max = 64 << 10;
     config.connect_timeout_ms = 300;
     let gate = Gate::new(config).expect("the limits are good");

@@ -74,6 +74,8 @@ pub(super) enum Failure {
     NoAnswer { reason: String, timed_out: bool },
     #[error("the answer is larger than {0} bytes")]
     TooLarge(u64),
+    #[error("over the rate limit, try again in {0} ms")]
+    RateLimited(u64),
 }
 
 impl From<Failure> for Refusal {
@@ -83,6 +85,7 @@ impl From<Failure> for Refusal {
             Failure::NotSent(reason) => Refusal::NotSent(reason),
             Failure::NoAnswer { reason, .. } => Refusal::NoAnswer(reason),
             Failure::TooLarge(bytes) => Refusal::TooLarge(bytes),
+            Failure::RateLimited(wait_ms) => Refusal::RateLimited(wait_ms),
         }
     }
 }

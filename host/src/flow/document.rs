@@ -53,6 +53,8 @@ pub struct Document {
     pub owners: Owners,
     /// The module pairs, in the order of the file.
     pub modules: Vec<ModulePair>,
+    /// What is understood and does nothing yet.
+    pub notes: Vec<Problem>,
 }
 
 /// Records that may vanish at once before people are asked; whichever is reached first.
@@ -98,6 +100,14 @@ impl Document {
             Some(document) if problems.is_empty() => Ok(document),
             _ => Err(problems),
         }
+    }
+
+    /// The two connections of a flow file, whatever else is in it: also if this version cannot read the rest.
+    pub fn sides(text: &str) -> Option<[String; 2]> {
+        let table: toml::Table = text.parse().ok()?;
+        let names =
+            table.get("between")?.as_array()?.iter().map(|name| name.as_str().map(|name| name.trim().to_owned()));
+        <[String; 2]>::try_from(names.collect::<Option<Vec<_>>>()?).ok()
     }
 
     /// Whose value stays in a module that both sides write: the winner, or the left side where nothing can ever be both changed.
@@ -146,6 +156,10 @@ fn read_document(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<Document
         check_name(reader, "name", name);
     }
     let every_ms = read_every(reader, root);
+    let notes = root.get("every").map(|every| {
+        let problem = Problem::new(reader.spot_of(every), "`every` is kept, but nothing runs by itself yet");
+        problem.hint("let cron or a timer start `crmsync flow run`")
+    });
     let records_from_ms = read_records_from(reader, root);
     let first_sync = [("fill-empty", FirstSync::FillEmpty), ("winner", FirstSync::Winner), ("ask", FirstSync::Ask)];
     let first_sync = reader.word(root, "first_sync", &first_sync);
@@ -177,6 +191,7 @@ fn read_document(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<Document
         safety_stop,
         owners,
         modules,
+        notes: notes.into_iter().collect(),
     })
 }
 
@@ -291,9 +306,12 @@ fn read_records_from(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<i64>
     };
     let date = written.filter(|moment: &Datetime| moment.time.is_none()).and_then(|moment| moment.date);
     let midnight_ms = date.and_then(midnight_ms);
-    if midnight_ms.is_none() {
+    if midnight_ms.is_some() {
+        let problem = Problem::new(reader.spot_of(value), "`records_from` with a date is not supported yet");
+        reader.note(problem.hint("use \"all\", or leave it out"));
+    } else {
         let problem = Problem::new(reader.spot_of(value), "`records_from` must be \"all\" or a date");
-        reader.note(problem.hint("write a date as \"2024-01-31\""));
+        reader.note(problem.hint("use \"all\", or leave it out"));
     }
     midnight_ms
 }

@@ -128,7 +128,6 @@ mod tests {
         check("east   = \"Contacts\"\nwest   = \"Contacts\"", "west = \"Contacts\"\neast = \"contacts\"", true);
         check("values = { Gold = \"A\", Silver = \"B\" }", "values = { Gold = \"A\", Silver = \"C\" }", false);
         check("winner       = \"east\"", "winner = \"west\"", false);
-        check("records_from = \"2024-01-01\"", "records_from = \"2024-01-02\"", false);
         check("first_sync   = \"fill-empty\"", "first_sync = \"ask\"", false);
         check("automations  = \"off\"", "automations = \"on\"", false);
         check("safety_stop  = { records = 50", "safety_stop = { records = 51", false);

@@ -10,7 +10,7 @@ use super::bindings::connector::exports::crmsync::plugin::connector as wit;
 use super::error::{Error, Site};
 use super::limits::{
     BATCH_COLUMNS_MAX, BATCH_ROWS_MAX, BATCH_TEXT_BYTES_MAX, CHOICES_MAX, CURSOR_BYTES_MAX, EXTRA_MAX, FETCH_IDS_MAX,
-    MESSAGE_BYTES_MAX, NAME_BYTES_MAX, NAMES_MAX, REMOVALS_MAX, USERS_MAX,
+    MESSAGE_BYTES_MAX, NAME_BYTES_MAX, NAMES_MAX, QUIESCE_MS_MAX, REMOVALS_MAX, USERS_MAX,
 };
 use super::types::{
     CheckReport, Choice, Column, CreateClass, Cursor, Extra, Fault, Fetched, FieldInfo, Found, ModuleInfo, OrgKind,
@@ -75,6 +75,10 @@ impl Site<'_> {
     fn module(self, module: wit::ModuleInfo) -> Result<ModuleInfo, Error> {
         if module.push_rows == 0 || module.fetch_rows == 0 {
             return Err(self.malformed("a module takes 0 rows a call"));
+        }
+        // It is added to the clock, and a shorter time than the plugin's could double a record.
+        if module.quiesce_ms > QUIESCE_MS_MAX {
+            return Err(self.malformed(format!("`quiesce-ms` is longer than {QUIESCE_MS_MAX} ms")));
         }
         // Unlike the open sets that are only shown, these three steer how the engine writes: an unknown code is refused.
         Ok(ModuleInfo {

@@ -4,6 +4,7 @@
 //! the gate refuses is an answer, not a breach.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crmsync_cells::Kind;
@@ -29,6 +30,7 @@ pub(super) struct Lent {
     door: Arc<Door>,
     state: Arc<StateCache>,
     answers: ResourceTable,
+    answers_held: usize,
     answer_bytes: usize,
     scope: CallScope,
     now_ms: i64,
@@ -63,7 +65,8 @@ impl Lent {
         answers.set_max_capacity(ANSWERS_HELD_MAX);
         let ceiling = Ceiling::new(limits);
         // Before the first call is opened nothing may be sent: a guest's start function has no business on the network.
-        let scope = CallScope { admissions: None, requests_max: 0, deadline: Instant::now() };
+        let scope =
+            CallScope { admissions: None, requests_max: 0, deadline: Instant::now(), login_failed: Arc::default() };
         Lent {
             plugin,
             ceiling,
@@ -72,6 +75,7 @@ impl Lent {
             door,
             state,
             answers,
+            answers_held: 0,
             answer_bytes: 0,
             scope,
             now_ms: 0,
@@ -83,7 +87,8 @@ impl Lent {
         self.ledger = Ledger::default();
         self.meter.restart();
         let deadline = Instant::now() + deadline;
-        self.scope = CallScope { admissions: call.admissions.clone(), requests_max, deadline };
+        let admissions = call.admissions.clone();
+        self.scope = CallScope { admissions, requests_max, deadline, login_failed: Arc::default() };
         self.now_ms = call.now_ms;
     }
 
@@ -100,7 +105,7 @@ impl Lent {
     /// Takes a request out of the call's budget, or says why it may not be sent.
     fn admit(&mut self, request: &Request) -> Result<CallScope, Refusal> {
         if self.answer_bytes >= ANSWERS_HELD_BYTES_MAX {
-            return Err(Refusal::Denied("it holds too many answers; drop those that are read".to_owned()));
+            return Err(no_room());
         }
         if matches!(request.effect, Effect::Write(_)) && self.scope.admissions.is_none() {
             return Err(Refusal::Denied("a write is allowed in `push` only".to_owned()));
@@ -114,18 +119,47 @@ impl Lent {
         Ok(CallScope { requests_max: left, ..self.scope.clone() })
     }
 
-    fn hold(&mut self, answer: Answer) -> wasmtime::Result<Result<Resource<HeldAnswer>, wit::egress::Refusal>> {
+    fn hold(&mut self, answer: Answer) -> wasmtime::Result<Resource<HeldAnswer>> {
         let size = answer.body.len();
-        if self.answer_bytes.saturating_add(size) > ANSWERS_HELD_BYTES_MAX {
-            return Ok(Err(wit::egress::Refusal::TooLarge(size as u64)));
-        }
-        let held = self
-            .answers
-            .push(HeldAnswer { answer })
-            .map_err(|_| Breach::Host { what: "answers held at the same time", limit: ANSWERS_HELD_MAX as u64 })?;
+        let held = self.answers.push(HeldAnswer { answer }).map_err(|_| too_many_held())?;
+        self.answers_held += 1;
         self.answer_bytes += size;
-        Ok(Ok(held))
+        Ok(held)
     }
+}
+
+/// What the answers of one instance may take, charged as each of them arrives.
+struct Purse(AtomicUsize);
+
+impl Purse {
+    fn of(held_bytes: usize) -> Purse {
+        Purse(AtomicUsize::new(held_bytes))
+    }
+
+    /// Sends a request while there is room. An answer that takes more than is left is dropped at once, unless it is a write's: what
+    /// became of a row must not be lost, and no more of them than are under way together can come on top.
+    async fn send(&self, door: &Door, scope: &CallScope, request: Request) -> Result<Answer, Refusal> {
+        if self.0.load(Ordering::Relaxed) >= ANSWERS_HELD_BYTES_MAX {
+            return Err(no_room());
+        }
+        let is_read = request.effect == Effect::Read;
+        let answer = door.send(scope, request).await?;
+        let size = answer.body.len();
+        let charged = self.0.fetch_add(size, Ordering::Relaxed).saturating_add(size);
+        if is_read && charged > ANSWERS_HELD_BYTES_MAX {
+            self.0.fetch_sub(size, Ordering::Relaxed);
+            return Err(Refusal::TooLarge(size as u64));
+        }
+        Ok(answer)
+    }
+}
+
+fn no_room() -> Refusal {
+    Refusal::NotSent("it holds too many answers; drop those that are read".to_owned())
+}
+
+fn too_many_held() -> Breach {
+    Breach::Host { what: "answers held at the same time", limit: ANSWERS_HELD_MAX as u64 }
 }
 
 impl LentToTransform {
@@ -172,16 +206,21 @@ impl wit::egress::Host for Lent {
         request: wit::egress::Request,
     ) -> wasmtime::Result<Result<Resource<HeldAnswer>, wit::egress::Refusal>> {
         self.ledger.host_call()?;
+        // Before anything is sent: an answer that finds no place would end the call, and make a write's outcome unknown.
+        if self.answers_held >= ANSWERS_HELD_MAX {
+            return Err(too_many_held().into());
+        }
         let request = Request::from(request);
+        let purse = Purse::of(self.answer_bytes);
         let sent = match self.admit(&request) {
             Ok(scope) => {
                 let _waiting = self.meter.wait_at_gate();
-                self.door.send(&scope, request).await
+                purse.send(&self.door, &scope, request).await
             }
             Err(refusal) => Err(refusal),
         };
         match sent {
-            Ok(answer) => self.hold(answer),
+            Ok(answer) => self.hold(answer).map(Ok),
             Err(refusal) => Ok(Err(refusal.into())),
         }
     }
@@ -194,20 +233,26 @@ impl wit::egress::Host for Lent {
         if requests.len() > SEND_MANY_MAX {
             return Err(Breach::Host { what: "requests in one `send-many`", limit: SEND_MANY_MAX as u64 }.into());
         }
+        let places = ANSWERS_HELD_MAX - self.answers_held;
         let admitted: Vec<_> = requests
             .into_iter()
-            .map(|request| {
+            .enumerate()
+            .map(|(index, request)| {
                 let request = Request::from(request);
+                if index >= places {
+                    return Err(no_room());
+                }
                 self.admit(&request).map(|scope| (scope, request))
             })
             .collect();
+        let purse = Purse::of(self.answer_bytes);
         let sent: Vec<_> = {
             let _waiting = self.meter.wait_at_gate();
-            let door = &self.door;
+            let (door, purse) = (&self.door, &purse);
             stream::iter(admitted)
                 .map(|admitted| async move {
                     let (scope, request) = admitted?;
-                    door.send(&scope, request).await
+                    purse.send(door, &scope, request).await
                 })
                 .buffered(SEND_MANY_PARALLEL)
                 .collect()
@@ -215,7 +260,7 @@ impl wit::egress::Host for Lent {
         };
         sent.into_iter()
             .map(|sent| match sent {
-                Ok(answer) => self.hold(answer),
+                Ok(answer) => self.hold(answer).map(Ok),
                 Err(refusal) => Ok(Err(refusal.into())),
             })
             .collect()
@@ -227,7 +272,7 @@ impl wit::egress::Host for Lent {
             // The facts of the login are known once there was one. A refusal is no answer to this question: the guest's own first
             // request meets it again, and says what it means.
             let _waiting = self.meter.wait_at_gate();
-            let _refused = self.door.login_session(self.scope.deadline).await.is_err();
+            let _refused = self.door.login_for_call(&self.scope).await.is_err();
         }
         let mut facts = self.door.facts();
         facts.push(("now-ms".to_owned(), self.now_ms.to_string()));
@@ -293,6 +338,7 @@ impl wit::egress::HostAnswer for Lent {
 
     fn drop(&mut self, answer: Resource<HeldAnswer>) -> wasmtime::Result<()> {
         let held = self.answers.delete(answer)?;
+        self.answers_held = self.answers_held.saturating_sub(1);
         self.answer_bytes = self.answer_bytes.saturating_sub(held.answer.body.len());
         Ok(())
     }
@@ -383,5 +429,29 @@ mod tests {
         check("\u{1b}[2Jgone\u{9b}\0", " [2Jgone  ");
         check(&"å".repeat(LOG_LINE_BYTES_MAX), &"å".repeat(LOG_LINE_BYTES_MAX / 2));
         check(&format!("x{}", "å".repeat(LOG_LINE_BYTES_MAX)), &format!("x{}", "å".repeat(LOG_LINE_BYTES_MAX / 2 - 1)));
+    }
+    #[tokio::test]
+    async fn answers_are_charged_as_they_arrive() {
+        use crate::runtime::tests::crm::{door, slow_crm};
+        let door = door(slow_crm().await);
+        let request = || Request {
+            origin: "api".to_owned(),
+            method: "GET".to_owned(),
+            path: "/v1".to_owned(),
+            query: Vec::new(),
+            headers: Vec::new(),
+            body: Payload::None,
+            effect: Effect::Read,
+        };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let scope = CallScope { admissions: None, requests_max: 9, deadline, login_failed: Arc::default() };
+        let purse = Purse::of(ANSWERS_HELD_BYTES_MAX - 30);
+        let (first, second) = tokio::join!(purse.send(&door, &scope, request()), purse.send(&door, &scope, request()));
+        let outcomes = [first, second];
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1, "21 bytes fit, twice that does not");
+        assert!(outcomes.iter().any(|outcome| matches!(outcome, Err(Refusal::TooLarge(21)))), "{outcomes:?}");
+        assert_eq!(purse.0.load(Ordering::Relaxed), ANSWERS_HELD_BYTES_MAX - 9);
+        let full = Purse::of(ANSWERS_HELD_BYTES_MAX);
+        assert!(matches!(full.send(&door, &scope, request()).await, Err(Refusal::NotSent(_))));
     }
 }

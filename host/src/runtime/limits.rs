@@ -32,8 +32,8 @@ pub const ANSWERS_HELD_MAX: usize = 128;
 pub const ANSWERS_HELD_BYTES_MAX: usize = 64 << 20;
 /// Requests of one `send-many` that are under way at the same time.
 pub const SEND_MANY_PARALLEL: usize = 8;
-/// Requests in one `send-many`: one for each row of the largest push, and some.
-pub const SEND_MANY_MAX: usize = 1_024;
+/// Requests in one `send-many`: there has to be a place for each answer.
+pub const SEND_MANY_MAX: usize = ANSWERS_HELD_MAX;
 /// Bytes of a connection's state cache, keys and values together.
 pub const STATE_BYTES_MAX: usize = 64 << 10;
 
@@ -76,6 +76,8 @@ pub const CHOICES_MAX: usize = 20_000;
 pub const USERS_MAX: usize = 50_000;
 /// Open facts of one record (`extra`).
 pub const EXTRA_MAX: usize = 100;
+/// Milliseconds after which an unanswered write must be settled, whatever a plugin says: a week.
+pub const QUIESCE_MS_MAX: u64 = 7 * 24 * 60 * 60 * 1_000;
 /// Steps of one `apply`.
 pub const STEPS_MAX: usize = 500;
 

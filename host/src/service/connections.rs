@@ -1,16 +1,30 @@
 //! Connections: add, list, check, look into, remove.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::failure::{Failure, call_failed};
 use crate::app::{App, parse_addresses, parse_origins};
-use crate::egress::{AuthSpec, Base, Secrets};
+use crate::egress::{AuthSpec, Base, Door, DraftVault, Secrets, base_url};
 use crate::engine::{CheckReport, FieldInfo, Remote, User};
+use crate::runtime::capability::consent;
 use crate::runtime::manifest::Manifest;
 use crate::store::{ConnectionRow, ConnectionState};
+
+/// Longest time for telling a CRM that an authorisation has ended.
+const REVOKE_TIME: Duration = Duration::from_secs(10);
+/// How often secrets are put into the vault before somebody else's changes count as a fault of the store.
+const KEEP_ATTEMPTS_MAX: u32 = 8;
+/// Largest setting in milliseconds where the plugin names no other: a week.
+const SETTING_MS_MAX: i64 = 7 * 24 * 60 * 60 * 1_000;
+/// Largest other number in a setting where the plugin names no other.
+const SETTING_INTEGER_MAX: i64 = 1 << 53;
+/// Most characters of a setting.
+const SETTING_CHARS_MAX: usize = 2_000;
 
 /// What a person gives for a new connection.
 #[derive(Clone, Debug, Default)]
@@ -29,12 +43,34 @@ pub struct NewConnection {
     pub addresses: Vec<String>,
 }
 
-/// Adds a connection, or changes the one of that name: what is not given stays as it was, and a login stays valid as long as neither its
-/// plugin nor its addresses change.
+/// What is taken back from a connection.
+#[derive(Clone, Debug, Default)]
+pub struct Withdrawn {
+    /// Addresses that the operator granted.
+    pub addresses: Vec<String>,
+    /// Origins that the operator pointed elsewhere.
+    pub origins: Vec<String>,
+}
+
+/// Adds a connection, or changes the one of that name: what is not given stays as it was. A change of a setting, an origin or a secret
+/// needs a new login, because nobody knows whether the old one belongs to the same organisation.
 ///
 /// # Errors
-/// An unknown plugin, a missing or unknown setting, a secret given as a setting, a wrong address.
+/// An unknown plugin, a missing or unknown setting or secret, a secret given as a setting, a wrong address.
 pub async fn add(app: &App, tenant: &str, new: NewConnection) -> Result<ConnectionRow, Failure> {
+    change(app, tenant, new, &Withdrawn::default()).await
+}
+
+/// The same, and takes back what was granted before.
+///
+/// # Errors
+/// As [`add`]; also if what is taken back was never granted.
+pub async fn change(
+    app: &App,
+    tenant: &str,
+    new: NewConnection,
+    withdrawn: &Withdrawn,
+) -> Result<ConnectionRow, Failure> {
     check_name(&new.name)?;
     let known = app.connectors().await?;
     if !known.contains(&new.plugin) {
@@ -53,7 +89,7 @@ pub async fn add(app: &App, tenant: &str, new: NewConnection) -> Result<Connecti
             "choose another name, or remove it first",
         ));
     }
-    let mut row = before.unwrap_or_else(|| ConnectionRow {
+    let mut row = before.clone().unwrap_or_else(|| ConnectionRow {
         name: new.name.clone(),
         plugin: new.plugin.clone(),
         settings: BTreeMap::new(),
@@ -66,6 +102,7 @@ pub async fn add(app: &App, tenant: &str, new: NewConnection) -> Result<Connecti
         checked: String::new(),
         created_at_ms: app.now_ms(),
     });
+    take_back(&mut row, withdrawn)?;
     row.settings.extend(new.settings);
     row.origins.extend(new.origins);
     for address in new.addresses {
@@ -75,19 +112,103 @@ pub async fn add(app: &App, tenant: &str, new: NewConnection) -> Result<Connecti
     }
     check_settings(&manifest, &row.settings)?;
     check_origins(&manifest, &row)?;
-    let secrets = secret_names(&manifest);
-    if let Some(unknown) = new.secrets.keys().find(|name| !secrets.contains(name)) {
+    let names = secret_names(&manifest);
+    let stored = match &before {
+        Some(_) => load_secrets(app, tenant, &row.name).await?.1,
+        // What an earlier connection of this name may have left is not this one's.
+        None => Secrets::default(),
+    };
+    check_secrets(&row, &names, &new.secrets, &stored)?;
+    let is_other = |(name, value): (&String, &SecretString)| {
+        stored.values.get(name).is_none_or(|stored| stored.expose_secret() != value.expose_secret())
+    };
+    let secrets_change = new.secrets.iter().any(is_other);
+    let settings_change =
+        before.as_ref().is_none_or(|before| before.settings != row.settings || before.origins != row.origins);
+    if !(secrets_change || settings_change) {
+        app.store().put_connection(tenant, row.clone()).await?;
+        return Ok(row);
+    }
+    if row.state == ConnectionState::Ready {
+        row.state = ConnectionState::LoggedOut;
+    }
+    row.checked.clear();
+    // First nobody uses the connection any more, then the old login's tokens go.
+    app.store().put_connection(tenant, row.clone()).await?;
+    let mut values = stored.values;
+    values.retain(|name, _| names.contains(name));
+    values.extend(new.secrets);
+    keep_secrets(app, tenant, &row.name, Secrets { values, facts: BTreeMap::new() }).await?;
+    app.forget_door(tenant, &row.name).await;
+    Ok(row)
+}
+
+fn take_back(row: &mut ConnectionRow, withdrawn: &Withdrawn) -> Result<(), Failure> {
+    for address in &withdrawn.addresses {
+        let Some(place) = row.addresses.iter().position(|known| known == address) else {
+            let known = if row.addresses.is_empty() { "none".to_owned() } else { row.addresses.join(", ") };
+            return Err(Failure::input(
+                "connection.not_granted",
+                format!("the address `{address}` is not granted to `{}`", row.name),
+                format!("granted: {known}"),
+            ));
+        };
+        row.addresses.remove(place);
+    }
+    for origin in &withdrawn.origins {
+        if row.origins.remove(origin).is_none() {
+            let known: Vec<&str> = row.origins.keys().map(String::as_str).collect();
+            return Err(Failure::input(
+                "connection.not_granted",
+                format!("the origin `{origin}` of `{}` is not pointed elsewhere", row.name),
+                format!("pointed elsewhere: {}", if known.is_empty() { "none".to_owned() } else { known.join(", ") }),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Every secret is one of the plugin's, and each of those is given now or was before.
+fn check_secrets(
+    row: &ConnectionRow,
+    names: &[String],
+    given: &BTreeMap<String, SecretString>,
+    stored: &Secrets,
+) -> Result<(), Failure> {
+    if let Some(unknown) = given.keys().find(|name| !names.contains(name)) {
         return Err(Failure::input(
             "connection.unknown_secret",
             format!("`{}` has no secret `{unknown}`", row.plugin),
-            format!("its secrets: {}", secrets.join(", ")),
+            format!("its secrets: {}", names.join(", ")),
         ));
     }
-    app.store().put_connection(tenant, row.clone()).await?;
-    if !new.secrets.is_empty() {
-        keep_secrets(app, tenant, &row.name, new.secrets).await?;
+    match names.iter().find(|name| !given.contains_key(*name) && !stored.values.contains_key(*name)) {
+        Some(missing) => Err(Failure::input(
+            "connection.missing_secret",
+            format!("`{}` needs the secret `{missing}`", row.plugin),
+            format!("add `--secret {missing}`; {}", how_to_give(missing)),
+        )),
+        None => Ok(()),
     }
-    Ok(row)
+}
+
+/// How a person gives a secret.
+fn how_to_give(secret: &str) -> String {
+    format!("its value is read from the environment variable CRMSYNC_SECRET_{}, else asked for", secret.to_uppercase())
+}
+
+/// How a person gives the secrets of a connection anew.
+pub(super) fn how_to_give_again(row: &ConnectionRow, manifest: &Manifest) -> String {
+    let names = secret_names(manifest);
+    let flags: Vec<String> = names.iter().map(|name| format!("--secret {name}")).collect();
+    let how: Vec<String> = names.iter().map(|name| how_to_give(name)).collect();
+    format!(
+        "check user and key, and give the key again with `crmsync connection add {} --plugin {} {}`; {}",
+        row.name,
+        row.plugin,
+        flags.join(" "),
+        how.join("; ")
+    )
 }
 
 /// All connections, by name.
@@ -111,20 +232,124 @@ pub(super) async fn get(app: &App, tenant: &str, name: &str) -> Result<Connectio
     }
 }
 
-/// Asks the CRM who and where we are, and remembers it. The first check binds the connection to its organisation (S19).
+/// Whether a connection can be used without a person: logged in, and sending secrets only to where a person agreed to.
+///
+/// # Errors
+/// It cannot; says how to log in.
+pub(super) async fn usable(app: &App, row: &ConnectionRow) -> Result<(), Failure> {
+    if row.state == ConnectionState::LoggedOut {
+        return Err(Failure::failed(
+            "connection.logged_out",
+            format!("`{}` is logged out", row.name),
+            format!("run `crmsync connection login {}`", row.name),
+        ));
+    }
+    agreed(app, row).await
+}
+
+/// Whether a person has agreed to where the secrets of a connection go now.
+async fn agreed(app: &App, row: &ConnectionRow) -> Result<(), Failure> {
+    let name = &row.name;
+    let login = format!("run `crmsync connection login {name}`");
+    if row.state == ConnectionState::New {
+        return Err(Failure::failed("connection.not_logged_in", format!("`{name}` was never logged in"), login));
+    }
+    let manifest = app.manifest(&row.plugin).await?;
+    match StoredCheck::of(row) {
+        // Whatever was changed since the last login has also removed what was remembered of it.
+        None => {
+            Err(Failure::failed("connection.logged_out", format!("`{name}` was changed since its last login"), login))
+        }
+        Some(known) if known.consent != consent(&manifest).fingerprint => Err(Failure::failed(
+            "connection.consent_changed",
+            format!("the plugin of `{name}` sends secrets to other places than you agreed to"),
+            format!("{login}; it shows the places first"),
+        )),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Every place that receives a secret of a connection, as it is set up now: shown before a login.
+///
+/// # Errors
+/// The connection or its plugin is unknown.
+pub async fn receivers(app: &App, tenant: &str, name: &str) -> Result<Vec<String>, Failure> {
+    let row = get(app, tenant, name).await?;
+    let manifest = app.manifest(&row.plugin).await?;
+    let mut places = std::collections::BTreeSet::new();
+    let show = |text: &str| base_url(text).map_or_else(|_| text.to_owned(), |url| url.origin().ascii_serialization());
+    for origin in &manifest.origins {
+        match (row.origins.get(&origin.name), &origin.base) {
+            (Some(elsewhere), _) => drop(places.insert(show(elsewhere))),
+            (None, Base::Literal(url)) => drop(places.insert(show(url.as_str()))),
+            (None, Base::Setting(setting)) => places.extend(row.settings.get(setting).map(|url| show(url))),
+            // The hosts of the login's table follow below.
+            (None, Base::Auth(_)) => {}
+        }
+    }
+    for auth in &manifest.auth {
+        let AuthSpec::Oauth2(oauth2) = auth else { continue };
+        for (host, url) in oauth2.data_centres.values().flatten() {
+            places.insert(row.origins.get(host).map_or_else(|| show(url.as_str()), |elsewhere| show(elsewhere)));
+        }
+    }
+    Ok(places.into_iter().collect())
+}
+
+/// Asks the CRM who and where we are, and remembers it.
 ///
 /// # Errors
 /// The CRM cannot be reached, the login does not work, a permission is missing, or it is another organisation than before.
 pub async fn check(app: &App, tenant: &str, name: &str) -> Result<CheckReport, Failure> {
     let row = get(app, tenant, name).await?;
+    agreed(app, &row).await?;
     let crm = app.crm(tenant, &row).await?;
     let report = match crm.check().await {
         Ok(report) => report,
         Err(error) => return Err(not_checked(app, tenant, &row, &error).await?),
     };
+    if let Err(failure) = fits(&row, &report) {
+        if failure.code == OTHER_ORG {
+            // S19: nothing may be read or written there until a person has looked at it.
+            let state = ConnectionState::LoggedOut;
+            app.store().set_connection_checked(tenant, &row, state, None, String::new()).await?;
+        }
+        return Err(failure);
+    }
+    let known = StoredCheck::of(&row).filter(|_| row.state == ConnectionState::Ready);
+    remember(app, tenant, &row, &report, known.map(|known| known.at_login)).await?;
+    Ok(report)
+}
+
+/// Completes a login: asks the CRM through the login's own door who and where we are, and stores what the login gave only if that is
+/// the right organisation. The first login binds the connection to it (S19).
+///
+/// # Errors
+/// As [`check`]; what was stored before is then as it was.
+pub(super) async fn accept_login(
+    app: &App,
+    tenant: &str,
+    row: &ConnectionRow,
+    door: Arc<Door>,
+    draft: &DraftVault,
+) -> Result<CheckReport, Failure> {
+    let crm = app.crm_through(row, door).await?;
+    let report = crm.check().await.map_err(|error| call_failed(&row.name, "check", &error))?;
+    fits(row, &report)?;
+    draft.commit(tenant, &row.name).await.map_err(not_kept)?;
+    remember(app, tenant, row, &report, None).await?;
+    app.forget_door(tenant, &row.name).await;
+    Ok(report)
+}
+
+const OTHER_ORG: &str = "connection.other_org";
+
+/// Whether a login is to the connection's organisation, and may do what is needed.
+fn fits(row: &ConnectionRow, report: &CheckReport) -> Result<(), Failure> {
+    let name = &row.name;
     if !row.org_id.is_empty() && row.org_id != report.org_id {
         return Err(Failure::failed(
-            "connection.other_org",
+            OTHER_ORG,
             format!("this login belongs to `{}`, and `{name}` is a connection to `{}`", report.org_name, row.org_name),
             "log in to the same organisation again, or add a new connection and start a new flow",
         ));
@@ -136,13 +361,30 @@ pub async fn check(app: &App, tenant: &str, name: &str) -> Result<CheckReport, F
             format!("grant them in the CRM and run `crmsync connection login {name}`"),
         ));
     }
+    Ok(())
+}
+
+/// Keeps what a check told. Without `at_login` the check itself is the login's.
+async fn remember(
+    app: &App,
+    tenant: &str,
+    row: &ConnectionRow,
+    report: &CheckReport,
+    at_login: Option<CheckReport>,
+) -> Result<(), Failure> {
     let org = row.org_id.is_empty().then(|| (report.org_id.clone(), report.org_name.clone()));
-    let known = StoredCheck::of(&row).filter(|_| row.state == ConnectionState::Ready);
-    let at_login = known.map_or_else(|| report.clone(), |known| known.at_login);
-    let stored = StoredCheck { at_login, last: report.clone(), last_at_ms: app.now_ms() };
+    let consent = consent(&app.manifest(&row.plugin).await?).fingerprint;
+    let at_login = at_login.unwrap_or_else(|| report.clone());
+    let stored = StoredCheck { at_login, last: report.clone(), last_at_ms: app.now_ms(), consent };
     let stored = serde_json::to_string(&stored).unwrap_or_default();
-    app.store().set_connection_checked(tenant, name, ConnectionState::Ready, org, stored).await?;
-    Ok(report)
+    if app.store().set_connection_checked(tenant, row, ConnectionState::Ready, org, stored).await? {
+        return Ok(());
+    }
+    Err(Failure::failed(
+        "connection.changed",
+        format!("`{}` was changed while it was asked", row.name),
+        format!("run `crmsync connection login {}`", row.name),
+    ))
 }
 
 /// What is kept of a connection's checks.
@@ -154,6 +396,9 @@ pub(super) struct StoredCheck {
     pub(super) last: CheckReport,
     /// When that was.
     pub(super) last_at_ms: i64,
+    /// Fingerprint of where secrets go, as a person agreed to it by logging in.
+    #[serde(default)]
+    pub(super) consent: String,
 }
 
 impl StoredCheck {
@@ -170,7 +415,7 @@ async fn not_checked(
 ) -> Result<Failure, Failure> {
     use crmsync_core::Fault;
     if matches!(error, crate::engine::CallError::Fault(Fault::LoggedOut)) && row.state == ConnectionState::Ready {
-        app.store().set_connection_checked(tenant, &row.name, ConnectionState::LoggedOut, None, String::new()).await?;
+        app.store().set_connection_checked(tenant, row, ConnectionState::LoggedOut, None, String::new()).await?;
     }
     Ok(call_failed(&row.name, "check", error))
 }
@@ -178,6 +423,7 @@ async fn not_checked(
 /// Fields of a module.
 pub async fn fields(app: &App, tenant: &str, name: &str, module: &str) -> Result<Vec<FieldInfo>, Failure> {
     let row = get(app, tenant, name).await?;
+    usable(app, &row).await?;
     let crm = app.crm(tenant, &row).await?;
     let modules = crm.modules().await.map_err(|error| call_failed(name, "list the modules", &error))?;
     if !modules.iter().any(|known| known.name == module) {
@@ -194,24 +440,52 @@ pub async fn fields(app: &App, tenant: &str, name: &str, module: &str) -> Result
 /// Users and groups.
 pub async fn users(app: &App, tenant: &str, name: &str) -> Result<Vec<User>, Failure> {
     let row = get(app, tenant, name).await?;
+    usable(app, &row).await?;
     app.crm(tenant, &row).await?.users().await.map_err(|error| call_failed(name, "list the users", &error))
 }
 
-/// Removes a connection with its secrets, unless a flow uses it.
-pub async fn remove(app: &App, tenant: &str, name: &str) -> Result<(), Failure> {
-    get(app, tenant, name).await?;
+/// What the removal of a connection did at the CRM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Revoked {
+    /// The CRM has ended the authorisation.
+    Yes,
+    /// There was nothing to end: no login, or one that the CRM does not keep.
+    Nothing,
+    /// The CRM could not be told; a person can end it there.
+    Failed,
+}
+
+/// Removes a connection with its secrets, unless a flow uses it. The authorisation at the CRM is ended as well, if that can be done.
+pub async fn remove(app: &App, tenant: &str, name: &str) -> Result<Revoked, Failure> {
+    let row = get(app, tenant, name).await?;
     for flow in app.store().flows(tenant).await? {
-        let document = crate::flow::Document::parse(&flow.document);
-        if document.is_ok_and(|document| document.between.iter().any(|side| side == name)) {
+        // A document that cannot be read may use any connection.
+        if crate::flow::Document::sides(&flow.document).is_none_or(|sides| sides.iter().any(|side| side == name)) {
             return Err(Failure::input(
                 "connection.in_use",
                 format!("flow `{}` uses `{name}`", flow.name),
-                "remove the flow first",
+                format!("remove the flow first: `crmsync flow remove {}`", flow.name),
             ));
         }
     }
+    let revoked = revoke(app, tenant, &row).await;
     app.store().remove_connection(tenant, name).await?;
-    Ok(())
+    app.forget_door(tenant, name).await;
+    Ok(revoked)
+}
+
+async fn revoke(app: &App, tenant: &str, row: &ConnectionRow) -> Revoked {
+    let has_login = load_secrets(app, tenant, &row.name).await.map(|(_, secrets)| !secrets.facts.is_empty());
+    if row.state == ConnectionState::New || !has_login.unwrap_or(true) {
+        return Revoked::Nothing;
+    }
+    let Ok(door) = app.door(tenant, row).await else { return Revoked::Failed };
+    match tokio::time::timeout(REVOKE_TIME, door.revoke()).await {
+        Ok(Ok(())) => Revoked::Yes,
+        Ok(Err(crate::egress::Error::WrongKind(_))) => Revoked::Nothing,
+        Ok(Err(_)) | Err(_) => Revoked::Failed,
+    }
 }
 
 /// Names of the secrets that a person gives for a connection of this plugin.
@@ -227,15 +501,23 @@ fn secret_names(manifest: &Manifest) -> Vec<String> {
     manifest.auth.iter().flat_map(names).collect()
 }
 
-async fn keep_secrets(app: &App, tenant: &str, name: &str, new: BTreeMap<String, SecretString>) -> Result<(), Failure> {
-    let vault = app.vault();
-    let failed = |why: String| Failure::environment("store.vault", format!("failed to keep the secrets: {why}"), "");
-    let (version, mut secrets) = vault.load(tenant, name).await.map_err(failed)?.unwrap_or((0, Secrets::default()));
-    secrets.values.extend(new);
-    match vault.replace(tenant, name, version, secrets).await.map_err(failed)? {
-        Ok(_) => Ok(()),
-        Err(conflict) => Err(failed(conflict.to_string())),
+fn not_kept(why: impl std::fmt::Display) -> Failure {
+    Failure::environment("store.vault", format!("failed to keep the secrets: {why}"), "")
+}
+
+async fn load_secrets(app: &App, tenant: &str, name: &str) -> Result<(u64, Secrets), Failure> {
+    Ok(app.vault().load(tenant, name).await.map_err(not_kept)?.unwrap_or_default())
+}
+
+/// Puts secrets in the place of all that were there. Who refreshes an old login meanwhile is overtaken.
+async fn keep_secrets(app: &App, tenant: &str, name: &str, secrets: Secrets) -> Result<(), Failure> {
+    for _ in 0..KEEP_ATTEMPTS_MAX {
+        let (version, _) = load_secrets(app, tenant, name).await?;
+        if app.vault().replace(tenant, name, version, secrets.clone()).await.map_err(not_kept)?.is_ok() {
+            return Ok(());
+        }
     }
+    Err(not_kept("somebody else keeps changing them"))
 }
 
 fn check_name(name: &str) -> Result<(), Failure> {
@@ -263,16 +545,7 @@ fn check_settings(manifest: &Manifest, settings: &BTreeMap<String, String>) -> R
                 format!("its settings: {}", known()),
             ));
         };
-        let number = value.parse::<i64>();
-        let minimum = property.get("minimum").and_then(Value::as_i64).unwrap_or(i64::MIN);
-        let is_integer = property.get("type").and_then(Value::as_str) == Some("integer");
-        if is_integer && !number.as_ref().is_ok_and(|number| *number >= minimum) {
-            return Err(Failure::input(
-                "connection.setting",
-                format!("setting `{name}` is `{value}`, not a whole number of at least {minimum}"),
-                "",
-            ));
-        }
+        check_setting(name, value, property)?;
     }
     let required = manifest.settings.get("required").and_then(Value::as_array);
     let missing = required.into_iter().flatten().filter_map(Value::as_str).find(|name| !settings.contains_key(*name));
@@ -286,6 +559,34 @@ fn check_settings(manifest: &Manifest, settings: &BTreeMap<String, String>) -> R
             ))
         }
         None => Ok(()),
+    }
+}
+
+/// One setting against its schema.
+fn check_setting(name: &str, value: &str, property: &Value) -> Result<(), Failure> {
+    let wrong = |what: String| Err(Failure::input("connection.setting", format!("setting `{name}` {what}"), ""));
+    let number = |key: &str| property.get(key).and_then(Value::as_i64);
+    if property.get("type").and_then(Value::as_str) == Some("integer") {
+        // Every number is bounded: times are added to the clock.
+        let most = if name.ends_with("_ms") { SETTING_MS_MAX } else { SETTING_INTEGER_MAX };
+        let (least, most) = (number("minimum").unwrap_or(-most), number("maximum").unwrap_or(most));
+        return match value.parse::<i64>() {
+            Ok(given) if (least..=most).contains(&given) => Ok(()),
+            _ => wrong(format!("is `{value}`, not a whole number from {least} to {most}")),
+        };
+    }
+    let letters = value.chars().count();
+    let least = number("minLength").and_then(|least| usize::try_from(least).ok()).unwrap_or(0);
+    let most = number("maxLength")
+        .and_then(|most| usize::try_from(most).ok())
+        .unwrap_or(SETTING_CHARS_MAX)
+        .min(SETTING_CHARS_MAX);
+    match letters {
+        0 if least > 0 => wrong("is empty".to_owned()),
+        _ if letters < least => wrong(format!("has {letters} characters, and needs {least}")),
+        _ if letters > most => wrong(format!("has {letters} characters, at most {most} are allowed")),
+        _ if value.chars().any(char::is_control) => wrong("has control characters".to_owned()),
+        _ => Ok(()),
     }
 }
 

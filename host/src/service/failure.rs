@@ -4,6 +4,7 @@ use crate::app;
 use crate::egress;
 use crate::engine;
 use crate::flow;
+use crate::runtime;
 use crate::store;
 
 /// What kind of failure it is: decides the exit code of the command line and the status of an API.
@@ -77,6 +78,12 @@ impl From<app::Error> for Failure {
         match error {
             app::Error::Store(error) => error.into(),
             app::Error::Gate(error) => error.into(),
+            app::Error::Plugin(runtime::Error::Sandbox { .. }) => Failure::environment(
+                "host.sandbox",
+                error.to_string(),
+                "plugins run in a sandbox that reserves some terabytes of address space (not of memory): \
+                 allow that with `ulimit -v unlimited`, or raise the limit of the service or container",
+            ),
             app::Error::Plugin(_) | app::Error::WrongKind(..) => {
                 Failure::input("plugin.unusable", error.to_string(), "")
             }
@@ -92,13 +99,7 @@ impl From<egress::Error> for Failure {
     fn from(error: egress::Error) -> Failure {
         let message = format!("failed to {error}");
         match &error {
-            egress::Error::Unreachable(refusal) => refused(refusal).unwrap_or_else(|| {
-                Failure::environment(
-                    "connection.unreachable",
-                    message,
-                    "check the address, and that the CRM is running",
-                )
-            }),
+            egress::Error::Unreachable(refusal) => refused(refusal),
             egress::Error::LoginRefused(_) | egress::Error::NoRefreshToken => {
                 Failure::failed("connection.login_refused", message, "check user, key, client id and secret")
             }
@@ -109,23 +110,37 @@ impl From<egress::Error> for Failure {
 }
 
 /// A refusal of the gate in words that say what to do.
-pub(super) fn refused(refusal: &egress::Refusal) -> Option<Failure> {
+pub(super) fn refused(refusal: &egress::Refusal) -> Failure {
     match refusal {
-        egress::Refusal::Denied(why) => Some(Failure::input(
+        egress::Refusal::Denied(why) => Failure::input(
             "connection.denied",
             why.clone(),
             "private addresses, plain http and odd ports need the operator's grant of exactly that address: \
              `crmsync connection add … --grant ADDRESS:PORT`",
-        )),
+        ),
         egress::Refusal::LoggedOut => {
-            Some(Failure::failed("connection.logged_out", refusal.to_string(), "run `crmsync connection login NAME`"))
+            Failure::failed("connection.logged_out", refusal.to_string(), "run `crmsync connection login NAME`")
         }
-        egress::Refusal::NotSent(why) | egress::Refusal::NoAnswer(why) => Some(Failure::environment(
+        egress::Refusal::NotSent(why) | egress::Refusal::NoAnswer(why) => Failure::environment(
             "connection.unreachable",
             why.clone(),
             "check the address, and that the CRM is running",
-        )),
-        _ => None,
+        ),
+        egress::Refusal::TooLarge(_) => Failure::environment(
+            "connection.unreachable",
+            refusal.to_string(),
+            "this does not look like the CRM: check the address",
+        ),
+        egress::Refusal::RateLimited(wait_ms) => Failure::environment(
+            "connection.rate_limited",
+            format!("the CRM wants to be left alone for {} s", wait_ms.div_ceil(1_000)),
+            "nothing is wrong with user or key; try again after that time",
+        ),
+        egress::Refusal::Cancelled => Failure::environment(
+            "connection.no_time",
+            "the login did not come to its end in time",
+            "the CRM is slow, or another process is logging in: try again in a minute",
+        ),
     }
 }
 

@@ -108,6 +108,7 @@ pub struct RunRequest {
 /// # Errors
 /// Every problem of the file at once, or why a CRM could not be asked.
 pub async fn check(app: &App, tenant: &str, file: &str, text: &str) -> Result<Checked, Failure> {
+    same_sides(app, tenant, file, text).await?;
     let resolved = resolve(app, tenant, file, text, Metadata::Fresh).await?;
     Ok(resolved.checked())
 }
@@ -117,6 +118,7 @@ pub async fn check(app: &App, tenant: &str, file: &str, text: &str) -> Result<Ch
 /// # Errors
 /// As [`check`]; then nothing is saved.
 pub async fn apply(app: &App, tenant: &str, file: &str, text: &str) -> Result<Applied, Failure> {
+    same_sides(app, tenant, file, text).await?;
     let resolved = resolve(app, tenant, file, text, Metadata::Fresh).await?;
     let name = &resolved.document.name;
     let before = app.store().flow(tenant, name).await?;
@@ -124,6 +126,57 @@ pub async fn apply(app: &App, tenant: &str, file: &str, text: &str) -> Result<Ap
     let version = app.store().apply_flow(tenant, name, text.to_owned(), hash.clone(), app.now_ms()).await?;
     let approved = before.and_then(|flow| flow.approved).is_some_and(|approval| approval.settings_hash == hash);
     Ok(Applied { checked: resolved.checked(), version, needs_preview: !approved })
+}
+
+/// Links, bases and cursors of a flow are about two organisations in an order. Under others they would be about unrelated records, and
+/// a run would write over them.
+async fn same_sides(app: &App, tenant: &str, file: &str, text: &str) -> Result<(), Failure> {
+    let document = Document::parse(text).map_err(|problems| Failure::problems(file, &problems))?;
+    let name = &document.name;
+    let Some(before) = app.store().flow(tenant, name).await? else { return Ok(()) };
+    let sides = Document::sides(&before.document);
+    if sides.as_ref() != Some(&document.between) {
+        let shown = |sides: &[String; 2]| format!("`{}` and `{}`", sides[0], sides[1]);
+        let was = sides.as_ref().map_or_else(|| "other connections".to_owned(), shown);
+        return Err(Failure::input(
+            "flow.other_sides",
+            format!("flow `{name}` is between {was}, not between {}, in this order", shown(&document.between)),
+            format!(
+                "what it knows of linked records does not hold for others: give the new flow another name, \
+                 or end this one with `crmsync flow remove {name}`"
+            ),
+        ));
+    }
+    for side in &document.between {
+        same_connection(&before, &connections::get(app, tenant, side).await?)?;
+    }
+    Ok(())
+}
+
+/// A connection that was removed and added again may lead to another organisation.
+fn same_connection(flow: &FlowRow, connection: &ConnectionRow) -> Result<(), Failure> {
+    if connection.created_at_ms <= flow.applied_at_ms {
+        return Ok(());
+    }
+    let (name, side) = (&flow.name, &connection.name);
+    Err(Failure::failed(
+        "flow.other_connection",
+        format!("the connection `{side}` was added anew after flow `{name}` was applied"),
+        format!(
+            "start a new flow under another name, or end this one with `crmsync flow remove {name}` and apply it again"
+        ),
+    ))
+}
+
+/// Removes a flow with all that it knows of linked records; the records themselves, its sync log and its runs stay. A flow of this name
+/// begins with a first sync.
+///
+/// # Errors
+/// There is none, or a run of it is going on.
+pub async fn remove(app: &App, tenant: &str, name: &str) -> Result<(), Failure> {
+    get(app, tenant, name).await?;
+    let lease = take(app, tenant, name).await?;
+    Ok(app.store().remove_flow(&lease).await?)
 }
 
 /// All flows.
@@ -142,6 +195,11 @@ pub async fn list(app: &App, tenant: &str) -> Result<Vec<FlowSummary>, Failure> 
     Ok(summaries)
 }
 
+/// The flow's file, as it was applied.
+pub async fn document(app: &App, tenant: &str, name: &str) -> Result<String, Failure> {
+    Ok(get(app, tenant, name).await?.document)
+}
+
 /// The flow's file and its mapping as it is now.
 pub async fn show(app: &App, tenant: &str, name: &str) -> Result<(String, Checked), Failure> {
     let flow = get(app, tenant, name).await?;
@@ -156,19 +214,32 @@ pub async fn show(app: &App, tenant: &str, name: &str) -> Result<(String, Checke
 pub async fn preview(app: &App, tenant: &str, name: &str, progress: Arc<dyn Progress>) -> Result<Preview, Failure> {
     let (flow, resolved) = open(app, tenant, name, Metadata::Fresh).await?;
     let lease = take(app, tenant, name).await?;
-    let outcome = async {
-        let setup = setup(app, tenant, &flow, resolved, lease.clone(), "preview", progress).await?;
-        let (setup, hash) = setup;
-        let preview = engine::preview(&setup, &hash).await;
-        let summary = preview.as_ref().map(to_json).unwrap_or_else(|error| to_json(&error.to_string()));
-        app.store().end_run(&lease, setup.run, preview.is_ok(), summary, app.now_ms()).await?;
-        let preview = preview?;
+    let outcome = journalled(app, &lease, "preview", async |run| {
+        let (setup, hash) = setup(app, tenant, &flow, resolved, lease.clone(), run, progress).await?;
+        let preview = engine::preview(&setup, &hash).await?;
         app.store().set_previewed(tenant, name, to_json(&preview)).await?;
         Ok(preview)
-    }
+    })
     .await;
     app.store().release_lease(&lease).await?;
     outcome
+}
+
+/// Does the work of a run: begun in the store, and ended there whatever becomes of it.
+async fn journalled<T: Serialize>(
+    app: &App,
+    lease: &Lease,
+    cause: &str,
+    work: impl AsyncFnOnce(i64) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let run = app.store().begin_run(lease, cause, app.now_ms()).await?;
+    let outcome = work(run).await;
+    let summary = outcome.as_ref().map(to_json).unwrap_or_else(|failure| to_json(&failure.message));
+    let ended = app.store().end_run(lease, run, outcome.is_ok(), summary, app.now_ms()).await;
+    // Why the run failed says more than why its end could not be noted.
+    let answer = outcome?;
+    ended?;
+    Ok(answer)
 }
 
 /// Approves the last preview.
@@ -219,19 +290,19 @@ pub async fn run(
     let approval = approved(app, &flow, &resolved)?;
     let first_sync = (flow.first_sync_at_ms == 0).then_some(approval.counts);
     let lease = take(app, tenant, name).await?;
-    let outcome = async {
-        let (setup, _) = setup(app, tenant, &flow, resolved, lease.clone(), "asked", progress).await?;
+    let sides = resolved.connections.clone();
+    let outcome = journalled(app, &lease, "asked", async |run| {
+        let (setup, _) = setup(app, tenant, &flow, resolved, lease.clone(), run, progress).await?;
         let report = engine::run(&setup, &RunOptions { sweep: request.sweep, first_sync }).await;
-        let summary = report.as_ref().map(to_json).unwrap_or_else(|error| to_json(&error.to_string()));
-        app.store().end_run(&lease, setup.run, report.is_ok(), summary, app.now_ms()).await?;
         if let Err(engine::Error::Call { connection, source, .. }) = &report
             && matches!(source, engine::CallError::Fault(crmsync_core::Fault::LoggedOut))
+            && let Some(side) = sides.iter().find(|side| side.name == *connection)
         {
             let state = ConnectionState::LoggedOut;
-            app.store().set_connection_checked(tenant, connection, state, None, String::new()).await?;
+            app.store().set_connection_checked(tenant, side, state, None, String::new()).await?;
         }
         Ok(report?)
-    }
+    })
     .await;
     app.store().release_lease(&lease).await?;
     outcome
@@ -239,8 +310,12 @@ pub async fn run(
 
 /// Lines of a flow's sync log.
 pub async fn log(app: &App, tenant: &str, name: &str, query: JournalQuery) -> Result<Vec<JournalRow>, Failure> {
-    get(app, tenant, name).await?;
-    Ok(app.store().journal(tenant, name, query).await?)
+    let lines = app.store().journal(tenant, name, query).await?;
+    if lines.is_empty() {
+        // The log of a flow that was removed can be read; a name that never was one is a mistake.
+        get(app, tenant, name).await?;
+    }
+    Ok(lines)
 }
 
 /// Records and fields of a flow that are not simply in step.
@@ -282,6 +357,9 @@ enum Metadata {
 async fn open(app: &App, tenant: &str, name: &str, metadata: Metadata) -> Result<(FlowRow, Resolved), Failure> {
     let flow = get(app, tenant, name).await?;
     let resolved = resolve(app, tenant, name, &flow.document, metadata).await?;
+    for connection in &resolved.connections {
+        same_connection(&flow, connection)?;
+    }
     Ok((flow, resolved))
 }
 
@@ -330,7 +408,7 @@ impl Resolved {
             match_keys: pair.mapping.match_rules.iter().map(|rule| rule.label.clone()).collect(),
             left_out: pair.left_out.clone(),
         };
-        let warnings = self.pairs.iter().flat_map(|pair| &pair.warnings);
+        let warnings = self.document.notes.iter().chain(self.pairs.iter().flat_map(|pair| &pair.warnings));
         Checked {
             name: self.document.name.clone(),
             between: self.document.between.clone(),
@@ -399,13 +477,7 @@ async fn describe(
     metadata: Metadata,
 ) -> Result<Described, Failure> {
     let name = &connection.name;
-    if connection.state == ConnectionState::New {
-        return Err(Failure::failed(
-            "connection.not_logged_in",
-            format!("`{name}` was never logged in"),
-            format!("run `crmsync connection login {name}`"),
-        ));
-    }
+    connections::usable(app, connection).await?;
     let crm: Arc<dyn Remote> = Arc::new(app.crm(tenant, connection).await?);
     let asked = Asked { app, tenant, connection: name, metadata };
     let modules = asked.or_recent("modules", || crm.modules(), "list the modules").await?;
@@ -501,10 +573,9 @@ async fn setup(
     flow: &FlowRow,
     resolved: Resolved,
     lease: Lease,
-    cause: &str,
+    run: i64,
     progress: Arc<dyn Progress>,
 ) -> Result<(RunSetup, String), Failure> {
-    let run = app.store().begin_run(&lease, cause, app.now_ms()).await?;
     let mut checks = Vec::with_capacity(2);
     let mut users = Vec::with_capacity(2);
     for (connection, crm) in resolved.connections.iter().zip(&resolved.crms) {
@@ -611,11 +682,11 @@ fn owner_tables(document: &Document, users: [&Vec<User>; 2], checks: [&CheckRepo
     })
 }
 
-/// Takes the flow, from a dead process of this machine at once.
+/// Takes the flow, from a process that is gone at once.
 async fn take(app: &App, tenant: &str, name: &str) -> Result<Lease, Failure> {
-    let holder = format!("{}/{}/{}", boot_id(), std::process::id(), new_key());
+    let holder = format!("{}/{}", app.holder(), new_key());
     let before = app.store().lease_holder(tenant, name).await?;
-    let dead = is_dead(&before).then_some(before.as_str());
+    let dead = app.is_gone(&before).then_some(before.as_str());
     let lease = app.store().take_lease(tenant, name, &holder, dead, app.now_ms(), Limits::default().lease_ms).await?;
     lease.ok_or_else(|| {
         Failure::failed(
@@ -624,26 +695,6 @@ async fn take(app: &App, tenant: &str, name: &str) -> Result<Lease, Failure> {
             "wait for its end; `crmsync flow list` shows it",
         )
     })
-}
-
-/// Whether a holder was a process of this boot of this machine and is gone.
-fn is_dead(holder: &str) -> bool {
-    let mut parts = holder.split('/');
-    match (parts.next(), parts.next()) {
-        (Some(boot), Some(process)) => {
-            !boot.is_empty()
-                && boot == boot_id()
-                && process
-                    .parse::<u32>()
-                    .is_ok_and(|id| id != std::process::id() && !std::path::Path::new(&format!("/proc/{id}")).exists())
-        }
-        _ => false,
-    }
-}
-
-/// Names this boot of this machine; "" where the system does not tell, and then leases only end by time.
-fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|text| text.trim().to_owned()).unwrap_or_default()
 }
 
 /// A key of ours that is never given twice: 128 random bits.

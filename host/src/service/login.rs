@@ -9,8 +9,9 @@ use url::Url;
 use super::connections;
 use super::failure::{Failure, refused};
 use crate::app::App;
-use crate::egress::{AuthSpec, Door};
+use crate::egress::{AuthSpec, Door, DraftVault, Refusal};
 use crate::engine::CheckReport;
+use crate::store::ConnectionRow;
 
 /// The fixed loopback port of the OAuth callback: people register `http://127.0.0.1:8765/callback` once with their CRM.
 pub const CALLBACK_PORT: u16 = 8765;
@@ -26,8 +27,9 @@ pub fn callback_address(port: u16) -> String {
 pub struct Login<'a> {
     app: &'a App,
     tenant: String,
-    connection: String,
+    connection: ConnectionRow,
     door: Arc<Door>,
+    draft: Arc<DraftVault>,
     state: String,
     redirect_uri: String,
     /// Where the person consents.
@@ -55,19 +57,25 @@ impl<'a> Login<'a> {
                 "",
             ));
         };
-        let door = app.door(tenant, &row).await?;
+        let (door, draft) = app.door_for_login(tenant, &row).await?;
         let state = random_word()?;
         let url = door.authorize_url(&redirect_uri, &state)?;
-        Ok(Login { app, tenant: tenant.to_owned(), connection: row.name, door, state, redirect_uri, url, scopes })
+        let tenant = tenant.to_owned();
+        Ok(Login { app, tenant, connection: row, door, draft, state, redirect_uri, url, scopes })
+    }
+
+    /// Whether the parameters of a callback belong to this login.
+    pub fn is_mine(&self, parameters: &[(String, String)]) -> bool {
+        parameters.iter().any(|(name, value)| name == "state" && *value == self.state)
     }
 
     /// Completes the login with the parameters of the callback, then checks the connection.
     ///
     /// # Errors
-    /// The person refused, the state is not ours, the CRM refuses the code, or the check fails.
+    /// The person refused, the state is not ours, the CRM refuses the code, or the check fails; a login from before is then as it was.
     pub async fn finish(self, parameters: &[(String, String)]) -> Result<CheckReport, Failure> {
         let get = |name: &str| parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-        if get("state") != Some(self.state.as_str()) {
+        if !self.is_mine(parameters) {
             return Err(Failure::failed(
                 "connection.login_state",
                 "the answer does not belong to this login",
@@ -76,7 +84,8 @@ impl<'a> Login<'a> {
         }
         if let Some(error) = get("error") {
             let hint = if error == "access_denied" { "press Accept on the CRM's page to give access" } else { "" };
-            return Err(Failure::failed("connection.login_refused", format!("the CRM answers `{error}`"), hint));
+            let code: String = error.chars().filter(|letter| !letter.is_control()).take(64).collect();
+            return Err(Failure::failed("connection.login_refused", format!("the CRM answers `{code}`"), hint));
         }
         let Some(code) = get("code") else {
             return Err(Failure::failed(
@@ -86,7 +95,7 @@ impl<'a> Login<'a> {
             ));
         };
         self.door.exchange_code(&self.redirect_uri, code, parameters).await?;
-        connections::check(self.app, &self.tenant, &self.connection).await
+        connections::accept_login(self.app, &self.tenant, &self.connection, self.door, &self.draft).await
     }
 }
 
@@ -96,20 +105,20 @@ impl<'a> Login<'a> {
 /// The connection needs a browser, the CRM refuses the credentials, or it cannot be reached.
 pub async fn login_with_session(app: &App, tenant: &str, name: &str) -> Result<CheckReport, Failure> {
     let row = connections::get(app, tenant, name).await?;
-    let door = app.door(tenant, &row).await?;
+    let (door, draft) = app.door_for_login(tenant, &row).await?;
     let deadline = Instant::now() + Duration::from_millis(LOGIN_TIMEOUT_MS);
-    if let Err(refusal) = door.login_session(deadline).await {
-        let failure = refused(&refusal);
-        return Err(match (failure, &refusal) {
-            (_, crate::egress::Refusal::LoggedOut) | (None, _) => Failure::failed(
+    match door.login_session(deadline).await {
+        Ok(()) => connections::accept_login(app, tenant, &row, door, &draft).await,
+        Err(Refusal::LoggedOut) => {
+            let manifest = app.manifest(&row.plugin).await?;
+            Err(Failure::failed(
                 "connection.login_refused",
                 format!("`{name}`: the CRM refuses the user or the key"),
-                "check both, and give the key again with `crmsync connection add NAME … --secret access_key`",
-            ),
-            (Some(failure), _) => failure,
-        });
+                connections::how_to_give_again(&row, &manifest),
+            ))
+        }
+        Err(refusal) => Err(refused(&refusal)),
     }
-    connections::check(app, tenant, name).await
 }
 
 /// The parameters of a callback's address, as a person pastes it.

@@ -109,7 +109,7 @@ impl Raw {
 
 impl Store {
     /// Adds a connection, or changes the one of that name. What it may reach has a new version, so that pooled connections made
-    /// under the old one are not used again.
+    /// under the old one are not used again. What a CRM said of itself is forgotten unless the login stays.
     pub async fn put_connection(&self, tenant: &str, connection: ConnectionRow) -> Result<(), Error> {
         let tenant = tenant.to_owned();
         self.step(move |tx| {
@@ -136,6 +136,9 @@ impl Store {
                     connection.created_at_ms,
                 ),
             )?;
+            if connection.state != ConnectionState::Ready {
+                tx.execute("DELETE FROM metadata WHERE tenant = ?1 AND connection = ?2", (&tenant, &connection.name))?;
+            }
             Ok(())
         })
         .await
@@ -206,28 +209,33 @@ impl Store {
         .await
     }
 
-    /// Saves what a check told, and which organisation the login belongs to.
+    /// Saves what a check told, and which organisation the login belongs to. False, and nothing is saved, if the connection was changed
+    /// since it was read: the check was of something else.
     pub async fn set_connection_checked(
         &self,
         tenant: &str,
-        name: &str,
+        connection: &ConnectionRow,
         state: ConnectionState,
         org: Option<(String, String)>,
         checked: String,
-    ) -> Result<(), Error> {
-        let (tenant, name) = (tenant.to_owned(), name.to_owned());
+    ) -> Result<bool, Error> {
+        let (tenant, name, version) = (tenant.to_owned(), connection.name.clone(), connection.grant_version);
         self.step(move |tx| {
-            tx.execute(
-                "UPDATE connection SET state = ?3, checked = CASE WHEN ?4 = '' THEN checked ELSE ?4 END WHERE tenant = ?1 AND name = ?2",
-                (&tenant, &name, state.as_str(), &checked),
+            let saved = tx.execute(
+                "UPDATE connection SET state = ?3, checked = CASE WHEN ?4 = '' THEN checked ELSE ?4 END
+                 WHERE tenant = ?1 AND name = ?2 AND grant_version = ?5",
+                (&tenant, &name, state.as_str(), &checked, version),
             )?;
+            if saved == 0 {
+                return Ok(false);
+            }
             if let Some((id, title)) = &org {
                 tx.execute(
                     "UPDATE connection SET org_id = ?3, org_name = ?4 WHERE tenant = ?1 AND name = ?2",
                     (&tenant, &name, id, title),
                 )?;
             }
-            Ok(())
+            Ok(true)
         })
         .await
     }

@@ -108,6 +108,28 @@ impl Store {
         .await
     }
 
+    /// Removes a flow with its links and everything that is under way for it, and gives its lease back. What was written stays in the
+    /// journal, and so do its runs; a flow of the same name begins with a first sync.
+    pub async fn remove_flow(&self, lease: &Lease) -> Result<(), Error> {
+        let lease = lease.clone();
+        self.step(move |tx| {
+            lease.check(tx)?;
+            let key = (&lease.tenant, &lease.flow);
+            for table in ["cursor", "inbox", "match_key", "pairing", "link", "intent", "outcome"] {
+                let sql = format!(
+                    "DELETE FROM {table} WHERE tenant = ?1 AND pair IN (SELECT id FROM pair WHERE tenant = ?1 AND flow = ?2)"
+                );
+                tx.execute(&sql, key)?;
+            }
+            // The pairs stay: the journal names modules by them. The next flow's match keys are made anew.
+            tx.execute("UPDATE pair SET match_rules = '' WHERE tenant = ?1 AND flow = ?2", key)?;
+            tx.execute("DELETE FROM flow WHERE tenant = ?1 AND name = ?2", key)?;
+            tx.execute("UPDATE lease SET holder = '', expires_at_ms = 0 WHERE tenant = ?1 AND flow = ?2", key)?;
+            Ok(())
+        })
+        .await
+    }
+
     /// The flow of this name.
     pub async fn flow(&self, tenant: &str, name: &str) -> Result<Option<FlowRow>, Error> {
         let (tenant, name) = (tenant.to_owned(), name.to_owned());

@@ -212,7 +212,7 @@ async fn connect(app: &App, world: &World, output: Output) -> Result<(), Failure
         .map_err(|error| Failure::environment("connection.callback_port", error.to_string(), ""))?
         .port();
     let login = Login::begin(app, LOCAL_TENANT, SIDES[0], service::callback_address(port)).await?;
-    let waiting = wait_for_callback(listener, CONSENT_WAIT);
+    let waiting = wait_for_callback(listener, &login, CONSENT_WAIT);
     let (parameters, pressed) = tokio::join!(waiting, world.press_accept(&login.url));
     pressed?;
     login.finish(&parameters?).await?;

@@ -15,6 +15,7 @@ use tokio::process::{Child, Command};
 use url::Url;
 
 use super::{MODULE, SIDES};
+use crate::cli::process::end_with_us;
 use crate::service::Failure;
 
 /// Time between the first sync and the people's edits, by the CRMs' clocks.
@@ -262,14 +263,15 @@ async fn spawn(kind: &str, records: u32, seed: u64) -> Result<Crm, Failure> {
     let failed =
         |why: String| Failure::environment("demo.sandbox", format!("the sandbox `{kind}` does not start: {why}"), "");
     let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
-    let mut process = Command::new(program)
+    let mut command = Command::new(program);
+    command
         .args(["sandbox", kind, "--listen", "127.0.0.1:0"])
         .args(["--records", &records.to_string(), "--seed", &seed.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| failed(error.to_string()))?;
+        .kill_on_drop(true);
+    end_with_us(&mut command);
+    let mut process = command.spawn().map_err(|error| failed(error.to_string()))?;
     let stdout = process.stdout.take().ok_or_else(|| failed("it has no output".into()))?;
     let line = BufReader::new(stdout).lines().next_line().await.map_err(|error| failed(error.to_string()))?;
     let ready: Value =

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use reqwest::Method;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use secrecy::{ExposeSecret, SecretString};
 use url::{Url, form_urlencoded};
 
+use crate::egress::limiter::Limiter;
 use crate::egress::redact::Redactor;
 use crate::egress::transport::{Failure, Incoming, Outgoing, Transport};
-use crate::egress::{Clock, Error, Refusal, Secrets, Vault};
+use crate::egress::{Error, GateConfig, Grant, Refusal, Secrets, Vault};
 
 /// Longest time for one request of a login.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -20,8 +21,13 @@ const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
 const CLAIM_MS: u64 = 65_000;
 /// How often a host that waits for another one's refresh looks again.
 const CLAIM_POLL: Duration = Duration::from_millis(150);
-/// The fact that holds a claim: who is at it until when.
+/// The facts that hold a claim: until when, and which process is at it.
 const CLAIM_FACT: &str = "login_claimed_until_ms";
+const CLAIM_HOLDER_FACT: &str = "login_claimed_by";
+/// The facts of a claim: they belong to whoever is at it, not to the login.
+pub(in crate::egress) const CLAIM_FACTS: [&str; 2] = [CLAIM_FACT, CLAIM_HOLDER_FACT];
+/// Characters of a CRM's error code; what is longer, or has other letters, is no code and is not repeated to anybody.
+const CODE_CHARS_MAX: usize = 64;
 /// How often a compare-and-set is tried before somebody else's changes count as a fault of the store.
 const REPLACE_ATTEMPTS_MAX: u32 = 8;
 
@@ -32,7 +38,9 @@ pub(in crate::egress) struct Desk {
     pub(in crate::egress) settings: BTreeMap<String, String>,
     pub(in crate::egress) vault: Arc<dyn Vault>,
     pub(in crate::egress) transport: Transport,
-    pub(in crate::egress) clock: Clock,
+    config: GateConfig,
+    /// The CRM counts our logins with everything else.
+    limiter: Mutex<Limiter>,
     calls: AtomicU64,
     facts: RwLock<BTreeMap<String, String>>,
     known: Mutex<BTreeMap<String, SecretString>>,
@@ -46,20 +54,19 @@ pub(super) struct Claim {
 
 impl Desk {
     pub(in crate::egress) fn new(
-        tenant: String,
-        connection: String,
-        settings: BTreeMap<String, String>,
+        grant: &Grant,
         vault: Arc<dyn Vault>,
         transport: Transport,
-        clock: Clock,
+        config: GateConfig,
     ) -> Desk {
         Desk {
-            tenant,
-            connection,
-            settings,
+            tenant: grant.tenant.clone(),
+            connection: grant.connection.clone(),
+            settings: grant.settings.clone(),
             vault,
             transport,
-            clock,
+            config,
+            limiter: Mutex::new(Limiter::of_connection(grant.limits)),
             calls: AtomicU64::new(0),
             facts: RwLock::default(),
             known: Mutex::default(),
@@ -68,7 +75,7 @@ impl Desk {
     }
 
     pub(in crate::egress) fn now_ms(&self) -> u64 {
-        (self.clock)()
+        (self.config.clock)()
     }
 
     /// Requests that logins made so far.
@@ -115,12 +122,15 @@ impl Desk {
     pub(super) async fn claim(&self, version: u64, secrets: &Secrets) -> Result<Option<Claim>, Error> {
         let held_until_ms = fact_ms(secrets, CLAIM_FACT);
         // A claim from the far future is a broken clock's, not a host at work.
-        if held_until_ms > self.now_ms() && held_until_ms <= self.now_ms() + 2 * CLAIM_MS {
+        let holder = secrets.facts.get(CLAIM_HOLDER_FACT);
+        let gone = holder.is_some_and(|holder| (self.config.is_gone)(holder));
+        if held_until_ms > self.now_ms() && held_until_ms <= self.now_ms() + 2 * CLAIM_MS && !gone {
             tokio::time::sleep(CLAIM_POLL).await;
             return Ok(None);
         }
         let mut claimed = secrets.clone();
         claimed.facts.insert(CLAIM_FACT.to_owned(), (self.now_ms() + CLAIM_MS).to_string());
+        claimed.facts.insert(CLAIM_HOLDER_FACT.to_owned(), self.config.holder.clone());
         Ok(self.replace(version, claimed).await?.map(|version| Claim { version }))
     }
 
@@ -139,6 +149,7 @@ impl Desk {
                 apply(&mut secrets);
             }
             secrets.facts.remove(CLAIM_FACT);
+            secrets.facts.remove(CLAIM_HOLDER_FACT);
             if self.replace(version, secrets).await?.is_some() {
                 return Ok(());
             }
@@ -164,8 +175,56 @@ impl Desk {
     /// Like [`Desk::call`], for a request that somebody else has put together.
     pub(super) async fn call_raw(&self, outgoing: Outgoing) -> Result<Incoming, Failure> {
         let peer = self.transport.check(&outgoing.url).await?;
+        self.turn().await?;
         self.calls.fetch_add(1, Ordering::Relaxed);
-        self.transport.exchange(&peer, outgoing, LOGIN_TIMEOUT).await
+        let incoming = self.transport.exchange(&peer, outgoing, LOGIN_TIMEOUT).await?;
+        self.obey(incoming.status, &incoming.headers);
+        Ok(incoming)
+    }
+
+    /// Waits for the connection's budget, but not for long (S10).
+    async fn turn(&self) -> Result<(), Failure> {
+        let mut waited_ms = 0;
+        loop {
+            let Err(wait_ms) = self.limiter().take(self.now_ms()) else { return Ok(()) };
+            if waited_ms + wait_ms > self.config.wait_ms_max {
+                return Err(Failure::RateLimited(wait_ms));
+            }
+            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+            waited_ms += wait_ms;
+        }
+    }
+
+    /// The connection's budget.
+    pub(in crate::egress) fn limiter(&self) -> MutexGuard<'_, Limiter> {
+        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stops everything for as long as an answer says so.
+    pub(in crate::egress) fn obey(&self, status: u16, headers: &HeaderMap) {
+        if let (429 | 503, Some(wait_ms)) = (status, self.retry_after_ms(headers)) {
+            self.limiter().block_until(self.now_ms() + wait_ms);
+        }
+    }
+
+    /// `Retry-After`: seconds or a date.
+    fn retry_after_ms(&self, headers: &HeaderMap) -> Option<u64> {
+        let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+        let wait_ms = match text.parse::<u64>() {
+            Ok(seconds) => seconds.saturating_mul(1_000),
+            Err(_) => {
+                let at = httpdate::parse_http_date(text).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+                u64::try_from(at.as_millis()).ok()?.saturating_sub(self.now_ms())
+            }
+        };
+        Some(wait_ms.min(self.config.retry_after_ms_max))
+    }
+
+    /// An error code of the CRM as it may be shown and logged: short, plain, and no secret. None if it is not such a code.
+    pub(super) fn plain_code(&self, text: &str) -> Option<String> {
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | ' ' | '.' | '-');
+        let is_code = (1..=CODE_CHARS_MAX).contains(&text.len()) && text.chars().all(plain);
+        is_code.then(|| self.redactor().masked(text))
     }
 
     /// Keeps a secret out of all answers from now on. The one that it replaces may live a little longer, so it stays, too.

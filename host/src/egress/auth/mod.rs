@@ -22,7 +22,7 @@ use super::transport::Incoming;
 use super::{Error, Refusal};
 
 pub use basic::{ApiKeySpec, BasicSpec};
-pub(super) use desk::Desk;
+pub(super) use desk::{CLAIM_FACTS, Desk};
 pub use oauth2::{Oauth2Spec, TokenError};
 pub use session::{Algorithm, ChallengeSpec, DigestSpec, LoginSpec, PlaceSpec, SessionSpec};
 

@@ -435,8 +435,12 @@ impl Tokens {
         let (mut status, mut body) = (incoming.status, incoming.body);
         if scalar_at(&body, "/access_token").is_some() {
             status = 200;
-        } else if let Some(code) = scalar_at(&body, &self.spec.error_pointer) {
+        } else if let Some(code) =
+            scalar_at(&body, &self.spec.error_pointer).and_then(|text| self.desk.plain_code(&text))
+        {
             (status, body) = (400, serde_json::json!({ "error": code }).to_string().into_bytes());
+        } else if let (429 | 503, Err(wait_ms)) = (status, self.desk.limiter().take_nothing(self.desk.now_ms())) {
+            return Err(Failure::RateLimited(wait_ms));
         } else {
             return Err(Failure::NoAnswer { reason: format!("HTTP {status} without a token"), timed_out: false });
         }
@@ -455,6 +459,7 @@ impl Tokens {
                     None => Denial::Passing(format!("the token endpoint answers `{code}`")),
                 }
             }
+            RequestTokenError::Request(Failure::RateLimited(wait_ms)) => Denial::OverBudget(wait_ms),
             RequestTokenError::Request(failure) => Denial::Passing(failure.to_string()),
             RequestTokenError::Parse(..) | RequestTokenError::Other(_) => {
                 Denial::Passing("the token endpoint's answer is not understood".to_owned())

@@ -327,7 +327,12 @@ impl Sessions {
         if scalar_at(&incoming.body, success_pointer).as_deref() == Some("true") {
             return Ok(Said::Yes(incoming.body));
         }
-        Ok(Said::No(scalar_at(&incoming.body, error_pointer).unwrap_or_else(|| format!("HTTP {}", incoming.status))))
+        let code = scalar_at(&incoming.body, error_pointer).and_then(|text| self.desk.plain_code(&text));
+        match (code, incoming.status, self.desk.limiter().take_nothing(self.desk.now_ms())) {
+            // The CRM has told how long it wants to be left alone.
+            (None, 429 | 503, Err(wait_ms)) => Err(Refusal::RateLimited(wait_ms)),
+            (code, status, _) => Ok(Said::No(code.unwrap_or_else(|| format!("HTTP {status}")))),
+        }
     }
 
     fn read_login(&self, body: &[u8]) -> Result<(SecretString, BTreeMap<String, String>), Refusal> {

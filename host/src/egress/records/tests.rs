@@ -159,3 +159,27 @@ fn random_row(rng: &mut Rng) -> serde_json::Value {
     }
     row.into()
 }
+
+#[test]
+fn what_a_guest_names_is_bounded_before_it_is_read() {
+    let too_large = |body: &str, pointer: &str, names: &[(&str, Kind)]| {
+        assert!(matches!(table(body, pointer, names), Err(BodyFault::TooLarge(_))));
+    };
+    let long = "a".repeat(POINTER_BYTES_MAX + 1);
+    too_large("[]", &format!("/{long}"), &[]);
+    too_large("[]", "", &[(&long, Kind::Text)]);
+    too_large("[]", "", &[(&format!("/{long}"), Kind::Text)]);
+    let deep = "/a".repeat(DEPTH_MAX + 1);
+    assert!(matches!(table("[]", &deep, &[]), Err(BodyFault::NoSuch(_))));
+    assert!(matches!(table("[]", "", &[(&deep, Kind::Text)]), Err(BodyFault::NoSuch(_))));
+    assert!(matches!(read_pointer(b"{}", &format!("/{long}")), Err(BodyFault::TooLarge(_))));
+}
+
+#[test]
+fn one_row_cannot_multiply_its_text() {
+    // A mebibyte of text that 100 columns want: stopped on the way, not after the row.
+    let body = format!(r#"[{{"a":"{}"}}]"#, "x".repeat(1 << 20));
+    let names = vec![("a", Kind::Text); 100];
+    assert!(matches!(table(&body, "", &names), Err(BodyFault::TooLarge(_))));
+    assert!(table(&body, "", &names[..16]).is_ok());
+}

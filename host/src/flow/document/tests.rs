@@ -20,7 +20,9 @@ fn the_whole_format_is_read() {
     assert_eq!(document.name, "sales");
     assert_eq!(document.between, ["east", "west"]);
     assert_eq!(document.every_ms, 300_000);
-    assert_eq!(document.records_from_ms, Some(1_704_067_200_000));
+    assert_eq!(document.records_from_ms, None);
+    let notes: Vec<_> = document.notes.iter().map(|note| (note.line, note.message.as_str())).collect();
+    assert_eq!(notes, [(5, "`every` is kept, but nothing runs by itself yet")]);
     assert_eq!(document.winner, Some(Side::Left));
     assert_eq!(document.first_sync, FirstSync::FillEmpty);
     assert!(!document.automations);
@@ -40,8 +42,7 @@ fn the_whole_format_is_read() {
 
 #[test]
 fn other_spellings_are_read_too() {
-    check("\"2024-01-01\"", "2024-01-01", &[]);
-    check("\"2024-01-01\"", "\"all\"", &[]);
+    check("records_from = \"all\"\n", "", &[]);
     check("every        = \"5 minutes\"\n", "", &[]);
     check("\"5 minutes\"", "\"1 day\"", &[]);
     check("\"fill-empty\"", "\"ask\"", &[]);
@@ -113,9 +114,16 @@ fn wrong_values_say_what_is_expected() {
     }
     for from in ["\"2024-02-30\"", "\"yesterday\"", "2024-01-01T10:00:00Z", "5"] {
         check(
-            "\"2024-01-01\"",
+            "\"all\"",
             from,
-            &["line 6, column 16: `records_from` must be \"all\" or a date; write a date as \"2024-01-31\""],
+            &["line 6, column 16: `records_from` must be \"all\" or a date; use \"all\", or leave it out"],
+        );
+    }
+    for date in ["\"2024-01-01\"", "2024-01-01"] {
+        check(
+            "\"all\"",
+            date,
+            &["line 6, column 16: `records_from` with a date is not supported yet; use \"all\", or leave it out"],
         );
     }
     check("name         = \"sales\"", "name = 5", &["line 3, column 8: `name` must be a text in quotes, not a number"]);
@@ -254,4 +262,16 @@ fn no_half_written_file_is_too_much() {
             }
         }
     }
+}
+
+#[test]
+fn the_sides_are_known_even_if_the_rest_is_not() {
+    let check = |text: &str, expected: Option<[&str; 2]>| {
+        assert_eq!(Document::sides(text), expected.map(|sides| sides.map(str::to_owned)), "{text}");
+    };
+    check(SALES, Some(["east", "west"]));
+    check("format = 9\nbetween = [\"a\", \" b \"]\nnew = 1", Some(["a", "b"]));
+    check("between = [\"a\"]", None);
+    check("between = 5", None);
+    check("between = [", None);
 }

@@ -16,7 +16,7 @@ use crate::egress::{Conflict, Door, Gate, GateConfig, Grant, Limits, OriginSpec,
 pub(super) const ANSWER_AFTER: Duration = Duration::from_millis(400);
 
 /// Answers every request with `{"data":[{"id":"7"}]}`, one for each connection.
-pub(super) async fn slow_crm() -> SocketAddr {
+pub(in crate::runtime) async fn slow_crm() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
     let address = listener.local_addr().expect("the listener has an address");
     tokio::spawn(async move {
@@ -35,7 +35,7 @@ pub(super) async fn slow_crm() -> SocketAddr {
 }
 
 /// A door whose one origin `api` is this server.
-pub(super) fn door(address: SocketAddr) -> Arc<Door> {
+pub(in crate::runtime) fn door(address: SocketAddr) -> Arc<Door> {
     let origin: OriginSpec =
         serde_json::from_str(r#"{"name":"api","base":"setting:url","paths":["/"],"methods":["GET"]}"#)
             .expect("the origin is well formed");

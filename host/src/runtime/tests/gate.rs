@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use super::crm::{ANSWER_AFTER, slow_crm};
 use super::guest::{Guest, instance, instance_at, load_connector};
 use crate::egress::Admissions;
-use crate::runtime::limits::CallLimits;
+use crate::runtime::limits::{CallLimits, SEND_MANY_MAX};
 use crate::runtime::types::PushRequest;
 use crate::runtime::{Connector, Error};
 
@@ -143,4 +143,20 @@ async fn a_push_that_does_not_fit_its_rows_never_reaches_the_guest() {
     let mut connector = instance(&load_connector(&Guest::EMPTY).await);
     let error = connector.push(0, Arc::new(Nobody), request).await.expect_err("refused");
     assert!(matches!(error, Error::BadRequest { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn there_is_a_place_for_each_answer_or_nothing_is_sent() {
+    let import = r#"(import "crmsync:plugin/egress@0.1.0" "send-many" (func $many (param i32 i32 i32)))"#;
+    let count = |requests: usize| {
+        format!("(call $many (i32.const 65536) (i32.const {requests}) (i32.const 2304)) i32.const 1024")
+    };
+    for (requests, fits) in [(SEND_MANY_MAX, true), (SEND_MANY_MAX + 1, false)] {
+        let guest = Guest { bodies: &[("count", &count(requests))], imports: import, others: "" };
+        let outcome = instance(&load_connector(&guest).await).count(0, "m").await;
+        match outcome {
+            Ok(answer) => assert_eq!((answer, fits), (Ok(Some(42)), true), "all of them are refused, none is a breach"),
+            Err(error) => assert!(!fits && matches!(error, Error::HostCalls { limit: 128, .. }), "{error}"),
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Guests that do what they must not, and the named errors that they get for it.
 
 mod accepting;
-mod crm;
+pub(super) mod crm;
 mod gate;
 mod guest;
 mod loading;

@@ -255,6 +255,33 @@ async fn a_code_becomes_tokens_at_a_data_centre_of_the_table() {
     assert_eq!(door.send(&reading(), get("/v1/x")).await.err(), Some(Refusal::LoggedOut));
 }
 
+#[tokio::test]
+async fn a_token_endpoint_s_words_are_short_and_hold_no_secret() {
+    let check = async |body: &'static str, expected: &str| {
+        let crm = refusing(400, body).await;
+        let refusal = door(grant(&crm, OAUTH), &vault("access-0", NOW_MS)).send(&reading(), get("/v1/x")).await;
+        let Err(Refusal::NotSent(reason)) = refusal else { panic!("{refusal:?}") };
+        assert!(reason.contains(expected) && !reason.contains("client-secret"), "{reason}");
+    };
+    check(r#"{"error":"odd_code"}"#, "`odd_code`").await;
+    check(r#"{"error":"client-secret"}"#, "`*************`").await;
+    check(r#"{"error":"you sent client_secret=client-secret"}"#, "HTTP 400").await;
+}
+
+#[tokio::test]
+async fn a_token_endpoint_that_says_wait_is_left_alone() {
+    let crm = Crm::start(|seen| match seen.target.as_str() {
+        "/oauth/token" => Reply::Answer(503, vec![("retry-after", "60".to_owned())], Vec::new()),
+        _ => Reply::ok("{}"),
+    })
+    .await;
+    let door = door(grant(&crm, OAUTH), &vault("access-0", NOW_MS));
+    for _ in 0..2 {
+        assert_eq!(door.send(&reading(), get("/v1/x")).await.err(), Some(Refusal::RateLimited(60_000)));
+    }
+    assert_eq!(crm.seen().len(), 1);
+}
+
 /// Without an override the hosts come from the row of the table, and these are not reachable here without a grant of their address.
 #[tokio::test]
 async fn hosts_come_from_the_table() {

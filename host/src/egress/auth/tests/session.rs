@@ -282,3 +282,83 @@ fn digests_are_the_standard_ones() {
         "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
     );
 }
+
+#[tokio::test]
+async fn the_claim_of_a_process_that_is_gone_is_broken() {
+    let crm = crm(|_| true).await;
+    let claimed = |holder: &str| {
+        let until = (NOW_MS + 60_000).to_string();
+        let facts = [("login_claimed_until_ms", until.as_str()), ("login_claimed_by", holder)];
+        MemoryVault::with(&[("access_key", "Key-1234567890")], &facts)
+    };
+    let began = std::time::Instant::now();
+    let gone = claimed("host-gone");
+    door(grant(&crm, SESSION), &gone).login_session(reading().deadline).await.expect("nobody is at it");
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(gone.secrets().facts.keys().all(|name| !name.starts_with("login_claimed")));
+    let soon = std::time::Instant::now() + Duration::from_millis(400);
+    let outcome = door(grant(&crm, SESSION), &claimed("host-2")).login_session(soon).await;
+    assert_eq!(outcome, Err(Refusal::Cancelled), "host-2 may be at it");
+}
+
+#[tokio::test]
+async fn a_claim_names_its_holder() {
+    let crm = Crm::start(|_| Reply::Silence(Duration::from_secs(20))).await;
+    let vault = vault();
+    let door = door(grant(&crm, SESSION), &vault);
+    let soon = std::time::Instant::now() + Duration::from_millis(200);
+    assert_eq!(door.login_session(soon).await, Err(Refusal::Cancelled));
+    assert_eq!(vault.secrets().facts["login_claimed_by"], "host-1");
+}
+
+#[tokio::test]
+async fn what_a_crm_calls_a_code_is_not_repeated_unless_it_is_one() {
+    let check = async |code: &str, expected: &str| {
+        let reply = fault(code);
+        let crm = Crm::start(move |_| reply.clone()).await;
+        let refusal = door(grant(&crm, SESSION), &vault()).send(&reading(), get("/v1/ws")).await.expect_err("refused");
+        let expected = Refusal::NotSent(format!("the CRM answers the login with `{expected}`"));
+        assert_eq!(refusal, expected, "{code}");
+    };
+    check("TOO_BUSY 2.1", "TOO_BUSY 2.1").await;
+    check("Key-1234567890", "**************").await;
+    check("no <b>such</b> user", "HTTP 200").await;
+    check(&"A".repeat(65), "HTTP 200").await;
+    check("", "HTTP 200").await;
+}
+
+#[tokio::test]
+async fn a_login_is_told_to_wait_and_everything_waits() {
+    let crm = Crm::start(|_| Reply::Answer(429, vec![("retry-after", "120".to_owned())], Vec::new())).await;
+    let door = door(grant(&crm, SESSION), &vault());
+    for _ in 0..3 {
+        let outcome = door.send(&reading(), get("/v1/ws")).await;
+        assert_eq!(outcome.err(), Some(Refusal::RateLimited(120_000)));
+    }
+    assert_eq!(crm.seen().len(), 1, "nobody asks again before the time");
+}
+
+#[tokio::test]
+async fn logins_use_up_the_budget_too() {
+    let crm = crm(|_| true).await;
+    let mut grant = grant(&crm, SESSION);
+    grant.limits.requests_per_minute = Some(10);
+    let door = door(grant, &vault());
+    // Two go at once: the request has taken its own before the login, so the login's second has to wait for longer than anybody waits.
+    assert_eq!(door.send(&reading(), get("/v1/ws")).await.err(), Some(Refusal::RateLimited(7_500)));
+    assert_eq!(crm.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn a_login_that_failed_is_not_tried_again_in_the_same_call() {
+    let crm = Crm::start(|_| Reply::json(500, "")).await;
+    let door = door(grant(&crm, SESSION), &vault());
+    let call = reading();
+    let first = door.send(&call, get("/v1/ws")).await.err();
+    assert!(matches!(first, Some(Refusal::NotSent(_))), "{first:?}");
+    assert_eq!(door.send(&call, get("/v1/ws")).await.err(), first);
+    assert_eq!(door.login_for_call(&call).await.err(), first);
+    assert_eq!(crm.seen().len(), 1);
+    assert_eq!(door.send(&reading(), get("/v1/ws")).await.err(), first);
+    assert_eq!(crm.seen().len(), 2, "the next call tries");
+}

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::convert::Shape;
 use crate::meaning;
-use crate::schema::{Schema, is_key_field};
+use crate::schema::{Schema, is_key_field, is_unique};
 use crate::wire::{self, Layout, ListInfo, PAGE_RECORDS_MAX, PickListValue};
 
 /// The modules that can be synced, in the order in which references need them.
@@ -162,7 +162,7 @@ const FIELD_COLUMNS: [(&str, Kind); 14] = [
     ("field_read_only", Kind::Boolean),
     ("/operation_type/api_create", Kind::Boolean),
     ("/operation_type/api_update", Kind::Boolean),
-    ("/unique/casesensitive", Kind::Boolean),
+    ("unique", Kind::Raw),
     ("length", Kind::Integer),
     ("pick_list_values", Kind::Rows),
     ("/lookup/module/api_name", Kind::Text),
@@ -175,7 +175,7 @@ fn field_info(module: &str, row: Row<'_>, required: &HashSet<String>) -> Result<
     let no = |column: usize| row.cell(column) == Cell::Boolean(false);
     let (name, data_type) = (row.text(0), row.text(2));
     let Some(shape) = Shape::of(data_type, row.text(11), row.text(12)) else { return Ok(None) };
-    let is_unique = matches!(row.cell(8), Cell::Boolean(_));
+    let is_unique = is_unique(row.cell(8));
     let mut extra = Vec::new();
     if yes(13) {
         extra.push(("custom".to_owned(), "true".to_owned()));

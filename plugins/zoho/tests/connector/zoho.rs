@@ -18,6 +18,8 @@ pub(crate) struct Zoho {
     pub(crate) now_s: i64,
     pub(crate) page_records: usize,
     pub(crate) has_key_field: bool,
+    /// What the metadata says of the key field under `unique`.
+    pub(crate) unique: Value,
     pub(crate) records: BTreeMap<u64, Record>,
     pub(crate) deleted: Vec<(u64, i64)>,
     /// Answers the next requests whose method and path are these, instead of doing what they ask for.
@@ -39,6 +41,7 @@ pub(crate) fn start() -> (Rc<RefCell<Zoho>>, Crm) {
         now_s: START_S,
         page_records: 200,
         has_key_field: true,
+        unique: json!({"casesensitive": "false"}),
         records: BTreeMap::new(),
         deleted: Vec::new(),
         answers: Vec::new(),
@@ -228,7 +231,9 @@ impl Zoho {
         fields.push(field("Photo", "fileupload"));
         fields.push(json!({"api_name": "Modified_Time", "field_label": "Modified Time", "data_type": "datetime", "read_only": true}));
         if self.has_key_field {
-            fields.push(json!({"api_name": "CRMSync_Key", "field_label": "Key", "data_type": "text", "unique": {"casesensitive": false}}));
+            fields.push(
+                json!({"api_name": "CRMSync_Key", "field_label": "Key", "data_type": "text", "unique": self.unique}),
+            );
         }
         fields
     }

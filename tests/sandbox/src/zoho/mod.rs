@@ -106,7 +106,7 @@ impl Zoho {
             ("GET", ["users", id]) => metadata::users(&state.store, &params, Some(id)),
             ("GET", ["org"]) => Ok(metadata::org(self.profile.zone)),
             ("GET", ["settings", what @ ..]) => {
-                metadata::settings(&self.modules, what, &params, request, self.profile.zone)
+                metadata::settings(&self.modules, what, &params, request, &self.profile)
             }
             (_, ["users" | "org" | "settings", ..]) => Err(wrong_method()),
             ("GET", [module, rest @ ..]) => {

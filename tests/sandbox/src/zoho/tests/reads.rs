@@ -206,7 +206,7 @@ async fn users_organization_and_settings() {
     };
     assert_eq!((&field("Last_Name")["system_mandatory"], &field("Last_Name")["length"]), (&json!(true), &json!(80)));
     assert_eq!(field("Account_Name")["lookup"]["module"]["api_name"], "Accounts");
-    assert_eq!(field("crmsync_key")["unique"], json!({"casesensitive": false}));
+    assert_eq!(field("crmsync_key")["unique"], json!({"casesensitive": "false"}));
     assert_eq!(field("Email")["unique"], json!({}));
     let layout = client.get("settings/layouts?module=Contacts").await.json();
     assert!(layout["layouts"][0]["sections"][0]["fields"].as_array().is_some_and(|fields| fields.len() > 30));
@@ -238,4 +238,20 @@ async fn credits_and_calls_at_one_time() {
     });
     assert_eq!((slow.status, quick.refusal()), (201, (429, "TOO_MANY_REQUESTS".to_owned())));
     assert_eq!(client.get("org").await.status, 200);
+}
+
+#[tokio::test]
+async fn unique_is_spelled_as_the_profile_says() {
+    for (form, word) in [
+        ("boolean", json!({"casesensitive": false})),
+        ("null", json!({"casesensitive": null})),
+        ("underscore", json!({"case_sensitive": false})),
+        ("bare", json!(true)),
+    ] {
+        let client = start(&format!("default,unique={form}"), 1).await;
+        let fields = client.get("settings/fields?module=Contacts").await.json();
+        let fields = fields["fields"].as_array().expect("fields").clone();
+        let unique = |name: &str| fields.iter().find(|field| field["api_name"] == name).map(|field| &field["unique"]);
+        assert_eq!((unique("crmsync_key"), unique("Email")), (Some(&word), Some(&json!({}))), "{form}");
+    }
 }

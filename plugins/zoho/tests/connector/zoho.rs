@@ -277,6 +277,7 @@ fn answer(outcomes: Vec<Value>, good: u16) -> Reply {
 fn rows_of(request: &Request) -> Vec<serde_json::Map<String, Value>> {
     let body: Value = serde_json::from_slice(request.json_body().expect("a body")).expect("JSON");
     assert_eq!(body["trigger"], json!([]), "automations are off");
+    assert_eq!(body["skip_feature_execution"], json!([{"name": "cadences"}]), "cadences are off too");
     let rows = body["data"].as_array().expect("rows");
     assert!(rows.len() <= 100, "Zoho takes 100 rows");
     rows.iter().map(|row| row.as_object().expect("an object").clone()).collect()

@@ -19,6 +19,7 @@ const API_USER: usize = 0;
 pub(super) struct Body {
     rows: Vec<Value>,
     starts_workflows: bool,
+    starts_cadences: bool,
     duplicate_check: Option<Vec<String>>,
 }
 
@@ -57,6 +58,18 @@ impl Body {
                     .with("supported_values", json!(TRIGGERS)));
             }
         };
+        let starts_cadences = match body.get("skip_feature_execution") {
+            None | Some(Value::Null) => true,
+            Some(Value::Array(features)) if features.iter().all(Value::is_object) => {
+                !features.iter().any(|feature| feature["name"] == "cadences")
+            }
+            Some(_) => {
+                return Err(Refusal::invalid_data("invalid data")
+                    .with("api_name", "skip_feature_execution")
+                    .with("json_path", "$.skip_feature_execution")
+                    .with("expected_data_type", "jsonarray"));
+            }
+        };
         let duplicate_check = match body.get("duplicate_check_fields") {
             None | Some(Value::Null) => None,
             Some(Value::Array(names)) => Some(names.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
@@ -67,7 +80,7 @@ impl Body {
                     .with("expected_data_type", "jsonarray"));
             }
         };
-        Ok(Body { rows, starts_workflows, duplicate_check })
+        Ok(Body { rows, starts_workflows, starts_cadences, duplicate_check })
     }
 }
 
@@ -241,7 +254,12 @@ impl Writing<'_> {
             .iter()
             .enumerate()
             .map(|(place, row)| match row {
-                Value::Object(row) => one(self, row, place),
+                Value::Object(row) => {
+                    let stored = one(self, row, place)?;
+                    // The organization's one cadence takes in every record that is made or changed.
+                    self.shared.history.count_cadences(u32::from(body.starts_cadences));
+                    Ok(stored)
+                }
                 _ => Err(Refusal::invalid_data("invalid data")
                     .with("expected_data_type", "jsonobject")
                     .with("json_path", format!("$.data[{place}]"))),

@@ -35,6 +35,31 @@ fn check_names_missing_scopes() {
 }
 
 #[test]
+fn check_tells_the_scopes_apart_that_counting_needs() {
+    let (zoho, crm) = zoho::start();
+    let refuse = |path: &'static str, code: &str| {
+        let body = json!({"code": code, "message": "Unauthorized"}).to_string();
+        let status = if code == "NO_PERMISSION" { 403 } else { 401 };
+        zoho.borrow_mut().answers.push(("GET", path, Ok(Reply::json(status, body))));
+    };
+    let missing = || {
+        crm.requests();
+        let report = Connect::check().expect("a report");
+        assert!(crm.requests().len() <= 4, "the contract allows 4 requests");
+        report.missing
+    };
+    refuse("Contacts/actions/count", "OAUTH_SCOPE_MISMATCH");
+    assert_eq!(missing(), ["ZohoSearch.securesearch.READ (Unauthorized)"]);
+    refuse("Contacts/actions/count", "OAUTH_SCOPE_MISMATCH");
+    refuse("Contacts", "OAUTH_SCOPE_MISMATCH");
+    assert_eq!(missing(), ["ZohoCRM.modules.ALL (Unauthorized)"]);
+    refuse("Contacts/actions/count", "NO_PERMISSION");
+    assert!(missing().is_empty(), "nobody has to count");
+    refuse("settings/modules", "OAUTH_SCOPE_MISMATCH");
+    assert_eq!(missing(), ["ZohoCRM.settings.modules.READ (Unauthorized)"]);
+}
+
+#[test]
 fn modules_are_those_that_can_be_synced() {
     let (zoho, crm) = zoho::start();
     let modules = Connect::modules().expect("modules");

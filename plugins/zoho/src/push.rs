@@ -95,7 +95,8 @@ fn batches(request: &PushRequest, report: &mut PushReportBuilder) -> Vec<Batch> 
     }
     let mut batches = Vec::new();
     for (call, rows) in by_call {
-        batches.extend(rows.chunks(WRITE_ROWS_MAX).map(|rows| Batch { call: call.clone(), rows: rows.to_vec() }));
+        let rows_max = if call == Call::Delete { LIST_IDS_MAX } else { WRITE_ROWS_MAX };
+        batches.extend(rows.chunks(rows_max).map(|rows| Batch { call: call.clone(), rows: rows.to_vec() }));
     }
     batches
 }

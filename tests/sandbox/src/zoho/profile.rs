@@ -26,6 +26,9 @@ pub struct Profile {
     pub zone: UtcOffset,
     /// How the metadata says that a field is unique (`unique`, `text`).
     pub unique: UniqueForm,
+    /// Whether a page token stands for the number of records before it (`tokens=offset`) and not for the last of them
+    /// (`tokens=place`). Zoho does not say; with a number, a record that moves to the end hides one from the walk.
+    pub tokens_count: bool,
 }
 
 /// The ways in which Zoho's descriptions and answers say that no two records share a value of a field.
@@ -77,12 +80,13 @@ impl Profile {
             search_lag_ms: 3_000,
             zone: UtcOffset::from_hms(5, 30, 0).unwrap_or(UtcOffset::UTC),
             unique: UniqueForm::Text,
+            tokens_count: false,
         };
         for part in parts {
             profile.set(part).ok_or_else(|| {
                 unusable(format!(
                     "setting `{part}` of a profile is not `name=value` with one of token_life_s, credits, concurrency, \
-                     sub_concurrency, search_lag_ms, zone, unique"
+                     sub_concurrency, search_lag_ms, zone, unique, tokens"
                 ))
             })?;
         }
@@ -99,6 +103,13 @@ impl Profile {
             "search_lag_ms" => self.search_lag_ms = value.parse().ok()?,
             "zone" => self.zone = when::parse_zone(value)?,
             "unique" => self.unique = UniqueForm::parse(value)?,
+            "tokens" => {
+                self.tokens_count = match value {
+                    "place" => false,
+                    "offset" => true,
+                    _ => return None,
+                }
+            }
             _ => return None,
         }
         Some(())
@@ -118,9 +129,15 @@ mod tests {
         assert!(Profile::parse("default").expect("a profile").custom_key);
         let profile = Profile::parse("plain, credits=20, zone=-03:30").expect("a profile");
         assert_eq!((profile.custom_key, profile.credits, profile.zone.whole_minutes()), (false, 20, -210));
-        for text in
-            ["fancy", "plain,credits", "plain,credits=many", "plain,zone=5", "plain,unique=maybe", "plain,color=red"]
-        {
+        for text in [
+            "fancy",
+            "plain,credits",
+            "plain,credits=many",
+            "plain,zone=5",
+            "plain,unique=maybe",
+            "plain,tokens=5",
+            "plain,color=red",
+        ] {
             assert!(Profile::parse(text).is_err(), "{text}");
         }
     }

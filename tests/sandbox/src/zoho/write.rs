@@ -159,11 +159,6 @@ impl Writing<'_> {
 
     /// `DELETE /crm/v8/{module}?ids=` and `DELETE /crm/v8/{module}/{id}`.
     pub(super) fn delete(&mut self, ids: &[&str], starts_workflows: bool) -> Result<Answer, Refusal> {
-        if ids.len() > ROWS_MAX {
-            return Err(Refusal::new(400, "LIMIT_EXCEEDED", "the number of ids exceeds the limit")
-                .with("param_name", "ids")
-                .with("limit", ROWS_MAX));
-        }
         let outcomes = ids
             .iter()
             .map(|id| {

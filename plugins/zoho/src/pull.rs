@@ -102,10 +102,14 @@ fn list(module: &str, asked: &Asked, place: &mut Place) -> Result<Listed, Fault>
             Some(place.unsettled_since_ms.map_or(settled_ms, |since_ms| since_ms.min(settled_ms)));
     }
     let second_ends = !info.more_records || last_ms > place.since_ms;
-    if second_ends && place.big.is_some() {
-        place.page_token = None;
-        place.big = next_pass(module, place.big.take().unwrap_or_default(), rows_of_second(&rows, place.since_ms));
-        if place.big.is_some() {
+    if second_ends && let (Some(ended), Some(since_ms)) = (place.big.take(), place.since_ms) {
+        let by_token = place.page_token.take().is_some();
+        place.big = next_pass(module, ended, rows_of_second(&rows, place.since_ms));
+        if place.big.is_none() && by_token {
+            // What follows the second may have been pulled over the border too, so it is listed anew.
+            place.since_ms = Some(since_ms + 1_000);
+        }
+        if place.big.is_some() || by_token {
             return Ok(Listed { rows, mismatches, more: true });
         }
     }

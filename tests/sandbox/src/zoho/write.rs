@@ -403,7 +403,8 @@ fn rows_sent(request: &Request) -> usize {
 /// Reads `If-Unmodified-Since`, which Zoho wants in its own form of time.
 pub(super) fn unmodified_since(request: &Request) -> Result<Option<i64>, Refusal> {
     let Some(text) = request.header("if-unmodified-since") else { return Ok(None) };
-    when::parse(text).map(Some).ok_or_else(|| {
+    // Other than `If-Modified-Since`, it does not take the form that HTTP has for times.
+    when::parse(text).filter(|_| !text.ends_with("GMT")).map(Some).ok_or_else(|| {
         Refusal::invalid_data("invalid data")
             .with("header_name", "If-Unmodified-Since")
             .with("expected_data_type", "datetime")

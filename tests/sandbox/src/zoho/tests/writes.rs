@@ -107,6 +107,8 @@ async fn a_conditional_update_fails_for_what_is_newer() {
     let record = read(&client, &one).await;
     assert_eq!(late.json()["data"][0]["details"]["Modified_Time"], record["Modified_Time"]);
     assert_eq!(record["Title"], "by hand");
+    let http = update(json!([{"id": one, "Title": "b"}]), "Tue, 01 Jan 2999 00:00:00 GMT").await;
+    assert_eq!(http.refusal(), (400, "INVALID_DATA".to_owned()));
     let time = read(&client, &two).await["Modified_Time"].as_str().expect("a time").to_owned();
     let mixed = update(json!([{"id": one, "Title": "b"}, {"id": two, "Title": "b"}]), &time).await;
     assert_eq!(mixed.rows(), (207, codes(&["ALREADY_MODIFIED", "SUCCESS"])), "the same second is not newer");

@@ -31,7 +31,9 @@ pub(crate) fn digits(source: &str) -> Result<String, &'static str> {
                 extension.as_mut().unwrap_or(&mut number).extend(digit(char));
             }
             '+' | '＋' if number.is_empty() => has_plus = true,
-            _ if number.is_empty() && !char.is_numeric() => {}
+            // Digits of other scripts, fractions, numerals: leaving one out would make another number.
+            _ if char.is_numeric() => return Err(NOT_A_PHONE_NUMBER),
+            _ if number.is_empty() => {}
             '/' | ',' | '(' if extension.is_none() => borders.push(number.len()),
             '+' | '＋' | ';' | '|' | '&' | '\n' => is_over = true,
             '#' if extension.is_none() && leads_to_digit(&chars[at..]) => extension = Some(String::new()),
@@ -47,7 +49,6 @@ pub(crate) fn digits(source: &str) -> Result<String, &'static str> {
                     return Err(NOT_A_PHONE_NUMBER);
                 }
             }
-            _ if char.is_numeric() => return Err(NOT_A_PHONE_NUMBER),
             _ => {}
         }
     }
@@ -124,6 +125,7 @@ mod tests {
         check("555x", Err(NOT_A_PHONE_NUMBER));
         check("1-800-FLOWERS", Err(NOT_A_PHONE_NUMBER));
         check("555 ১২৩৪", Err(NOT_A_PHONE_NUMBER));
+        check("Ⅷ 555", Err(NOT_A_PHONE_NUMBER));
     }
 
     #[test]

@@ -189,7 +189,7 @@ const TRIM_SCHEMA: &str = r#"{"type":"object","additionalProperties":false,"prop
 
 const TABLE_SCHEMA: &str = r#"{"type":"object","additionalProperties":false,"required":["values"],"properties":{
 "values":{"type":"object","additionalProperties":{"type":"string"},"title":"Values","description":"For each value its counterpart."},
-"default":{"enum":[null,"keep"],"default":null,"title":"Without counterpart","description":"Leave the field out and report it, or keep the value as it is."}}}"#;
+"default":{"enum":[null,"keep"],"default":null,"title":"Without counterpart","description":"Leave the field out and report it, or keep the value as it is, unless it is the counterpart of another one."}}}"#;
 
 const JOIN_SCHEMA: &str = r#"{"type":"object","additionalProperties":false,"properties":{
 "separator":{"type":"string","default":" ","title":"Separator","description":"Stands between two parts; empty parts are left out."}}}"#;
@@ -232,7 +232,7 @@ pub(crate) fn catalogue() -> Vec<FunctionInfo> {
             one,
             ("stable", "phone-digits"),
             "",
-            "Keeps a phone number's digits, a leading + (also for 00) and an extension as x123.",
+            "Keeps a phone number's digits, a leading + (also for 00) and an extension as x123; of several numbers none.",
         ),
         info(
             "email-lower",

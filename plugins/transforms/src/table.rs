@@ -3,13 +3,19 @@
 //! Whether a table can be read backwards is a property of its settings, not of the function: `table` calls itself `exact` with the
 //! inverse `table-back`, which takes the same settings and refuses them when two values have one counterpart. A mapping whose table is
 //! many-to-one has to name a table of its own for the way back.
+//!
+//! With `"default": "keep"` a value without counterpart stays as it is, unless it stands on the other side of the table: with
+//! `{"Gold": "A"}` a kept `A` would come back as `Gold`. Such a value is complained about, so that `exact` stays true.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
 /// Complaint about a value that the table does not have.
 const NO_COUNTERPART_VALUE: &str = "no-counterpart-value";
+
+/// Complaint about a value that would be kept if the table did not make it of another one.
+const COUNTERPART_OF_ANOTHER: &str = "counterpart-of-another-value";
 
 /// Settings of `table` and `table-back`.
 #[derive(Deserialize)]
@@ -31,6 +37,8 @@ enum Otherwise {
 #[derive(Debug)]
 pub(crate) struct Table {
     values: BTreeMap<String, String>,
+    /// Everything that stands on the side that values come to.
+    counterparts: BTreeSet<String>,
     default: Option<Otherwise>,
 }
 
@@ -42,12 +50,12 @@ impl Table {
         {
             return Err(format!("the counterpart of `{value}` is empty; leave the value out instead"));
         }
-        Ok(Table { values: settings.values, default: settings.default })
+        Ok(Table::new(settings.values, settings.default))
     }
 
     /// From a counterpart to its value.
     pub(crate) fn back(settings: Settings) -> Result<Table, String> {
-        let Table { values: forth, default } = Table::forth(settings)?;
+        let Table { values: forth, default, .. } = Table::forth(settings)?;
         let mut values = BTreeMap::new();
         for (value, counterpart) in forth {
             if let Some(other) = values.insert(counterpart, value.clone()) {
@@ -56,13 +64,19 @@ impl Table {
                 ));
             }
         }
-        Ok(Table { values, default })
+        Ok(Table::new(values, default))
+    }
+
+    fn new(values: BTreeMap<String, String>, default: Option<Otherwise>) -> Table {
+        let counterparts = values.values().cloned().collect();
+        Table { values, counterparts, default }
     }
 
     /// The counterpart of a value; none if the value is to be kept.
     pub(crate) fn apply(&self, value: &str) -> Result<Option<&str>, &'static str> {
         match (self.values.get(value), self.default) {
             (Some(counterpart), _) => Ok(Some(counterpart)),
+            (None, Some(Otherwise::Keep)) if self.counterparts.contains(value) => Err(COUNTERPART_OF_ANOTHER),
             (None, Some(Otherwise::Keep)) => Ok(None),
             (None, None) => Err(NO_COUNTERPART_VALUE),
         }
@@ -87,6 +101,9 @@ mod tests {
         assert_eq!(table.apply("gold"), Err(NO_COUNTERPART_VALUE));
         let keeping = Table::forth(settings(&[("Gold", "A")], Some(Otherwise::Keep))).expect("a table");
         assert_eq!(keeping.apply("Bronze"), Ok(None));
+        assert_eq!(keeping.apply("A"), Err(COUNTERPART_OF_ANOTHER), "it would come back as Gold");
+        let back = Table::back(settings(&[("Gold", "A")], Some(Otherwise::Keep))).expect("a table");
+        assert_eq!((back.apply("A"), back.apply("Gold")), (Ok(Some("Gold")), Err(COUNTERPART_OF_ANOTHER)));
     }
 
     #[test]
@@ -98,6 +115,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn back_undoes_forth_where_values_are_kept(
+            values in proptest::collection::btree_map("[a-e]{1,2}", "[a-e]{1,2}", 0..8),
+            value in "[a-e]{1,2}",
+        ) {
+            let both = || Settings { values: values.clone(), default: Some(Otherwise::Keep) };
+            let forth = Table::forth(both()).expect("a table");
+            if let (Ok(back), Ok(there)) = (Table::back(both()), forth.apply(&value)) {
+                let there = there.unwrap_or(&value);
+                prop_assert_eq!(back.apply(there).map(|again| again.unwrap_or(there)), Ok(value.as_str()));
+            }
+        }
+
         #[test]
         fn back_undoes_forth(values in proptest::collection::btree_map("[a-e]{1,2}", "[a-e]{1,2}", 0..8)) {
             let both = || Settings { values: values.clone(), default: None };

@@ -1,20 +1,24 @@
 //! Where a pull goes on, as a pure state machine: a scan by id, then walks through changes by `(modifiedtime, id)`.
 //!
-//! Three things make a change feed out of queries hard, and each has its answer here:
+//! Four things make a change feed out of queries hard, and each has its answer here:
 //!
-//! - *`modifiedtime` counts whole seconds.* A second that was not over when its page was read can still get rows in
-//!   front of the place where the walk stands. The next walk therefore starts at the first second that was read too
-//!   early (`unsettled`). A page was read no earlier than its last row says, and than the clock that the CRM had told
-//!   before it was asked.
-//! - *A row becomes visible later than its time says*, when its transaction ends. Seconds that were read within
-//!   [`OVERLAP_S`] of such a moment stay in `doubt`, and are read again once that time is over.
+//! - *Nobody tells the zone of `modifiedtime`.* It is the database's, UTC or not, and the `Date` header is in UTC. So a
+//!   row's time is never compared with the clock: row times are compared with row times, and of the CRM's clock only
+//!   differences count. A row of a second says that the database's clock had reached that second when the CRM answered.
+//! - *A row becomes visible later than its time says*: when its transaction ends, or because its second was not over.
+//!   What was read of the last seconds stays in [`Doubt`], and is read again when the CRM's clock has advanced far enough
+//!   for nothing more to appear there.
+//! - *The database's clock is set back at the end of daylight saving time*, if its zone has that. It is the same doubt
+//!   with an hour more to wait: what is written in the repeated hour comes up to two hours late, but it comes.
 //! - *A page can be short, or empty, without being the last*: rows that the user may not read are dropped after
 //!   `limit`, and an order that the CRM does not understand gives nothing at all. Only a count of what is left tells
 //!   the end from a hole.
 //!
-//! Reading a row twice is harmless, as the host knows its version. All times are seconds of the CRM's clock in UTC.
-//! Where an administrator has set the database to another zone, walks still go on behind the newest row that they saw,
-//! never at the clock.
+//! Reading a row twice is harmless, as the host knows its version. A pull without news is one query, once the doubts are
+//! settled. Row times are seconds since 1970 as if the database's zone were UTC.
+//!
+//! Not covered: a database that is moved to a zone further west while the connector is in use (more than an hour back).
+//! A new scan finds what such a move hides.
 
 use crmsync_plugin::{Cursor, Fault};
 use serde::{Deserialize, Serialize};
@@ -23,11 +27,18 @@ use crate::convert::timestamp;
 use crate::vtql::{self, PAGE_ROWS};
 
 /// Number of the cursor's format; raised when an old cursor cannot be read any more.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
-/// How long a row may take from its `modifiedtime` until it can be read: the longest transaction, and differences
-/// between clocks.
+/// How long a row may take from its `modifiedtime` until it can be read: the longest transaction, the longest request,
+/// and differences between the clocks of one installation.
 pub(crate) const OVERLAP_S: i64 = 60;
+
+/// For each kind of doubt how far behind its newest row a write may still appear: late transactions; and those in the
+/// hour that the end of daylight saving time repeats.
+const LATE_S: [i64; 2] = [OVERLAP_S, OVERLAP_S + 3_600];
+
+/// Both clocks show whole seconds, so a second is over at the latest two of them after it was seen.
+const ROUNDING_S: i64 = 2;
 
 /// A place in a module's records.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,8 +100,8 @@ impl Place {
 /// behind it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Scan {
-    /// Where the changes start that this scan may have missed.
-    from: i64,
+    /// The newest second before the scan, and the CRM's clock when it was seen; none if the module showed no row.
+    newest: Option<(i64, i64)>,
     /// The CRM's clock in the last answer.
     clock: i64,
     /// Records in the module when the scan began.
@@ -104,11 +115,11 @@ pub(crate) struct Scan {
 }
 
 impl Scan {
-    /// A scan that has not begun. `newest` is the largest `modifiedtime` of the module before, if it has a record.
+    /// A scan that has not begun. `newest` is a recent `modifiedtime` that the module had when the CRM's clock was
+    /// `clock`, the largest if the user may see it.
     pub(crate) fn start(population: u64, newest: Option<i64>, clock: i64) -> Scan {
-        let recent = clock - OVERLAP_S;
-        let from = newest.map_or(recent, |newest| recent.min(newest + 1));
-        Scan { from, clock, population, seen: 0, after: String::new(), skip: 0 }
+        let newest = newest.map(|second| (second, clock));
+        Scan { newest, clock, population, seen: 0, after: String::new(), skip: 0 }
     }
 
     /// Whether there is nothing to read at all.
@@ -161,15 +172,23 @@ impl Scan {
 
     /// The end of the scan: changes since its beginning come next.
     pub(crate) fn end(self, complete: bool, population: u64) -> Step {
-        let next = Place::Changes(Changes::from(self.from, self.clock));
-        Step::End { next, complete, population: Some(population) }
+        let next = match self.newest {
+            // Whatever the scan may have missed was written since: in the newest second or later, but for what comes late.
+            Some((newest, since)) => Changes {
+                doubts: LATE_S.map(|late| Some(Doubt { from: newest - late, upto: newest, since })),
+                ..Changes::from(newest, self.clock)
+            },
+            // Nothing tells what time it is in the database.
+            None => Changes::from(0, self.clock),
+        };
+        Step::End { next: Place::Changes(next), complete, population: Some(population) }
     }
 }
 
 /// A walk through the changes, and what is known for the next one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Changes {
-    /// First second of the walk.
+    /// First second of the walk. Earlier ones are final, but for the doubts.
     from: i64,
     /// The last row that the walk passed; none at its beginning.
     after: Option<(i64, String)>,
@@ -177,33 +196,43 @@ pub(crate) struct Changes {
     skip: u64,
     /// The CRM's clock in the last answer.
     clock: i64,
-    /// The first second that this walk read before it was over.
-    unsettled: Option<i64>,
-    /// Seconds that were read before every transaction in them had surely ended.
-    doubt: Option<Doubt>,
+    /// The CRM's clock in the walk's first answer with rows.
+    began: Option<i64>,
+    /// For each kind of doubt, the last second that this walk reads for good.
+    settles: [Option<i64>; 2],
+    /// What is to be read once more, for each kind of doubt.
+    doubts: [Option<Doubt>; 2],
 }
 
-/// Seconds to read again: every transaction that could still add to them ends within [`OVERLAP_S`].
+/// Seconds that were read before everything in them had surely become visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Doubt {
     /// The first second.
     from: i64,
-    /// The CRM's clock when the doubt arose. Later doubts join it without moving it, so that a busy module cannot put
-    /// it off.
+    /// The last one, which the database's clock had reached…
+    upto: i64,
+    /// … when the CRM's clock was this. Later doubts join without moving it, so that a busy module cannot put it off.
     since: i64,
 }
 
 impl Changes {
     fn from(from: i64, clock: i64) -> Changes {
-        Changes { from, after: None, skip: 0, clock, unsettled: None, doubt: None }
+        Changes { from, after: None, skip: 0, clock, began: None, settles: [None; 2], doubts: [None; 2] }
     }
 
-    /// Takes the seconds in doubt into a walk that is about to begin, if they can be settled now.
+    /// Takes the seconds in doubt into a walk that is about to begin, if it can settle them: if the CRM's clock has
+    /// advanced so far since that nothing more can appear in them.
     pub(crate) fn begin(mut self) -> Changes {
-        let due = self.doubt.filter(|doubt| self.is_at_start() && self.clock >= doubt.since + OVERLAP_S);
-        if let Some(doubt) = due {
-            self.from = self.from.min(doubt.from);
-            self.doubt = None;
+        if !self.is_at_start() {
+            return self;
+        }
+        for (kind, late) in LATE_S.into_iter().enumerate() {
+            let due = self.doubts[kind].filter(|doubt| self.clock >= doubt.since + late + ROUNDING_S);
+            if let Some(doubt) = due {
+                self.from = self.from.min(doubt.from);
+                self.settles[kind] = Some(doubt.upto);
+                self.doubts[kind] = None;
+            }
         }
         self
     }
@@ -228,19 +257,27 @@ impl Changes {
 
     /// Goes on after a page. `sees_all` says that no row is hidden from this user.
     pub(crate) fn advance(mut self, seen: Seen, sees_all: bool) -> Step {
-        let told_before = std::mem::replace(&mut self.clock, seen.clock);
+        self.clock = seen.clock;
         let Some((second, id)) = seen.last else {
             // An empty first page leaves the place where it is, so nothing can be lost by believing it.
             let believed = self.is_at_start() && sees_all;
             return if believed { self.end() } else { Step::Confirm(Place::Changes(self)) };
         };
         let full = seen.rows >= PAGE_ROWS;
-        // The clock of the last pull is old. Asking for the first page of many once more, now that the clock is known,
-        // settles it, and the whole walk need not be read again.
-        if full && self.is_at_start() && told_before <= second && second < self.clock {
-            return Step::Continue(Place::Changes(self));
+        if full && self.is_at_start() {
+            // Many rows. If the clock that is known now lets a doubt be settled, one walk does both.
+            let begun = self.clone().begin();
+            if begun != self {
+                return Step::Continue(Place::Changes(begun));
+            }
+            // A second with so many rows that it fills the page was read before: it will be read again when that
+            // settles it.
+            let [doubt, _] = self.doubts;
+            if second == self.from && doubt.is_some_and(|doubt| (doubt.from..=doubt.upto).contains(&second)) {
+                return Step::Continue(Place::Changes(Changes { from: second + 1, ..self }));
+            }
         }
-        self.note(second, told_before);
+        self.began.get_or_insert(seen.clock);
         self.after = Some((second, id));
         self.skip = 0;
         if full || !sees_all { Step::Continue(Place::Changes(self)) } else { self.end() }
@@ -261,25 +298,32 @@ impl Changes {
         Ok(if self.skip < rest { Step::Continue(Place::Changes(self)) } else { self.end() })
     }
 
-    /// The end of the walk. The next one starts behind the newest second seen, or at the first that was read too early.
-    pub(crate) fn end(self) -> Step {
-        let behind_newest = self.after.as_ref().map_or(self.from, |(second, _)| second + 1);
-        let from = self.unsettled.map_or(behind_newest, |unsettled| unsettled.min(behind_newest));
-        let next = Changes { doubt: self.doubt, ..Changes::from(from, self.clock) };
+    /// The end of a walk that found nothing to read, when the CRM's clock was this.
+    pub(crate) fn nothing(self, clock: i64) -> Step {
+        Changes { clock, ..self }.end()
+    }
+
+    /// The end of the walk. The next one starts behind the newest second seen, or with it as long as it is in doubt.
+    fn end(self) -> Step {
+        let mut next = Changes { doubts: self.doubts, ..Changes::from(self.from, self.clock) };
+        if let Some((newest, _)) = self.after {
+            for (kind, late) in LATE_S.into_iter().enumerate() {
+                next.doubts[kind] = self.doubts[kind].or_else(|| self.doubt(newest, kind, late));
+            }
+            let [doubt, _] = next.doubts;
+            next.from = if doubt.is_some() { newest } else { newest + 1 };
+        }
         Step::End { next: Place::Changes(next), complete: false, population: None }
     }
 
-    /// Keeps in mind that a page up to this second was asked for when the CRM's clock had told `told_before`.
-    fn note(&mut self, second: i64, told_before: i64) {
-        let read_at = second.max(told_before);
-        if read_at == second {
-            self.unsettled = Some(self.unsettled.map_or(second, |known| known.min(second)));
-        }
-        if read_at - OVERLAP_S <= second {
-            let from = read_at - OVERLAP_S;
-            let doubt = self.doubt.get_or_insert(Doubt { from, since: self.clock });
-            doubt.from = doubt.from.min(from);
-        }
+    /// What this walk leaves in doubt. Its first pages were read when the database's clock was behind the newest row by
+    /// as much as the walk took.
+    fn doubt(&self, newest: i64, kind: usize, late: i64) -> Option<Doubt> {
+        let walked = self.clock - self.began.unwrap_or(self.clock);
+        // What waited for the longer time is settled for the shorter one too.
+        let settled = self.settles[kind..].iter().flatten().max().map_or(i64::MIN, |second| second + 1);
+        let from = (newest - late - walked.max(0)).max(self.from).max(settled);
+        (from <= newest).then_some(Doubt { from, upto: newest, since: self.clock })
     }
 }
 
@@ -314,24 +358,32 @@ mod tests {
         }
     }
 
+    /// The query of the walk that would begin now.
+    fn begins(place: &Changes) -> String {
+        place.clone().begin().condition()
+    }
+
     #[test]
     fn a_scan_ends_when_all_are_seen() {
         let begun = scan(Scan::start(250, Some(500), 10_000).advance(seen(100, 0, "12x100", 10_001)));
         assert_eq!(begun.condition(), "id > '12x100'");
         let more = scan(begun.advance(seen(100, 0, "12x200", 10_002)));
-        let Step::End { next, complete: true, population: Some(250) } = more.advance(seen(50, 0, "12x250", 10_003))
+        let Step::End { next: Place::Changes(next), complete: true, population: Some(250) } =
+            more.advance(seen(50, 0, "12x250", 10_003))
         else {
             panic!("the scan has an end");
         };
-        assert_eq!(next, Place::Changes(Changes::from(501, 10_003)), "behind the newest row before the scan");
+        assert_eq!(begins(&next), vtql::since(&timestamp(500)), "the newest second before the scan");
+        assert_eq!(begins(&Changes { clock: 10_062, ..next }), vtql::since(&timestamp(500 - OVERLAP_S)));
         assert!(Scan::start(0, None, 0).is_empty());
     }
 
     #[test]
-    fn a_scan_takes_recent_changes_again() {
-        assert_eq!(Scan::start(1, Some(9_990), 10_000).from, 10_000 - OVERLAP_S);
-        assert_eq!(Scan::start(0, None, 10_000).from, 10_000 - OVERLAP_S);
-        assert_eq!(Scan::start(1, Some(5_000), 1_000_000).from, 5_001, "a database in a zone behind UTC");
+    fn where_nothing_tells_the_time_everything_is_read_again() {
+        let Step::End { next: Place::Changes(next), .. } = Scan::start(0, None, 10_000).end(true, 0) else {
+            panic!("an end")
+        };
+        assert_eq!(begins(&next), vtql::since("1970-01-01 00:00:00"));
     }
 
     #[test]
@@ -360,39 +412,70 @@ mod tests {
         assert!(matches!(start.advance(nothing(1_300), false), Step::Confirm(_)), "rows may be hidden");
     }
 
+    /// Whatever the database's zone: 18,000 s behind the clock, equal, or 19,800 s ahead.
+    const ZONES: [i64; 3] = [-18_000, 0, 19_800];
+
     #[test]
-    fn a_second_that_was_not_over_is_read_again() {
-        let next = changes(Changes::from(500, 1_000).advance(seen(3, 1_200, "12x7", 1_300), true));
-        assert_eq!(
-            next.condition(),
-            vtql::since(&timestamp(1_200)),
-            "the clock told before the page was older than its row"
-        );
-        let again = changes(next.begin().advance(seen(1, 1_200, "12x7", 1_600), true));
-        assert_eq!(again.condition(), vtql::since(&timestamp(1_201)), "now it is over");
+    fn the_newest_second_is_read_again_until_it_is_settled() {
+        for zone in ZONES {
+            let at = 1_000_000 + zone;
+            let next = changes(Changes::from(500, 999_000).advance(seen(3, at, "12x7", 1_000_000), true));
+            assert_eq!(begins(&next), vtql::since(&timestamp(at)), "{zone}");
+            let next = changes(next.begin().advance(seen(1, at, "12x7", 1_000_061), true));
+            assert_eq!(begins(&next), vtql::since(&timestamp(at)), "one second too early");
+            let next = changes(next.begin().advance(seen(1, at, "12x7", 1_000_062), true));
+            assert_eq!(begins(&next), vtql::since(&timestamp(at - OVERLAP_S)), "now nothing can come late");
+            let next = changes(next.begin().advance(seen(1, at, "12x7", 1_000_400), true));
+            assert_eq!(begins(&next), vtql::since(&timestamp(at + 1)), "settled");
+        }
     }
 
     #[test]
-    fn recent_seconds_are_read_once_more_later() {
-        let next = changes(Changes::from(500, 1_000).advance(seen(3, 1_020, "12x7", 1_021), true));
-        let soon = changes(next.begin().advance(seen(1, 1_020, "12x7", 1_040), true));
-        assert_eq!(soon.clone().begin().condition(), vtql::since(&timestamp(1_021)), "not yet");
-        let later = changes(soon.begin().advance(nothing(1_100), true)).begin();
-        assert_eq!(later.condition(), vtql::since(&timestamp(1_020 - OVERLAP_S)));
-        let settled = changes(later.advance(seen(3, 1_020, "12x7", 1_400), true));
-        assert_eq!(settled, Changes::from(1_021, 1_400));
+    fn the_hour_that_may_repeat_is_read_again_after_an_hour() {
+        for zone in ZONES {
+            let at = 1_000_000 + zone;
+            let mut next = changes(Changes::from(500, 999_000).advance(seen(3, at, "12x7", 1_000_000), true));
+            for clock in [1_000_100, 1_000_200] {
+                next = changes(next.begin().advance(seen(1, at, "12x7", clock), true));
+            }
+            next = changes(next.begin().advance(nothing(1_003_661), true));
+            assert_eq!(begins(&next), vtql::since(&timestamp(at + 1)), "{zone}");
+            next = changes(next.begin().advance(nothing(1_003_662), true));
+            assert_eq!(begins(&next), vtql::since(&timestamp(at - OVERLAP_S - 3_600)));
+            next = changes(next.begin().advance(seen(3, at, "12x7", 1_003_700), true));
+            assert_eq!(next, Changes::from(at + 1, 1_003_700), "settled for good");
+        }
+    }
+
+    #[test]
+    fn a_busy_module_settles_all_the_same() {
+        let (mut next, mut settled) = (Changes::from(0, 0), 0);
+        for round in 1..=40 {
+            let clock = round * 300;
+            next = changes(next.begin().advance(seen(3, clock, "12x7", clock), true));
+            settled += usize::from(next.clone().begin().from < clock);
+        }
+        assert!((15..30).contains(&settled), "{settled}");
+    }
+
+    #[test]
+    fn a_long_walk_doubts_as_much_as_it_lasted() {
+        let first = changes(Changes::from(500, 0).advance(seen(100, 1_000, "12x100", 2_000), true));
+        let next = changes(first.advance(seen(3, 9_000, "12x7", 2_500), true));
+        assert_eq!(begins(&Changes { clock: 2_562, ..next }), vtql::since(&timestamp(9_000 - OVERLAP_S - 500)));
     }
 
     #[test]
     fn many_changes_are_walked_by_key() {
         let first = changes(Changes::from(500, 1_000).advance(seen(100, 1_050, "12x100", 1_300), true));
-        assert!(first.is_at_start(), "the first page is asked for again with a fresh clock");
-        let first = changes(first.advance(seen(100, 1_050, "12x100", 1_301), true));
         assert_eq!(first.condition(), vtql::after_change(&timestamp(1_050), "12x100"));
         let last = changes(first.advance(nothing(1_302), true));
         assert!(matches!(last.clone().confirm(7, true), Err(Fault::Transient(_))));
         let next = changes(last.confirm(0, true).expect("an end"));
-        assert_eq!(next, Changes::from(1_051, 1_302), "settled at once");
+        let soon = changes(next.clone().begin().advance(seen(100, 1_050, "12x100", 1_310), true));
+        assert_eq!(soon.condition(), vtql::since(&timestamp(1_051)), "a full second waits until it can be settled");
+        let later = changes(next.begin().advance(seen(100, 1_050, "12x100", 1_600), true));
+        assert_eq!(later.condition(), vtql::since(&timestamp(1_050 - OVERLAP_S - 2)), "which is now");
     }
 
     #[test]

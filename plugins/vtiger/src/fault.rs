@@ -30,6 +30,9 @@ impl Doing {
 }
 
 /// The fault of an answer with `success: false`. `code` is the text of the code, or `0` for the one that is a number.
+///
+/// `gone` is what the CRM's words say, and it has the same words for a record that this user may read but not change.
+/// Whoever reports it has to look which one it is.
 pub(crate) fn of_code(code: &str, message: &str, doing: Doing) -> Fault {
     match code {
         "ACCESS_DENIED" => of_denial(message, doing),
@@ -86,10 +89,27 @@ fn of_denial(message: &str, doing: Doing) -> Fault {
     }
     match doing {
         // "… denied for id" is about an id inside of the values (a reference without `x`), without it about the record.
-        Doing::Delete => Fault::Gone,
-        Doing::Revise if !message.contains("denied for") => Fault::Gone,
-        Doing::Create | Doing::Revise => Fault::rejected("", code, message),
+        Doing::Revise | Doing::Delete if !message.contains("denied for") => Fault::Gone,
+        Doing::Create | Doing::Revise | Doing::Delete => Fault::rejected("", code, message),
         Doing::Read => Fault::other(code, message),
+    }
+}
+
+/// The fault of a write that was denied although the user may read the record.
+pub(crate) fn may_not_change(doing: Doing) -> Fault {
+    let verb = if doing == Doing::Delete { "delete" } else { "edit" };
+    let message = format!(
+        "the user may read this record but not {verb} it; give the user's profile that right for the module, or the record \
+         to somebody whose records the user may {verb}"
+    );
+    Fault::rejected("", "ACCESS_DENIED", message)
+}
+
+/// The field that a read asked for although the CRM does not have it, or not for this user.
+pub(crate) fn missing_field(fault: &Fault) -> Option<&str> {
+    match fault {
+        Fault::Unsupported(what) => what.strip_prefix("field `")?.strip_suffix('`'),
+        _ => None,
     }
 }
 

@@ -12,9 +12,6 @@ use crate::wire;
 /// otherwise.
 const QUIESCE_MS: u64 = 300_000;
 
-/// What the CRM's clock may differ from the host's, where the CRM does not tell its own.
-const SKEW_S: i64 = 300;
-
 /// Descriptions that one call may ask for to learn the prefixes of reference targets.
 const TARGETS_MAX: usize = 4;
 
@@ -54,10 +51,10 @@ impl Login {
         self.setting("quiesce_ms").parse().unwrap_or(QUIESCE_MS)
     }
 
-    /// The CRM's clock when it answered, in seconds since 1970. Without a `Date` header it is the host's clock at the
-    /// start of the call, set back by what the two may differ.
+    /// The CRM's clock when it answered, in seconds since 1970. Only differences of it mean anything, so without a `Date`
+    /// header it is the host's clock at the start of the call.
     pub(crate) fn clock(&self, answer: &Answer) -> i64 {
-        wire::clock(answer).unwrap_or_else(|| self.facts.now_ms().div_euclid(1_000) - SKEW_S)
+        wire::clock(answer).unwrap_or_else(|| self.facts.now_ms().div_euclid(1_000))
     }
 }
 
@@ -96,6 +93,25 @@ pub(crate) fn schema(module: &str, fields: &[String]) -> Result<Schema, Fault> {
         keep_schema(module, &schema);
     }
     Ok(schema)
+}
+
+/// Asks for a module's description again, because the CRM denied this field.
+///
+/// # Errors
+/// Those of [`describe`].
+pub(crate) fn look_again(module: &str, field: &str) -> Result<(), Fault> {
+    let mut schema = describe(module)?.schema();
+    // It may be described all the same.
+    schema.fields.retain(|known| known.name != field);
+    schema.without.push(field.to_owned());
+    warning!("module {module} has no field {field} any more");
+    keep_schema(module, &schema);
+    Ok(())
+}
+
+/// Drops what is known about a module.
+pub(crate) fn forget(module: &str) {
+    state::set(&schema_key(module), &[]);
 }
 
 /// Which prefix is whose, complete for these reference targets. At most [`TARGETS_MAX`] modules are asked for;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crmsync_plugin::egress::send_all;
-use crmsync_plugin::rows::Rows;
-use crmsync_plugin::{Fault, Fetched, Found};
+use crmsync_plugin::rows::{Rows, column};
+use crmsync_plugin::{Fault, Fetched, Found, Kind};
 
 use crate::login::Login;
 use crate::reader::{self, Reader};
@@ -23,7 +23,11 @@ const FIND_QUERIES_MAX: usize = 7;
 /// # Errors
 /// What the CRM's refusal means.
 pub(crate) fn fetch(module: &str, ids: &[String], fields: &[String]) -> Result<Fetched, Fault> {
-    let reader = Reader::open(module, fields, None)?;
+    Reader::with(module, fields, None, |reader| fetch_with(reader, ids))
+}
+
+fn fetch_with(reader: &Reader, ids: &[String]) -> Result<Fetched, Fault> {
+    let module = reader.module();
     let own: BTreeSet<&str> = ids.iter().map(String::as_str).filter(|id| reader.schema().owns(id)).collect();
     let own: Vec<&str> = own.into_iter().collect();
     let around = vtql::rows(reader.select(), module, &vtql::one_of::<&str>("id", &[]));
@@ -40,20 +44,34 @@ pub(crate) fn fetch(module: &str, ids: &[String], fields: &[String]) -> Result<F
     Ok(Fetched { live: live.finish(), absent })
 }
 
+/// Which of these records the user may read, at most [`PAGE_ROWS`] of them.
+///
+/// # Errors
+/// What the CRM's refusal means.
+pub(crate) fn readable(module: &str, ids: &[&str]) -> Result<BTreeSet<String>, Fault> {
+    let answer = wire::query(vtql::rows("id", module, &vtql::one_of("id", ids))).send()?;
+    let rows = wire::rows(&answer, &[column("id", Kind::Text)])?;
+    Ok(rows.iter().map(|row| row.text(0).to_owned()).collect())
+}
+
 /// Records whose key field has one of these values. Queries read what is committed, so the answer is consistent, unless
 /// the CRM counts records with these values that it does not show to this user.
 ///
 /// # Errors
 /// `unsupported` if the module has no such field, or if so many records carry the values that they are no keys.
 pub(crate) fn find(module: &str, key_field: &str, values: &[String], fields: &[String]) -> Result<Found, Fault> {
-    let reader = Reader::open(module, fields, Some(key_field))?;
+    Reader::with(module, fields, Some(key_field), |reader| find_with(reader, key_field, values))
+}
+
+fn find_with(reader: &Reader, key_field: &str, values: &[String]) -> Result<Found, Fault> {
+    let module = reader.module();
     // An empty literal is an error in the CRM, and an empty value is nobody's key.
     let asked: BTreeMap<String, u32> =
         (0..).zip(values).filter(|(_, value)| !value.is_empty()).map(|(index, value)| (value.clone(), index)).collect();
     let stored: Vec<&str> = asked.keys().map(String::as_str).collect();
     let (mut live, mut found) = (reader.snapshot(stored.len()), Vec::new());
     let (mut queries_left, mut consistent) = (FIND_QUERIES_MAX, true);
-    let around = key_query(&reader, &vtql::one_of::<&str>(key_field, &[]), "0x0000000000");
+    let around = key_query(reader, &vtql::one_of::<&str>(key_field, &[]), "0x0000000000");
     for run in vtql::fitting(&around, &stored) {
         let condition = vtql::one_of(key_field, run);
         let (mut after, mut shown) = (Some(String::new()), 0);
@@ -62,7 +80,7 @@ pub(crate) fn find(module: &str, key_field: &str, values: &[String], fields: &[S
                 return Err(Fault::Unsupported(format!("`{key_field}` as a key: too many records have one value")));
             }
             queries_left -= 1;
-            let answer = wire::query(key_query(&reader, &condition, &id)).send()?;
+            let answer = wire::query(key_query(reader, &condition, &id)).send()?;
             let rows = wire::rows(&answer, reader.wire())?;
             shown += rows.len() as u64;
             for row in rows.iter() {

@@ -17,12 +17,11 @@ use crate::wire;
 /// `cursor-expired` for a cursor of another version; what the CRM's refusal means.
 pub(crate) fn pull(module: &str, fields: &[String], after: Option<Cursor>) -> Result<Page, Fault> {
     let place = after.as_ref().map(Place::decode).transpose()?;
-    let reader = Reader::open(module, fields, None)?;
-    match place {
-        None => begin_scan(&reader),
-        Some(Place::Scan(scan)) => scan_page(&reader, scan),
-        Some(Place::Changes(changes)) => changes_page(&reader, changes.begin()),
-    }
+    Reader::with(module, fields, None, |reader| match place.clone() {
+        None => begin_scan(reader),
+        Some(Place::Scan(scan)) => scan_page(reader, scan),
+        Some(Place::Changes(changes)) => changes_page(reader, changes.begin()),
+    })
 }
 
 /// Before the first page: where changes start, and how many records the scan has to bring.
@@ -34,8 +33,9 @@ fn begin_scan(reader: &Reader) -> Result<Page, Fault> {
     let (counted, newest) = (next()?, next()?);
     let population = wire::count(&counted)?;
     let columns = [rows::column("id", Kind::Text), rows::column("modifiedtime", Kind::Text)];
-    let newest = reader::last(&wire::rows(&newest, &columns)?)?;
-    let scan = Scan::start(population, newest.map(|(second, _)| second), Login::now().clock(&counted));
+    // Both were asked side by side: the later clock is one that the newest row was there for.
+    let clock = Login::now().clock(&counted).max(Login::now().clock(&newest));
+    let scan = Scan::start(population, reader::newest(&wire::rows(&newest, &columns)?), clock);
     if scan.is_empty() {
         return Ok(page(reader, None, scan.end(true, 0)));
     }
@@ -47,7 +47,7 @@ fn scan_page(reader: &Reader, scan: Scan) -> Result<Page, Fault> {
     let (rows, seen) = ask(reader, &condition, BY_ID, scan.skip())?;
     let step = match scan.advance(seen) {
         Step::Confirm(Place::Scan(scan)) => {
-            let [rest, total] = counts(reader, [&condition, ""])?;
+            let ([rest, total], _) = counts(reader, [&condition, ""])?;
             scan.confirm(rest, total, Login::now().sees_all())?
         }
         step => step,
@@ -60,16 +60,16 @@ fn changes_page(reader: &Reader, changes: Changes) -> Result<Page, Fault> {
     // Where rows may be hidden, an empty page says nothing, so the count comes first: no change is one request all the
     // same.
     if changes.is_at_start() && !Login::now().sees_all() {
-        let [rest] = counts(reader, [&condition])?;
+        let ([rest], clock) = counts(reader, [&condition])?;
         if rest == 0 {
-            return Ok(page(reader, None, changes.end()));
+            return Ok(page(reader, None, changes.nothing(clock)));
         }
     }
     let (rows, seen) = ask(reader, &condition, BY_CHANGE, changes.skip())?;
     let sees_all = Login::now().sees_all();
     let step = match changes.advance(seen, sees_all) {
         Step::Confirm(Place::Changes(changes)) => {
-            let [rest] = counts(reader, [&condition])?;
+            let ([rest], _) = counts(reader, [&condition])?;
             changes.confirm(rest, sees_all)?
         }
         step => step,
@@ -85,13 +85,16 @@ fn ask(reader: &Reader, condition: &str, order: &str, skip: u64) -> Result<(Rows
     Ok((rows, seen))
 }
 
-fn counts<const N: usize>(reader: &Reader, conditions: [&str; N]) -> Result<[u64; N], Fault> {
+/// How many rows fulfil each condition, and the CRM's clock.
+fn counts<const N: usize>(reader: &Reader, conditions: [&str; N]) -> Result<([u64; N], i64), Fault> {
     let requests = conditions.iter().map(|condition| wire::query(vtql::count(reader.module(), condition))).collect();
-    let mut counts = [0; N];
+    let (mut counts, mut clock) = ([0; N], i64::MIN);
     for (count, answer) in counts.iter_mut().zip(send_all(requests)) {
-        *count = wire::count(&answer?)?;
+        let answer = answer?;
+        *count = wire::count(&answer)?;
+        clock = clock.max(Login::now().clock(&answer));
     }
-    Ok(counts)
+    Ok((counts, clock))
 }
 
 fn page(reader: &Reader, rows: Option<&Rows>, step: Step) -> Page {

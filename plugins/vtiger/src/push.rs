@@ -9,11 +9,12 @@ use crmsync_plugin::{Cell, Column, Fault, Kind, Operation, PushReport, PushReque
 use serde_json::{Map, Value};
 
 use crate::convert::{self, Converted};
-use crate::fault::Doing;
+use crate::fault::{Doing, may_not_change};
 use crate::login;
-use crate::lookup::SOURCE_CHARS_MAX;
+use crate::lookup::{self, SOURCE_CHARS_MAX};
 use crate::reader::modified_ms;
 use crate::schema::{Field, Modules, SOURCE_FIELD, Schema};
+use crate::vtql::PAGE_ROWS;
 use crate::wire;
 
 /// Requests side by side. The CRM serialises those of one session, so it is the number of sessions in the manifest.
@@ -37,17 +38,19 @@ pub(crate) fn push(request: &PushRequest) -> Result<PushReport, Fault> {
             Err(fault) => report.failed(index, fault),
         }
     }
+    let mut denied = Vec::new();
     while !ready.is_empty() {
         let group: Vec<_> = ready.drain(..ready.len().min(SESSIONS)).collect();
         let (rows, requests): (Vec<usize>, Vec<Request>) = group.into_iter().unzip();
         let mut stop = false;
         for (index, answer) in rows.into_iter().zip(send_all(requests)) {
-            stop |= writer.settle(index, &request.rows[index], answer, &mut report);
+            stop |= writer.settle(index, &request.rows[index], answer, &mut report, &mut denied);
         }
         if stop {
             break;
         }
     }
+    writer.tell_why(&denied, &mut report);
     Ok(report.finish())
 }
 
@@ -147,17 +150,15 @@ impl<'a> Writer<'a> {
         row: &PushRow,
         answer: Result<Answer, Fault>,
         report: &mut PushReportBuilder,
+        denied: &mut Vec<usize>,
     ) -> bool {
-        let doing = match row.op {
-            Operation::Create => Doing::Create,
-            Operation::Update => Doing::Revise,
-            Operation::Delete => Doing::Delete,
-        };
+        let doing = doing(row.op);
         let answered = answer.is_ok();
         match answer.and_then(|answer| wire::result(&answer, doing)) {
             Ok(_) if row.op == Operation::Delete => report.stored(index, receipt(&row.id, String::new(), 0)),
             Ok(Value::Object(record)) => self.stored(index, row, &record, report),
             Ok(_) => report.failed(index, Fault::UnknownOutcome("the CRM's answer holds no record".to_owned())),
+            Err(Fault::Gone) => denied.push(index),
             Err(fault @ (Fault::RateLimited(_) | Fault::Transient(_))) => {
                 if let Fault::RateLimited(wait_ms) = fault {
                     report.wait(wait_ms);
@@ -178,11 +179,34 @@ impl<'a> Writer<'a> {
         false
     }
 
+    /// Says of rows that the CRM denied whether their records are gone or only not this user's to change: one query for a
+    /// hundred of them.
+    fn tell_why(&self, denied: &[usize], report: &mut PushReportBuilder) {
+        let rows = &self.request.rows;
+        for indexes in denied.chunks(PAGE_ROWS as usize) {
+            let ids: Vec<&str> = indexes.iter().map(|&index| rows[index].id.as_str()).collect();
+            let readable = lookup::readable(&self.request.module, &ids);
+            for &index in indexes {
+                let fault = match &readable {
+                    Ok(readable) if readable.contains(&rows[index].id) => may_not_change(doing(rows[index].op)),
+                    Ok(_) => Fault::Gone,
+                    // Nothing was written, and nobody knows why: it must not look like a removal.
+                    Err(_) => Fault::Transient("the CRM denied the write and does not tell why".to_owned()),
+                };
+                report.failed(index, fault);
+            }
+        }
+    }
+
     fn stored(&self, index: usize, row: &PushRow, record: &Map<String, Value>, report: &mut PushReportBuilder) {
         let text = |name: &str| convert::of_answer(record, name).text().unwrap_or_default();
         let id = if row.op == Operation::Create { text("id") } else { row.id.as_str() };
         if !self.schema.owns(id) {
             return report.failed(index, Fault::UnknownOutcome("the CRM's answer does not name the record".to_owned()));
+        }
+        if self.fields.iter().flatten().any(|field| !record.contains_key(&field.name)) {
+            // The CRM ignores values of fields that it does not have (any more). The next write looks first.
+            login::forget(&self.request.module);
         }
         let modified = text("modifiedtime");
         let version = self.version_fields.as_ref().map(|fields| {
@@ -199,6 +223,14 @@ impl<'a> Writer<'a> {
             .collect();
         let receipt = receipt(id, version.unwrap_or_default(), modified_ms(modified));
         report.stored_as(index, receipt, cells.iter().map(Converted::cell));
+    }
+}
+
+fn doing(op: Operation) -> Doing {
+    match op {
+        Operation::Create => Doing::Create,
+        Operation::Update => Doing::Revise,
+        Operation::Delete => Doing::Delete,
     }
 }
 

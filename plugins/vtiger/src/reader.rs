@@ -4,6 +4,7 @@ use crmsync_plugin::rows::{Row, Rows, SnapshotBuilder, column};
 use crmsync_plugin::{Cell, Column, Fault, Kind};
 
 use crate::convert::{self, Converted, seconds};
+use crate::fault::missing_field;
 use crate::login;
 use crate::schema::{Field, Modules, Schema};
 use crate::vtql;
@@ -52,6 +53,27 @@ impl Reader {
         let named = known.iter().flatten().map(|field| field.name.as_str()).chain(also);
         let select = select(named);
         Ok(Reader { module: module.to_owned(), schema, modules, fields: known, columns, wire, select })
+    }
+
+    /// Reads with a reader. If the CRM denies a field that it had when the module was last looked at, the module is looked
+    /// at again, and the field is absent from then on: an administrator has deleted it, or hidden it from this user.
+    ///
+    /// # Errors
+    /// Those of [`Reader::open`] and of `read`.
+    pub(crate) fn with<T>(
+        module: &str,
+        fields: &[String],
+        also: Option<&str>,
+        read: impl Fn(&Reader) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let outcome = read(&Reader::open(module, fields, also)?);
+        match outcome.as_ref().err().and_then(missing_field) {
+            Some(field) => {
+                login::look_again(module, field)?;
+                read(&Reader::open(module, fields, also)?)
+            }
+            None => outcome,
+        }
     }
 
     /// The module's name.
@@ -119,6 +141,11 @@ pub(crate) fn last(rows: &Rows) -> Result<Option<(i64, String)>, Fault> {
         ("", _) | (_, None) => Err(Fault::Transient("the CRM gave a row without id or modifiedtime".to_owned())),
         (id, Some(second)) => Ok(Some((second, id.to_owned()))),
     }
+}
+
+/// The largest time of rows in descending order; none if there is no row, or it has no time.
+pub(crate) fn newest(rows: &Rows) -> Option<i64> {
+    seconds(rows.iter().next()?.text(MODIFIED))
 }
 
 /// Milliseconds since 1970 of `modifiedtime`, 0 if it is none.

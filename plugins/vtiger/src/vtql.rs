@@ -36,9 +36,9 @@ pub(crate) fn count(module: &str, condition: &str) -> String {
     format!("select count(*) from {module}{filter};")
 }
 
-/// The row that was changed last.
+/// The rows that were changed last, so many that the user may see one of them.
 pub(crate) fn newest(module: &str) -> String {
-    format!("select id,modifiedtime from {module} order by modifiedtime desc limit 0,1;")
+    format!("select id,modifiedtime from {module} order by modifiedtime desc limit 0,{PAGE_ROWS};")
 }
 
 /// Rows behind an id. Ids are compared as numbers; an empty id selects everything.

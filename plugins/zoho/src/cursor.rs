@@ -22,6 +22,9 @@ pub(crate) struct Place {
     /// Zoho's token for the next page of the second at `since_ms`.
     #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
     pub(crate) page_token: Option<String>,
+    /// The second at `since_ms` has more records than a page, and is listed until that is sure to have shown them all.
+    #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) big: Option<BigSecond>,
     /// From this time on the walk read what may not have been visible yet: it is read again afterwards; milliseconds since 1970.
     #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
     pub(crate) unsettled_since_ms: Option<i64>,
@@ -39,6 +42,20 @@ pub(crate) struct Place {
     pub(crate) shapes: BTreeMap<String, Shape>,
 }
 
+/// A second with more records than a page, in the middle of being listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BigSecond {
+    /// Records of the second that this pass has shown.
+    #[serde(rename = "n")]
+    pub(crate) shown: u32,
+    /// Records that the pass before has shown.
+    #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) before: Option<u32>,
+    /// Passes that have ended.
+    #[serde(rename = "p", default)]
+    pub(crate) passes: u32,
+}
+
 /// Where a walk through the deleted records goes on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DeletedWalk {
@@ -48,6 +65,9 @@ pub(crate) struct DeletedWalk {
     /// What `deleted_since_ms` becomes at its end.
     #[serde(rename = "d")]
     pub(crate) then_since_ms: i64,
+    /// When the last record of the pages before was deleted, as long as they came in the order of those times.
+    #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last_ms: Option<i64>,
 }
 
 impl Place {

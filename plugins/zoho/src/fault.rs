@@ -9,6 +9,10 @@ use crate::wire::{self, ErrorBody};
 const CONCURRENCY_WAIT_MS: u64 = 2_000;
 /// How long to wait when the credits of the last 24 hours are used up, in milliseconds: some come back each hour.
 const CREDITS_WAIT_MS: u64 = 3_600_000;
+/// How long to wait when Zoho says that there are too many calls, but not of what, in milliseconds.
+const FLOOD_WAIT_MS: u64 = 60_000;
+/// Longest wait that a `Retry-After` header can ask for, in milliseconds: the day over which credits are counted.
+const RETRY_AFTER_MS_MAX: u64 = 86_400_000;
 /// How much of a body is looked at to tell an error page from JSON, in bytes.
 const START_BYTES: u32 = 64;
 
@@ -42,8 +46,11 @@ pub(crate) fn of_call(answer: &Answer) -> CallRefusal {
     let is_json = answer.start(START_BYTES).trim_start().starts_with('{');
     let body: Option<ErrorBody> = if is_json { wire::value(answer, "").ok().flatten() } else { None };
     let body = body.unwrap_or_default();
-    let retry_after_ms =
-        answer.header("retry-after").and_then(|text| text.trim().parse::<u64>().ok()).map(|s| s * 1_000);
+    let seconds = answer.header("retry-after").and_then(|text| text.trim().parse::<u64>().ok());
+    let retry_after_ms = seconds.map(|seconds| seconds.saturating_mul(1_000).clamp(1, RETRY_AFTER_MS_MAX));
+    // Zoho tells the credits left once half of them are used.
+    let no_credits = answer.header("x-api-credits-remaining").is_some_and(|left| left.trim() == "0");
+    let retry_after_ms = retry_after_ms.or(no_credits.then_some(CREDITS_WAIT_MS));
     let fault = of_status(answer.status(), &body.code, &body.message, retry_after_ms);
     CallRefusal { fault, before_execution: (400..500).contains(&answer.status()), body }
 }
@@ -102,10 +109,17 @@ fn is_about_id(refused: &Refused<'_>) -> bool {
         && (refused.message.contains("id given seems to be invalid") || refused.message.contains("record not deleted"))
 }
 
+/// How long to wait. One code stands for calls at the same time and for used credits alike, and only the words tell them apart.
 fn wait_ms(message: &str, retry_after_ms: Option<u64>) -> u64 {
-    let fallback =
-        if message.to_ascii_lowercase().contains("concurren") { CONCURRENCY_WAIT_MS } else { CREDITS_WAIT_MS };
-    retry_after_ms.unwrap_or(fallback)
+    let message = message.to_ascii_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    retry_after_ms.unwrap_or(if says(&["concurren"]) {
+        CONCURRENCY_WAIT_MS
+    } else if says(&["24 hour", "24-hour", "credit", "per day", "daily"]) {
+        CREDITS_WAIT_MS
+    } else {
+        FLOOD_WAIT_MS
+    })
 }
 
 fn or<'a>(code: &'a str, fallback: &'a str) -> &'a str {
@@ -136,6 +150,13 @@ mod tests {
         check(503, "", "", Fault::Transient("HTTP 503".to_owned()));
         check(429, "TOO_MANY_REQUESTS", "exceeded the maximum number of concurrent calls", Fault::RateLimited(2_000));
         check(429, "TOO_MANY_REQUESTS", "exceeded … within a 24 hour period", Fault::RateLimited(3_600_000));
+        check(
+            429,
+            "TOO_MANY_REQUESTS",
+            "exceeded the maximum number of requests per minute",
+            Fault::RateLimited(60_000),
+        );
+        check(429, "", "", Fault::RateLimited(60_000));
         assert_eq!(of_status(429, "", "", Some(9_000)), Fault::RateLimited(9_000));
     }
 

@@ -2,9 +2,11 @@
 //!
 //! Zoho lists records in the order of `Modified_Time`, from a time on (inclusive). So a place in the stream is a second: after each
 //! page the walk goes on at the second of its last record, reading that second again. A record that changes moves towards the end of
-//! the list and is met there, and nothing is skipped. Page tokens are needed only when one second has more records than a page. A
-//! token is taken to stand for the last record of its page, not for a number of records; it is bound to its call, ends after a day and
-//! reaches no further than 100,000 records, so no place in the stream relies on one longer than it must.
+//! the list and is met there, and nothing is skipped. Page tokens are needed only when one second has more records than a page. A token
+//! is bound to its call, ends after a day and reaches no further than 100,000 records, so no place in the stream relies on one longer
+//! than it must. Zoho does not say whether a token stands for a record or for a number of them. If for a number, a record that leaves the
+//! second while it is listed, because it was changed or deleted, pulls another one over the border between two pages, where nobody sees
+//! it. So such a second is listed again until two passes show equally many records: then none has left during the second of them.
 //!
 //! A change can become visible later than the time that it bears, and a second that is not over gets more changes. So what is read is
 //! settled only up to [`MARGIN_MS`] before the reading: a finished walk is taken up again where it began to be unsettled. What changed
@@ -17,10 +19,10 @@ use std::collections::HashSet;
 
 use crmsync_plugin::egress::Answer;
 use crmsync_plugin::facts::Facts;
-use crmsync_plugin::rows::{self, Rows};
-use crmsync_plugin::{Cursor, Fault, Kind, Page, Removal, time, warning};
+use crmsync_plugin::rows::{self, Row, Rows};
+use crmsync_plugin::{Cell, Cursor, Fault, Kind, Page, Removal, time, warning};
 
-use crate::cursor::{DeletedWalk, Place};
+use crate::cursor::{BigSecond, DeletedWalk, Place};
 use crate::metadata;
 use crate::read::{Asked, modified_micros};
 use crate::schema::Schema;
@@ -28,6 +30,8 @@ use crate::wire::{self, ListInfo, PAGE_RECORDS_MAX};
 
 /// How long a change may take to become visible, in milliseconds.
 const MARGIN_MS: i64 = 60_000;
+/// Most passes over a second with more records than a page. Whoever changes records of one second so often meets them again there.
+const PASSES_MAX: u32 = 8;
 /// How far the host's clock may be ahead of Zoho's, in milliseconds, where an answer does not tell Zoho's.
 const SKEW_MS: i64 = 60_000;
 
@@ -97,15 +101,28 @@ fn list(module: &str, asked: &Asked, place: &mut Place) -> Result<Listed, Fault>
         place.unsettled_since_ms =
             Some(place.unsettled_since_ms.map_or(settled_ms, |since_ms| since_ms.min(settled_ms)));
     }
+    let second_ends = !info.more_records || last_ms > place.since_ms;
+    if second_ends && let (Some(ended), Some(since_ms)) = (place.big.take(), place.since_ms) {
+        let by_token = place.page_token.take().is_some();
+        place.big = next_pass(module, ended, rows_of_second(&rows, place.since_ms));
+        if place.big.is_none() && by_token {
+            // What follows the second may have been pulled over the border too, so it is listed anew.
+            place.since_ms = Some(since_ms + 1_000);
+        }
+        if place.big.is_some() || by_token {
+            return Ok(Listed { rows, mismatches, more: true });
+        }
+    }
     if !info.more_records {
         place.since_ms = place.unsettled_since_ms.take().or(Some(settled_ms));
         place.page_token = None;
-        place.walk = Some(DeletedWalk { page: 1, then_since_ms: settled_ms });
+        place.walk = Some(DeletedWalk { page: 1, then_since_ms: settled_ms, last_ms: None });
     } else if last_ms > place.since_ms {
         place.since_ms = last_ms;
         place.page_token = None;
     } else {
         // The whole page is of the second that the walk is at.
+        place.big.get_or_insert_default().shown += rows.len() as u32;
         place.page_token = info.next_page_token;
         if place.page_token.is_none() {
             return Err(Fault::Transient("Zoho says that there is more, but not where".to_owned()));
@@ -114,7 +131,23 @@ fn list(module: &str, asked: &Asked, place: &mut Place) -> Result<Listed, Fault>
     Ok(Listed { rows, mismatches, more: info.more_records })
 }
 
+/// The next pass over a second whose pass has ended with so many of its records; none if that pass has surely shown them all.
+fn next_pass(module: &str, ended: BigSecond, shown: u32) -> Option<BigSecond> {
+    let BigSecond { shown: before, passes, .. } = BigSecond { shown: ended.shown + shown, ..ended };
+    if ended.before == Some(before) {
+        return None;
+    }
+    if passes + 1 >= PASSES_MAX {
+        warning!(
+            "records of one second of `{module}` kept changing while they were listed; one of them may be missing"
+        );
+        return None;
+    }
+    Some(BigSecond { shown: 0, before: Some(before), passes: passes + 1 })
+}
+
 fn send_list(module: &str, asked: &Asked, place: &mut Place) -> Result<Answer, Fault> {
+    let since_ms = place.since_ms;
     let request = |token: Option<&str>| {
         let mut request = wire::get(module)
             .query("fields", asked.first_fields())
@@ -124,16 +157,27 @@ fn send_list(module: &str, asked: &Asked, place: &mut Place) -> Result<Answer, F
         if let Some(token) = token {
             request = request.query("page_token", token);
         }
-        match place.since_ms {
+        match since_ms {
             Some(since_ms) => request.header("if-modified-since", time::format_instant(since_ms * 1_000)),
             None => request,
         }
     };
     match wire::read(request(place.page_token.as_deref())) {
         // The token has ended or is bound to other fields: the second is listed from its beginning.
-        Err(Fault::CursorExpired | Fault::Other(_)) if place.page_token.is_some() => wire::read(request(None)),
+        Err(Fault::CursorExpired | Fault::Other(_)) if place.page_token.is_some() => {
+            if let Some(big) = &mut place.big {
+                big.shown = 0;
+            }
+            wire::read(request(None))
+        }
         answer => answer,
     }
+}
+
+/// How many of a page's records are of the second that the walk is at.
+fn rows_of_second(rows: &Rows, since_ms: Option<i64>) -> u32 {
+    let is_of_it = |row: &Row<'_>| modified_micros(*row).is_ok_and(|micros| Some(micros / 1_000) == since_ms);
+    rows.iter().filter(is_of_it).count() as u32
 }
 
 /// When the last record of the page was changed, after making sure that the page is in order: if it were not, going on at its end
@@ -159,18 +203,28 @@ fn list_deleted(module: &str, place: &mut Place, walk: &DeletedWalk) -> Result<V
         .header("if-modified-since", time::format_instant(place.deleted_since_ms * 1_000));
     let answer = match wire::read(request) {
         Err(Fault::Other((code, _))) if walk.page > 1 && code == "DISCRETE_PAGINATION_LIMIT_EXCEEDED" => {
-            // Zoho shows no more of them; the engine's own search for absent records finds the rest.
-            warning!("more records of `{module}` were deleted than Zoho lists");
-            place.deleted_since_ms = walk.then_since_ms;
-            place.walk = None;
+            place.walk = match walk.last_ms.filter(|last_ms| *last_ms > place.deleted_since_ms) {
+                // Everything before has been read, so a walk from there gets further.
+                Some(last_ms) => {
+                    place.deleted_since_ms = last_ms;
+                    Some(DeletedWalk { page: 1, ..*walk })
+                }
+                // Zoho shows no more of them. What was not read is not passed over; a new scan is the way out.
+                None => {
+                    warning!("more records of `{module}` were deleted at once than Zoho lists; some will be missed");
+                    None
+                }
+            };
             return Ok(Vec::new());
         }
         answer => answer?,
     };
-    let (rows, _) = answer.records("/data", vec![rows::column("id", Kind::Text)])?;
+    let columns = [("id", Kind::Text), ("deleted_time", Kind::Instant)];
+    let (rows, _) = answer.records("/data", columns.map(|(name, kind)| rows::column(name, kind)).to_vec())?;
     let info = wire::value::<ListInfo>(&answer, "/info")?.unwrap_or_default();
     if info.more_records {
-        place.walk = Some(DeletedWalk { page: walk.page + 1, ..*walk });
+        let after = if walk.page == 1 { Some(place.deleted_since_ms) } else { walk.last_ms };
+        place.walk = Some(DeletedWalk { page: walk.page + 1, last_ms: last_deleted_ms(&rows, after), ..*walk });
     } else {
         place.deleted_since_ms = walk.then_since_ms;
         place.walk = None;
@@ -178,6 +232,14 @@ fn list_deleted(module: &str, place: &mut Place, walk: &DeletedWalk) -> Result<V
     let mut seen = HashSet::new();
     let ids = rows.iter().map(|row| row.text(0)).filter(|id| seen.insert(*id));
     Ok(ids.map(|id| Removal { id: id.to_owned(), reason: "deleted".to_owned(), into: String::new() }).collect())
+}
+
+/// When the last record of a page was deleted, if the records come in the order of those times, and behind those before; none if not.
+fn last_deleted_ms(rows: &Rows, after_ms: Option<i64>) -> Option<i64> {
+    rows.iter().try_fold(after_ms?, |last_ms, row| match row.cell(1) {
+        Cell::Instant(micros) => Some(micros / 1_000).filter(|at_ms| *at_ms >= last_ms),
+        _ => None,
+    })
 }
 
 /// Zoho's clock, or a time that it has certainly passed.

@@ -29,6 +29,9 @@ const READ_AT: &str = "read-at";
 /// Option: id of the layout that new records get.
 const LAYOUT: &str = "layout";
 
+/// Members of a body that let a write start nothing: no workflow, approval or blueprint, and no cadence, which is a feature of its own.
+const NO_AUTOMATIONS: &str = r#","trigger":[],"skip_feature_execution":[{"name":"cadences"}]"#;
+
 /// Writes rows.
 pub(crate) fn push(request: &PushRequest) -> Result<PushReport, Fault> {
     wire::check_module(&request.module)?;
@@ -92,7 +95,8 @@ fn batches(request: &PushRequest, report: &mut PushReportBuilder) -> Vec<Batch> 
     }
     let mut batches = Vec::new();
     for (call, rows) in by_call {
-        batches.extend(rows.chunks(WRITE_ROWS_MAX).map(|rows| Batch { call: call.clone(), rows: rows.to_vec() }));
+        let rows_max = if call == Call::Delete { LIST_IDS_MAX } else { WRITE_ROWS_MAX };
+        batches.extend(rows.chunks(rows_max).map(|rows| Batch { call: call.clone(), rows: rows.to_vec() }));
     }
     batches
 }
@@ -166,7 +170,11 @@ impl Push<'_> {
                 Err(fault) => self.report.failed(row, fault),
             }
         }
-        body.push_str(if self.request.automations { "]}" } else { "],\"trigger\":[]}" });
+        body.push(']');
+        if !self.request.automations {
+            body.push_str(NO_AUTOMATIONS);
+        }
+        body.push('}');
         (request.json(body), sent)
     }
 

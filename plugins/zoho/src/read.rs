@@ -89,7 +89,11 @@ impl Asked {
 
     /// How many records one page should have, so that further requests for their fields stay few.
     pub(crate) fn page_records(&self) -> usize {
-        if self.chunks.len() <= 2 { wire::PAGE_RECORDS_MAX } else { LIST_IDS_MAX }
+        match self.chunks.len() {
+            0..=2 => wire::PAGE_RECORDS_MAX,
+            3 => LIST_IDS_MAX * 2,
+            _ => LIST_IDS_MAX,
+        }
     }
 
     /// The parameter `fields` of the request that tells what records there are.

@@ -46,7 +46,7 @@ impl Schema {
             ("data_type", Kind::Text),
             ("/lookup/module/api_name", Kind::Text),
             ("/formula/return_type", Kind::Text),
-            ("/unique/casesensitive", Kind::Boolean),
+            ("unique", Kind::Raw),
         ];
         let columns = columns.map(|(name, kind)| rows::column(name, kind)).to_vec();
         let (fields, _) = answer.records("/fields", columns)?;
@@ -54,8 +54,7 @@ impl Schema {
         for field in fields.iter() {
             let name = field.text(0);
             let Some(shape) = Shape::of(field.text(1), field.text(2), field.text(3)) else { continue };
-            let is_unique = matches!(field.cell(4), Cell::Boolean(_));
-            if is_key_field(name, field.text(1), is_unique) {
+            if is_key_field(name, field.text(1), is_unique(field.cell(4))) {
                 schema.key_field = Some(name.to_owned());
             }
             schema.shapes.insert(name.to_owned(), shape);
@@ -90,6 +89,13 @@ impl Schema {
     }
 }
 
+/// Whether the metadata's `unique` says that no two records share a value. Zoho's descriptions and its answers spell it in several ways:
+/// an object with `casesensitive` or `case_sensitive`, whose value is a boolean, a text or null, or just `true`. A field that is not
+/// unique has `{}`.
+pub(crate) fn is_unique(unique: Cell<'_>) -> bool {
+    matches!(unique, Cell::Raw(json) if json == "true" || (json.starts_with('{') && json != "{}"))
+}
+
 /// Whether a field can be the one that holds our keys: made for us, text, and no two records share a value.
 pub(crate) fn is_key_field(name: &str, data_type: &str, is_unique: bool) -> bool {
     is_unique && data_type == "text" && name.eq_ignore_ascii_case(KEY_FIELD)
@@ -97,4 +103,22 @@ pub(crate) fn is_key_field(name: &str, data_type: &str, is_unique: bool) -> bool
 
 fn cache_key(module: &str) -> String {
     format!("schema/{module}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unique_is_spelled_in_many_ways() {
+        let check = |json: &str, unique: bool| assert_eq!(is_unique(Cell::Raw(json)), unique, "{json}");
+        check("{}", false);
+        check("false", false);
+        check("true", true);
+        check(r#"{"casesensitive":false}"#, true);
+        check(r#"{"casesensitive":"false"}"#, true);
+        check(r#"{"casesensitive":null}"#, true);
+        check(r#"{"case_sensitive":true}"#, true);
+        assert!(!is_unique(Cell::Absent) && !is_unique(Cell::Empty));
+    }
 }

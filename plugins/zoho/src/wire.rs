@@ -14,8 +14,8 @@ const ORIGIN: &str = "api";
 pub(crate) const LIST_FIELDS_MAX: usize = 50;
 /// Most records of one page of a list.
 pub(crate) const PAGE_RECORDS_MAX: usize = 200;
-/// Most ids that one list can ask for.
-pub(crate) const LIST_IDS_MAX: usize = 100;
+/// Most ids that one list or one delete can name: Zoho takes 1,024 characters of them, and each has up to 19 digits.
+pub(crate) const LIST_IDS_MAX: usize = 50;
 /// Most rows of one write.
 pub(crate) const WRITE_ROWS_MAX: usize = 100;
 /// When the record was last changed: the field that versions and changes are read from.

@@ -63,6 +63,7 @@ async fn summary(State(crm): State<Arc<dyn Crm>>) -> Json<Value> {
         "api_calls": history.counts(),
         "automations": history.automations(),
         "automations_unavoidable": history.automations_unavoidable(),
+        "cadences": history.cadences(),
         "mails": history.mails(),
         "records": records,
         "events": history.last_event(),

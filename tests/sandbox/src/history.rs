@@ -102,6 +102,7 @@ struct Log {
     automations: u64,
     mails: u64,
     automations_unavoidable: u64,
+    cadences: u64,
 }
 
 impl History {
@@ -138,6 +139,11 @@ impl History {
         self.log().automations_unavoidable += u64::from(automations);
     }
 
+    /// Counts cadences that an API write put its record into although it could have said no.
+    pub fn count_cadences(&self, cadences: u32) {
+        self.log().cadences += u64::from(cadences);
+    }
+
     /// Changes with a number above `after_seq`, oldest first.
     pub fn events(&self, after_seq: u64) -> Vec<Event> {
         after(&self.log().events, after_seq)
@@ -166,6 +172,11 @@ impl History {
     /// Mails sent to customers by those workflows.
     pub fn mails(&self) -> u64 {
         self.log().mails
+    }
+
+    /// Cadences that API writes put records into although they could have said no.
+    pub fn cadences(&self) -> u64 {
+        self.log().cadences
     }
 
     /// Workflows started by API writes that had no choice.

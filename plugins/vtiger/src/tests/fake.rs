@@ -26,6 +26,8 @@ pub(super) enum Writes {
     NoConnection,
     LoggedOut,
     TooMany,
+    /// As for who may read records but not change them.
+    Denied,
 }
 
 /// A record as it is from a moment on; none when deleted.
@@ -37,9 +39,13 @@ struct State {
 struct World {
     contacts: BTreeMap<u64, Vec<State>>,
     now_ms: i64,
+    /// The database's zone, which the stamps of rows are in.
+    zone_s: i64,
     last_write_ms: i64,
     hidden: Option<Box<dyn Fn(u64) -> bool>>,
     empty_page: bool,
+    /// A field that an administrator has deleted, or hidden from this user, and whether it is described all the same.
+    vanished: Option<(&'static str, bool)>,
     writes: Option<Writes>,
     /// Chance, if requests and commits take random times.
     random: Option<u64>,
@@ -52,12 +58,19 @@ pub(super) struct Fake {
 
 impl Fake {
     pub(super) fn with_contacts(count: u64) -> Fake {
+        Fake::in_zone(0, count)
+    }
+
+    /// A CRM whose database is so many seconds ahead of UTC.
+    pub(super) fn in_zone(zone_s: i64, count: u64) -> Fake {
         let world = World {
             contacts: BTreeMap::new(),
             now_ms: 1_795_457_586_250,
+            zone_s,
             last_write_ms: 0,
             hidden: None,
             empty_page: false,
+            vanished: None,
             writes: None,
             random: None,
         };
@@ -75,6 +88,11 @@ impl Fake {
             fake.world.borrow_mut().write(number, Some(fields));
         }
         fake
+    }
+
+    /// Moves the database to another zone, as the end of daylight saving time does.
+    pub(super) fn shift_zone(&self, by_s: i64) {
+        self.world.borrow_mut().zone_s += by_s;
     }
 
     pub(super) fn advance(&self, by_ms: i64) {
@@ -98,6 +116,10 @@ impl Fake {
     pub(super) fn hide(&self, hidden: impl Fn(u64) -> bool + 'static) {
         self.crm.fact("is-admin", "off");
         self.world.borrow_mut().hidden = Some(Box::new(hidden));
+    }
+
+    pub(super) fn vanishes(&self, field: &'static str, described: bool) {
+        self.world.borrow_mut().vanished = Some((field, described));
     }
 
     pub(super) fn next_page_is_empty(&self) {
@@ -171,7 +193,7 @@ impl World {
 
     /// Stamps a record now; with chance on its side the transaction ends some seconds later.
     fn write(&mut self, number: u64, fields: Option<Fields>) {
-        let stamp = timestamp(self.now_ms.div_euclid(1_000));
+        let stamp = timestamp(self.now_ms.div_euclid(1_000) + self.zone_s);
         let late = if self.below(4) == 0 { self.below(9_000) as i64 } else { 0 };
         let before = self.contacts.get(&number).and_then(|states| Some(states.last()?.from_ms));
         // Writes to one record wait for each other.
@@ -201,7 +223,10 @@ impl World {
         self.now_ms += self.below(1_500) as i64;
         let reply = match request.parameter("operation") {
             Some("query") => Ok(self.query(request.parameter("query").expect("a query"))),
-            Some("describe") => Ok(describe(request.parameter("elementType").unwrap_or_default())),
+            Some("describe") => {
+                let gone = self.vanished.filter(|(_, described)| !described).map(|(name, _)| name);
+                Ok(describe(request.parameter("elementType").unwrap_or_default(), gone))
+            }
             Some("listtypes") => Ok(success(json!({
                 "types": ["Accounts", "Contacts", "Users"],
                 "information": {"Accounts": {"label": "Organizations"}, "Contacts": {"label": "Contacts"}},
@@ -222,6 +247,9 @@ impl World {
             Some(Writes::NoAnswer) => return Err(Refusal::NoAnswer("reset".to_owned())),
             Some(Writes::NoConnection) => return Err(Refusal::NotSent("refused".to_owned())),
             Some(Writes::LoggedOut) => return Err(Refusal::LoggedOut),
+            Some(Writes::Denied) => {
+                return Ok(failure(json!("ACCESS_DENIED"), "Permission to perform the operation is denied"));
+            }
             Some(Writes::TooMany) => return Ok(Reply::empty(429).header("retry-after", "7")),
             None => {}
         }
@@ -250,6 +278,9 @@ impl World {
         let mut record: Map<String, Value> =
             CONTACT_FIELDS.iter().map(|(name, ..)| ((*name).to_owned(), json!(""))).collect();
         record.extend(fields.iter().map(|(name, value)| (name.clone(), json!(value))));
+        if let Some((name, _)) = self.vanished {
+            record.remove(name);
+        }
         record.insert("id".to_owned(), json!(format!("12x{number}")));
         Ok(success(Value::Object(record)))
     }
@@ -263,6 +294,10 @@ impl World {
         let (module, condition) = rest.split_once(" where ").unwrap_or((rest, ""));
         if module != "Contacts" {
             return other_module(module, self.hidden.is_some());
+        }
+        if let Some((name, _)) = self.vanished.filter(|(name, _)| columns.split(',').any(|column| column == *name)) {
+            let message = format!("Permission to access '.{name}.' attribute denied.");
+            return failure(json!("ACCESS_DENIED"), &message);
         }
         let (skip, count) = limit.split_once(',').expect("offset and count");
         let (skip, count): (usize, usize) = (skip.parse().expect("a number"), count.parse().expect("a number"));
@@ -340,7 +375,7 @@ const CONTACT_FIELDS: [(&str, &str, &str); 9] = [
     ("cf_901", "CRMSync Key", "string"),
 ];
 
-fn describe(module: &str) -> Reply {
+fn describe(module: &str, gone: Option<&str>) -> Reply {
     let prefix = match module {
         "Contacts" => "12",
         "Accounts" => "11",
@@ -352,6 +387,7 @@ fn describe(module: &str) -> Reply {
         }
     };
     let fields = CONTACT_FIELDS.iter().filter(|(name, ..)| module == "Contacts" || *name != "cf_901");
+    let fields = fields.filter(|(name, ..)| Some(*name) != gone);
     let fields: Vec<Value> = fields
         .map(|(name, label, native)| {
             let mandatory = matches!(*name, "lastname" | "assigned_user_id");

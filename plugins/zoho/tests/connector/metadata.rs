@@ -3,6 +3,7 @@
 use crmsync_plugin::testing::Reply;
 use crmsync_plugin::{Connector, Kind};
 use crmsync_zoho::Zoho as Connect;
+use serde_json::json;
 
 use crate::zoho::{self, START_S};
 
@@ -34,6 +35,31 @@ fn check_names_missing_scopes() {
 }
 
 #[test]
+fn check_tells_the_scopes_apart_that_counting_needs() {
+    let (zoho, crm) = zoho::start();
+    let refuse = |path: &'static str, code: &str| {
+        let body = json!({"code": code, "message": "Unauthorized"}).to_string();
+        let status = if code == "NO_PERMISSION" { 403 } else { 401 };
+        zoho.borrow_mut().answers.push(("GET", path, Ok(Reply::json(status, body))));
+    };
+    let missing = || {
+        crm.requests();
+        let report = Connect::check().expect("a report");
+        assert!(crm.requests().len() <= 4, "the contract allows 4 requests");
+        report.missing
+    };
+    refuse("Contacts/actions/count", "OAUTH_SCOPE_MISMATCH");
+    assert_eq!(missing(), ["ZohoSearch.securesearch.READ (Unauthorized)"]);
+    refuse("Contacts/actions/count", "OAUTH_SCOPE_MISMATCH");
+    refuse("Contacts", "OAUTH_SCOPE_MISMATCH");
+    assert_eq!(missing(), ["ZohoCRM.modules.ALL (Unauthorized)"]);
+    refuse("Contacts/actions/count", "NO_PERMISSION");
+    assert!(missing().is_empty(), "nobody has to count");
+    refuse("settings/modules", "OAUTH_SCOPE_MISMATCH");
+    assert_eq!(missing(), ["ZohoCRM.settings.modules.READ (Unauthorized)"]);
+}
+
+#[test]
 fn modules_are_those_that_can_be_synced() {
     let (zoho, crm) = zoho::start();
     let modules = Connect::modules().expect("modules");
@@ -47,6 +73,25 @@ fn modules_are_those_that_can_be_synced() {
     let modules = Connect::modules().expect("modules");
     assert_eq!((modules[0].create_class.as_str(), modules[0].key_field.as_str()), ("B", ""));
     assert_eq!(modules[0].quiesce_ms, 1_500);
+}
+
+#[test]
+fn the_key_field_is_found_however_unique_is_spelled() {
+    let (zoho, _crm) = zoho::start();
+    let check = |unique: serde_json::Value, class: &str| {
+        zoho.borrow_mut().unique = unique.clone();
+        let modules = Connect::modules().expect("modules");
+        assert_eq!(modules[0].create_class, class, "{unique}");
+        let fields = Connect::describe("Contacts").expect("fields");
+        let key = fields.iter().find(|field| field.name == "CRMSync_Key").expect("the field");
+        assert_eq!((key.unique, key.extra.len()), (class == "A", usize::from(class == "A")), "{unique}");
+    };
+    check(json!({"case_sensitive": true}), "A");
+    check(json!({"casesensitive": "false"}), "A");
+    check(json!({"casesensitive": null}), "A");
+    check(json!(true), "A");
+    check(json!({}), "B");
+    check(json!(false), "B");
 }
 
 #[test]

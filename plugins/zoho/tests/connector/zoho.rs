@@ -18,13 +18,21 @@ pub(crate) struct Zoho {
     pub(crate) now_s: i64,
     pub(crate) page_records: usize,
     pub(crate) has_key_field: bool,
+    /// What the metadata says of the key field under `unique`.
+    pub(crate) unique: Value,
     pub(crate) records: BTreeMap<u64, Record>,
     pub(crate) deleted: Vec<(u64, i64)>,
     /// Answers the next requests whose method and path are these, instead of doing what they ask for.
     pub(crate) answers: Vec<(&'static str, &'static str, Result<Reply, Refusal>)>,
     next_id: u64,
-    /// Token → the call that it is bound to, and the last record of the page before.
-    tokens: BTreeMap<String, (String, (i64, u64))>,
+    /// Page tokens stand for a number of records, not for the last one.
+    pub(crate) tokens_count: bool,
+    /// Deleted records that can be reached by page number.
+    pub(crate) deleted_reach: usize,
+    /// The list of deleted records begins with the last deleted one.
+    pub(crate) last_deleted_first: bool,
+    /// Token → the call that it is bound to, the last record of the page before, and how many were before.
+    tokens: BTreeMap<String, (String, (i64, u64), usize)>,
 }
 
 #[derive(Clone, Debug)]
@@ -39,10 +47,14 @@ pub(crate) fn start() -> (Rc<RefCell<Zoho>>, Crm) {
         now_s: START_S,
         page_records: 200,
         has_key_field: true,
+        unique: json!({"casesensitive": "false"}),
         records: BTreeMap::new(),
         deleted: Vec::new(),
         answers: Vec::new(),
-        next_id: 1_000,
+        next_id: 5_725_767_000_000_000_000,
+        tokens_count: false,
+        deleted_reach: 2_000,
+        last_deleted_first: false,
         tokens: BTreeMap::new(),
     }));
     let server = Rc::clone(&zoho);
@@ -97,7 +109,7 @@ impl Zoho {
         assert!(fields.len() <= 50, "Zoho takes 50 fields");
         if let Some(ids) = request.parameter("ids") {
             let ids: Vec<u64> = ids.split(',').map(|id| id.parse().expect("an id")).collect();
-            assert!(ids.len() <= 100, "Zoho takes 100 ids");
+            assert!(request.parameter("ids").is_some_and(|ids| ids.len() <= 1_024), "Zoho takes 1,024 characters");
             let rows: Vec<Value> =
                 ids.iter().filter_map(|id| Some(show(*id, self.records.get(id)?, &fields))).collect();
             return if rows.is_empty() {
@@ -113,7 +125,7 @@ impl Zoho {
         let bound = format!("{since:?} {fields:?}");
         let after = match request.parameter("page_token").map(|token| self.tokens.get(token)) {
             None => None,
-            Some(Some((token_bound, mark))) if *token_bound == bound => Some(*mark),
+            Some(Some((token_bound, mark, reached))) if *token_bound == bound => Some((*mark, *reached)),
             Some(_) => {
                 return Reply::json(400, r#"{"code":"TOKEN_BOUND_DATA_MISMATCH","message":"no","status":"error"}"#);
             }
@@ -122,10 +134,17 @@ impl Zoho {
             .records
             .iter()
             .map(|(id, record)| (record.modified_s, *id))
-            .filter(|place| since_s.is_none_or(|since| place.0 >= since) && after.is_none_or(|mark| *place > mark))
+            .filter(|place| since_s.is_none_or(|since| place.0 >= since))
             .collect();
         matching.sort_unstable();
-        let shown = &matching[..self.page_records.min(matching.len())];
+        let skip = after.map_or(0, |(mark, reached)| match self.tokens_count {
+            true => reached.min(matching.len()),
+            false => matching.partition_point(|place| *place <= mark),
+        });
+        let reached = after.map_or(0, |(_, reached)| reached);
+        matching.drain(..skip);
+        let per_page: usize = request.parameter("per_page").map_or(200, |text| text.parse().expect("a number"));
+        let shown = &matching[..self.page_records.min(per_page).min(matching.len())];
         let rows: Vec<Value> = shown.iter().map(|(_, id)| show(*id, &self.records[id], &fields)).collect();
         if rows.is_empty() {
             return Reply::empty(if since.is_some() { 304 } else { 204 });
@@ -133,7 +152,7 @@ impl Zoho {
         let mark = shown.last().copied().filter(|_| shown.len() < matching.len());
         let token = mark.map(|mark| {
             let token = format!("token-{}", self.tokens.len());
-            self.tokens.insert(token.clone(), (bound, mark));
+            self.tokens.insert(token.clone(), (bound, mark, reached + shown.len()));
             token
         });
         let info = json!({"more_records": token.is_some(), "next_page_token": token});
@@ -144,12 +163,21 @@ impl Zoho {
         let since = request.header_value("if-modified-since").expect("a time");
         let since_s = time::parse_instant(since).expect("an instant") / 1_000_000;
         let page: usize = request.parameter("page").expect("a page").parse().expect("a number");
-        let matching: Vec<Value> = self
+        if page * self.page_records > self.deleted_reach {
+            return Reply::json(
+                400,
+                r#"{"code":"DISCRETE_PAGINATION_LIMIT_EXCEEDED","message":"no","status":"error"}"#,
+            );
+        }
+        let mut matching: Vec<Value> = self
             .deleted
             .iter()
             .filter(|(_, at_s)| *at_s >= since_s)
-            .map(|(id, _)| json!({"id": id.to_string(), "type": "recycle"}))
+            .map(|(id, at_s)| json!({"id": id.to_string(), "type": "recycle", "deleted_time": shown(*at_s)}))
             .collect();
+        if self.last_deleted_first {
+            matching.reverse();
+        }
         let rows: Vec<&Value> = matching.iter().skip((page - 1) * self.page_records).take(self.page_records).collect();
         if rows.is_empty() {
             return Reply::empty(204);
@@ -204,7 +232,9 @@ impl Zoho {
     }
 
     fn remove(&mut self, request: &Request) -> Reply {
-        let ids = request.parameter("ids").expect("ids").split(',').map(|id| id.parse().expect("a number"));
+        let ids = request.parameter("ids").expect("ids");
+        assert!(ids.len() <= 1_024, "Zoho takes 1,024 characters");
+        let ids = ids.split(',').map(|id| id.parse().expect("a number"));
         let outcomes = ids.map(|id: u64| {
             if !self.records.contains_key(&id) {
                 return json!({"code": "INVALID_DATA", "message": "record not deleted", "status": "error", "details": {"id": id.to_string()}});
@@ -228,7 +258,9 @@ impl Zoho {
         fields.push(field("Photo", "fileupload"));
         fields.push(json!({"api_name": "Modified_Time", "field_label": "Modified Time", "data_type": "datetime", "read_only": true}));
         if self.has_key_field {
-            fields.push(json!({"api_name": "CRMSync_Key", "field_label": "Key", "data_type": "text", "unique": {"casesensitive": false}}));
+            fields.push(
+                json!({"api_name": "CRMSync_Key", "field_label": "Key", "data_type": "text", "unique": self.unique}),
+            );
         }
         fields
     }
@@ -272,6 +304,7 @@ fn answer(outcomes: Vec<Value>, good: u16) -> Reply {
 fn rows_of(request: &Request) -> Vec<serde_json::Map<String, Value>> {
     let body: Value = serde_json::from_slice(request.json_body().expect("a body")).expect("JSON");
     assert_eq!(body["trigger"], json!([]), "automations are off");
+    assert_eq!(body["skip_feature_execution"], json!([{"name": "cadences"}]), "cadences are off too");
     let rows = body["data"].as_array().expect("rows");
     assert!(rows.len() <= 100, "Zoho takes 100 rows");
     rows.iter().map(|row| row.as_object().expect("an object").clone()).collect()

@@ -12,6 +12,10 @@ pub(super) struct Profile {
     pub(super) repaired: bool,
     /// `hidden=N`: so many percent of the records are unreadable for users who are not administrators.
     pub(super) hidden_percent: u64,
+    /// `view_only`: users who are not administrators may read records, but neither change nor delete them.
+    pub(super) view_only: bool,
+    /// `db_zone=-05:00`: the zone of the database, in which all times are written. UTC by default.
+    pub(super) db_zone_s: i64,
 }
 
 impl Profile {
@@ -21,26 +25,48 @@ impl Profile {
     ///
     /// An unknown word, with the words that there are.
     pub(super) fn parse(words: &str) -> io::Result<Self> {
-        let mut profile = Self { custom_key: true, repaired: false, hidden_percent: 0 };
+        let mut profile = Self { custom_key: true, repaired: false, hidden_percent: 0, view_only: false, db_zone_s: 0 };
         for word in words.split(',').map(str::trim) {
             match word {
                 "" | "default" => {}
                 "plain" => profile.custom_key = false,
                 "repaired" => profile.repaired = true,
-                _ => profile.hidden_percent = hidden_percent(word).ok_or_else(|| unknown(word))?,
+                "view_only" => profile.view_only = true,
+                _ => profile.set(word).ok_or_else(|| unknown(word))?,
             }
         }
         Ok(profile)
     }
+
+    fn set(&mut self, word: &str) -> Option<()> {
+        match word.split_once('=')? {
+            ("hidden", percent) => {
+                self.hidden_percent = percent.parse().ok().filter(|percent| *percent <= 100)?;
+            }
+            ("db_zone", offset) => self.db_zone_s = seconds_ahead(offset)?,
+            _ => return None,
+        }
+        Some(())
+    }
 }
 
-fn hidden_percent(word: &str) -> Option<u64> {
-    word.strip_prefix("hidden=")?.parse().ok().filter(|percent| *percent <= 100)
+/// How far a zone such as `-05:00` is ahead of UTC, in seconds.
+fn seconds_ahead(offset: &str) -> Option<i64> {
+    let (sign, rest) = match offset.split_at_checked(1)? {
+        ("+", rest) => (1, rest),
+        ("-", rest) => (-1, rest),
+        _ => return None,
+    };
+    let (hours, minutes) = rest.split_once(':')?;
+    let (hours, minutes): (u32, u32) = (hours.parse().ok()?, minutes.parse().ok()?);
+    (hours <= 14 && minutes < 60).then(|| sign * i64::from(hours * 3_600 + minutes * 60))
 }
 
 fn unknown(word: &str) -> io::Error {
-    let message =
-        format!("read profile: `{word}` is not one of `default`, `plain`, `repaired`, `hidden=0` to `hidden=100`");
+    let message = format!(
+        "read profile: `{word}` is not one of `default`, `plain`, `repaired`, `view_only`, `hidden=0` to `hidden=100`, \
+             `db_zone=-05:00`"
+    );
     io::Error::new(io::ErrorKind::InvalidInput, message)
 }
 
@@ -50,9 +76,13 @@ mod tests {
 
     #[test]
     fn words_add_up_and_unknown_ones_are_refused() {
-        let profile = Profile::parse("plain, repaired,hidden=20").expect("the profile is valid");
-        assert_eq!(profile, Profile { custom_key: false, repaired: true, hidden_percent: 20 });
-        for wrong in ["cloud", "hidden=101", "hidden"] {
+        let profile =
+            Profile::parse("plain, repaired,hidden=20,view_only,db_zone=-03:30").expect("the profile is valid");
+        assert_eq!(
+            profile,
+            Profile { custom_key: false, repaired: true, hidden_percent: 20, view_only: true, db_zone_s: -12_600 }
+        );
+        for wrong in ["cloud", "hidden=101", "hidden", "db_zone=5", "db_zone=+15:00"] {
             let error = Profile::parse(wrong).expect_err(wrong).to_string();
             assert!(error.contains(wrong) && error.contains("`repaired`"), "{error}");
         }

@@ -18,7 +18,7 @@ const SALES_GROUP: u64 = 2;
 /// The database of a server that has just been started. The first user of the population is its administrator.
 pub(super) fn seeded(population: &Population, profile: Profile, seed: u64) -> Store {
     let users = users(population, seed);
-    let mut store = Store::new(Schema::new(profile.custom_key), users, groups(), profile.hidden_percent);
+    let mut store = Store::new(Schema::new(profile.custom_key), users, groups(), profile);
     store.settings = settings(&store.schema, seed);
     for organization in &population.organizations {
         let values = [
@@ -27,7 +27,7 @@ pub(super) fn seeded(population: &Population, profile: Profile, seed: u64) -> St
             ("bill_country", organization.country),
             ("assigned_user_id", "1"),
         ];
-        add(&mut store, "Accounts", &organization.vtiger_id, &values, (FOUNDED_S, FOUNDED_S));
+        add(&mut store, profile, "Accounts", &organization.vtiger_id, &values, (FOUNDED_S, FOUNDED_S));
     }
     for contact in population.vtiger_contacts() {
         let fields = contact.vtiger_fields();
@@ -37,7 +37,8 @@ pub(super) fn seeded(population: &Population, profile: Profile, seed: u64) -> St
             contact.organization.map_or("", |organization| population.organizations[organization].vtiger_id.as_str());
         let mut values: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
         values.extend([("assigned_user_id", owner.as_str()), ("account_id", account)]);
-        add(&mut store, "Contacts", &contact.id, &values, (contact.created_ms / 1_000, contact.modified_ms / 1_000));
+        let times = (contact.created_ms / 1_000, contact.modified_ms / 1_000);
+        add(&mut store, profile, "Contacts", &contact.id, &values, times);
     }
     store
 }
@@ -102,16 +103,24 @@ fn groups() -> Vec<Group> {
 }
 
 /// Adds a record as if the administrator had typed it in. Owners are bare numbers here.
-fn add(store: &mut Store, module: &str, id: &str, set: &[(&str, &str)], (created_s, modified_s): (i64, i64)) {
+fn add(
+    store: &mut Store,
+    profile: Profile,
+    module: &str,
+    id: &str,
+    set: &[(&str, &str)],
+    (created_s, modified_s): (i64, i64),
+) {
     let module = store.schema.module(module).expect("the population knows the modules");
     let (_, number) = split_id(id).expect("the population makes whole ids");
     let administrator = store.users.first().expect("the population has an administrator").clone();
     let creator = administrator.number;
-    let author = Author { user: administrator, now_s: created_s, source: "CRM" };
+    let zone_s = profile.db_zone_s;
+    let author = Author { user: administrator, now_s: created_s, zone_s, source: "CRM" };
     let made = store.made(module.name) + 1;
     let value = |field: &super::schema::Field| match set.iter().find(|(name, _)| *name == field.name) {
         Some((_, value)) => stored(field, value, CURRENCY_DECIMALS).expect("the population has readable dates"),
-        None if field.name == "modifiedtime" => clock_text(modified_s),
+        None if field.name == "modifiedtime" => clock_text(modified_s + zone_s),
         None if field.name == "modifiedby" => format!("19x{creator}"),
         None => initial(field, module, made, &author),
     };

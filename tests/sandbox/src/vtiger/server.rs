@@ -113,7 +113,7 @@ impl Vtiger {
                 sync(&state.store, &SyncRequest { cursor, module, mode }, &user, now_s, twist)
             }
             "create" | "update" | "revise" | "delete" => {
-                let author = Author { user, now_s, source: SOURCE_INTERFACE };
+                let author = Author { user, now_s, zone_s: self.profile.db_zone_s, source: SOURCE_INTERFACE };
                 self.write(&mut state.store, operation, params, &author)
             }
             "logout" => {
@@ -208,7 +208,8 @@ impl Vtiger {
         let person = person.ok_or_else(|| "nobody works here".to_owned())?;
         // The hidden share is for clients of the interface: it must not keep a test from editing a record.
         let user = User { administrator: true, ..person };
-        let author = Author { user, now_s: self.now_s(), source: SOURCE_SCREEN };
+        let zone_s = self.profile.db_zone_s;
+        let author = Author { user, now_s: self.now_s(), zone_s, source: SOURCE_SCREEN };
         let change = act(store, &author).map_err(|refusal| refusal.words())?;
         self.note(store, &change, Actor::Person);
         let shown = store.live(change.number).or(change.before.as_ref());
@@ -373,7 +374,7 @@ fn http_date(seconds: i64) -> String {
     format!("{}, {:02} {} {} {} GMT", &weekday[..3], at.day(), &month[..3], at.year(), &text["YYYY-MM-DD ".len()..])
 }
 
-/// Seconds since 1970 as the database writes them: UTC, blank instead of `T`.
+/// Seconds since 1970 as the database writes them: blank instead of `T`, no zone.
 pub(super) fn clock_text(seconds: i64) -> String {
     let at = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let (date, time) = (at.date(), at.time());

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::html;
+use super::profile::Profile;
 use super::schema::{Entity, Kind, Module, Schema};
 
 /// The one currency of the installation.
@@ -67,6 +68,8 @@ pub(super) struct Store {
     pub(super) settings: Vec<Record>,
     /// Share of records, in percent, that users who are not administrators may not read.
     pub(super) hidden_percent: u64,
+    /// Users who are not administrators may change nothing.
+    pub(super) view_only: bool,
     records: BTreeMap<u64, Record>,
     next_number: u64,
     /// How many records of a module were ever made, for `contact_no` and its like.
@@ -75,14 +78,16 @@ pub(super) struct Store {
 
 impl Store {
     /// An empty database.
-    pub(super) fn new(schema: Schema, users: Vec<User>, groups: Vec<Group>, hidden_percent: u64) -> Self {
+    pub(super) fn new(schema: Schema, users: Vec<User>, groups: Vec<Group>, profile: Profile) -> Self {
         let settings = Vec::new();
+        let Profile { hidden_percent, view_only, .. } = profile;
         Self {
             schema,
             users,
             groups,
             settings,
             hidden_percent,
+            view_only,
             records: BTreeMap::new(),
             next_number: 2,
             made: BTreeMap::new(),

@@ -27,8 +27,17 @@ pub(super) struct Change {
 pub(super) struct Author {
     pub(super) user: User,
     pub(super) now_s: i64,
+    /// How far the database's zone is ahead of UTC.
+    pub(super) zone_s: i64,
     /// `source` of new records, if the client does not name one.
     pub(super) source: &'static str,
+}
+
+impl Author {
+    /// The time of the write, as the database keeps it.
+    fn time(&self) -> String {
+        clock_text(self.now_s + self.zone_s)
+    }
 }
 
 /// Which of the two changing operations is running.
@@ -85,7 +94,7 @@ pub(super) fn change(
     author: &Author,
 ) -> Result<Change, Refusal> {
     let id = element.get("id").map(scalar).unwrap_or_default();
-    let before = record_by_id(store, &id, &author.user)?.clone();
+    let before = changeable(store, &id, &author.user)?.clone();
     let module = store.module_of(&before);
     check_references(store, module, element)?;
     check_mandatory(module, element, operation == Changing::Update)?;
@@ -117,7 +126,7 @@ pub(super) fn change(
 ///
 /// For an id that `retrieve` would refuse.
 pub(super) fn delete(store: &mut Store, id: &str, author: &Author) -> Result<Change, Refusal> {
-    let before = record_by_id(store, id, &author.user)?.clone();
+    let before = changeable(store, id, &author.user)?.clone();
     let mut after = before.clone();
     stamp(store.module_of(&before), &mut after, author);
     after.deleted = true;
@@ -139,6 +148,13 @@ pub(super) fn record_by_id<'a>(store: &'a Store, id: &str, user: &User) -> Resul
         return Err(Refusal::coded("INVALID_ID_ATTRIBUTE", "Id specified is incorrect"));
     }
     if store.may_read(user, record) { Ok(record) } else { Err(Refusal::denied()) }
+}
+
+/// The live record of an id, for a user who may change it. Who may only read it is denied in the words for a record that
+/// is gone.
+fn changeable<'a>(store: &'a Store, id: &str, user: &User) -> Result<&'a Record, Refusal> {
+    let record = record_by_id(store, id, user)?;
+    if store.view_only && !user.administrator { Err(Refusal::denied()) } else { Ok(record) }
 }
 
 /// Prefix and number of an id; what follows the `x` is read as PHP reads a number.
@@ -242,7 +258,7 @@ pub(super) fn initial(field: &Field, module: &Module, made: u64, author: &Author
     match (field.kind, field.name) {
         (Kind::Boolean, _) | (Kind::Integer, _) => "0".to_owned(),
         (Kind::Currency, _) => "0.00000000".to_owned(),
-        (Kind::DateTime, "createdtime") => clock_text(author.now_s),
+        (Kind::DateTime, "createdtime") => author.time(),
         (Kind::Text { .. }, "source") => author.source.to_owned(),
         (Kind::Text { .. }, name) if name.ends_with("_no") => format!("{}{made}", module.number_prefix),
         _ => String::new(),
@@ -262,7 +278,7 @@ fn stamp(module: &Module, record: &mut Record, author: &Author) {
     record.modified_s = author.now_s;
     for (position, field) in module.fields.iter().enumerate() {
         match field.name {
-            "modifiedtime" => record.values[position] = clock_text(author.now_s),
+            "modifiedtime" => record.values[position] = author.time(),
             "modifiedby" => record.values[position] = format!("19x{}", author.user.number),
             _ => {}
         }

@@ -13,7 +13,9 @@ use crate::http::Answer;
 use crate::rng::Rng;
 
 const FIELDS_MAX: usize = 50;
+/// Ids that a call can name, and the characters that they may have together.
 const IDS_MAX: usize = 100;
+const IDS_CHARS_MAX: usize = 1_024;
 const PAGE_RECORDS_MAX: usize = 200;
 /// By page number, only so many records can be reached.
 const NUMBERED_RECORDS_MAX: usize = 2_000;
@@ -112,6 +114,8 @@ pub(super) struct Reading<'a> {
     pub(super) modified_since: Option<&'a str>,
     pub(super) twist: Option<Twist>,
     pub(super) now_ms: i64,
+    /// Page tokens stand for a number of records.
+    pub(super) tokens_count: bool,
 }
 
 impl Reading<'_> {
@@ -134,12 +138,14 @@ impl Reading<'_> {
         let mut records = self.matching(since_ms)?;
         order.sort(&mut records);
         let (start, reached) = match &page {
+            Some(PageToken { reached, .. }) if self.tokens_count => (*reached, *reached),
             Some(PageToken { after: Some(mark), reached, .. }) => {
                 (records.partition_point(|record| !order.is_after(order.place(record), *mark)), *reached)
             }
             _ => ((number - 1) * per_page, (number - 1) * per_page),
         };
-        let rows = &records[start.min(records.len())..(start + per_page).min(records.len())];
+        let start = start.min(records.len());
+        let rows = &records[start..(start + per_page).min(records.len())];
         if rows.is_empty() || self.twist == Some(Twist::Empty) {
             return Ok(Answer::empty(if since_ms.is_some() && start == 0 { 304 } else { 204 }));
         }
@@ -260,12 +266,8 @@ impl Reading<'_> {
         let Some(ids) = self.params.get("ids") else {
             return Ok(live.values().filter(wanted).filter(|record| self.is_known(record)).collect());
         };
+        check_ids(ids)?;
         let ids: Vec<&str> = ids.split(',').map(str::trim).collect();
-        if ids.len() > IDS_MAX {
-            return Err(Refusal::new(400, "LIMIT_EXCEEDED", "the number of ids exceeds the limit")
-                .with("param_name", "ids")
-                .with("limit", IDS_MAX));
-        }
         let mut records = Vec::with_capacity(ids.len());
         for id in ids {
             let id: u64 = id.parse().map_err(|_| Refusal::invalid_id(id))?;
@@ -350,6 +352,21 @@ impl Reading<'_> {
             "page_token_expiry": expiry,
         })
     }
+}
+
+/// Refuses more ids than a call can name.
+pub(super) fn check_ids(ids: &str) -> Result<(), Refusal> {
+    if ids.split(',').count() > IDS_MAX {
+        return Err(Refusal::new(400, "LIMIT_EXCEEDED", "the number of ids exceeds the limit")
+            .with("param_name", "ids")
+            .with("limit", IDS_MAX));
+    }
+    if ids.len() > IDS_CHARS_MAX {
+        return Err(Refusal::invalid_data("invalid data")
+            .with("param_name", "ids")
+            .with("maximum_length", IDS_CHARS_MAX));
+    }
+    Ok(())
 }
 
 /// `per_page`, from 1 to 200.

@@ -5,6 +5,7 @@ use time::UtcOffset;
 
 use super::list::{numbered_page, per_page};
 use super::params::Params;
+use super::profile::{Profile, UniqueForm};
 use super::refusal::{JSON, Refusal};
 use super::schema::{Field, Kind, Module};
 use super::store::{Member, Store};
@@ -101,8 +102,9 @@ pub(super) fn settings(
     what: &[&str],
     params: &Params,
     request: &Request,
-    zone: UtcOffset,
+    profile: &Profile,
 ) -> Result<Answer, Refusal> {
+    let zone = profile.zone;
     match what {
         ["modules"] => {
             let since_ms = request.header("if-modified-since").and_then(when::parse);
@@ -118,8 +120,8 @@ pub(super) fn settings(
         }
         ["fields"] => {
             let module = named(modules, params)?;
-            let rows: Vec<Value> =
-                module.fields.iter().enumerate().map(|(place, field)| field_row(module, field, place)).collect();
+            let row = |(place, field)| field_row(module, field, place, profile.unique);
+            let rows: Vec<Value> = module.fields.iter().enumerate().map(row).collect();
             Ok(Answer::json(200, JSON, &json!({"fields": rows})).with_rows(rows.len()))
         }
         ["layouts"] => Ok(Answer::json(200, JSON, &json!({"layouts": [layout(named(modules, params)?)]})).with_rows(1)),
@@ -163,7 +165,7 @@ fn module_row(module: &Module, zone: UtcOffset) -> Value {
     })
 }
 
-fn field_row(module: &Module, field: &Field, place: usize) -> Value {
+fn field_row(module: &Module, field: &Field, place: usize, unique: UniqueForm) -> Value {
     let values: Vec<Value> = match field.kind {
         Kind::Picklist(values) => values
             .iter()
@@ -200,7 +202,7 @@ fn field_row(module: &Module, field: &Field, place: usize) -> Value {
         "read_only": field.read_only,
         "field_read_only": field.read_only,
         "visible": true,
-        "unique": if field.unique { json!({"casesensitive": false}) } else { json!({}) },
+        "unique": if field.unique { unique_word(unique) } else { json!({}) },
         "external": null,
         "lookup": lookup,
         "pick_list_values": values,
@@ -211,6 +213,16 @@ fn field_row(module: &Module, field: &Field, place: usize) -> Value {
             "web_update": !field.read_only,
         },
     })
+}
+
+fn unique_word(form: UniqueForm) -> Value {
+    match form {
+        UniqueForm::Text => json!({"casesensitive": "false"}),
+        UniqueForm::Boolean => json!({"casesensitive": false}),
+        UniqueForm::Null => json!({"casesensitive": null}),
+        UniqueForm::Underscore => json!({"case_sensitive": false}),
+        UniqueForm::Bare => json!(true),
+    }
 }
 
 fn layout(module: &Module) -> Value {

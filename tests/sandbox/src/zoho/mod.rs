@@ -106,7 +106,7 @@ impl Zoho {
             ("GET", ["users", id]) => metadata::users(&state.store, &params, Some(id)),
             ("GET", ["org"]) => Ok(metadata::org(self.profile.zone)),
             ("GET", ["settings", what @ ..]) => {
-                metadata::settings(&self.modules, what, &params, request, self.profile.zone)
+                metadata::settings(&self.modules, what, &params, request, &self.profile)
             }
             (_, ["users" | "org" | "settings", ..]) => Err(wrong_method()),
             ("GET", [module, rest @ ..]) => {
@@ -118,6 +118,7 @@ impl Zoho {
                     modified_since: request.header("if-modified-since"),
                     twist,
                     now_ms,
+                    tokens_count: self.profile.tokens_count,
                 };
                 match rest {
                     [] => reading.list(&mut state.pages),
@@ -181,7 +182,9 @@ fn write_records(
             let ids: Vec<&str> = match rest {
                 [id] => vec![id],
                 _ => {
-                    params.get("ids").ok_or_else(|| Refusal::missing_param("ids"))?.split(',').map(str::trim).collect()
+                    let ids = params.get("ids").ok_or_else(|| Refusal::missing_param("ids"))?;
+                    list::check_ids(ids)?;
+                    ids.split(',').map(str::trim).collect()
                 }
             };
             writing.delete(&ids, params.get("wf_trigger") != Some("false"))

@@ -312,13 +312,13 @@ fn scopes_of(text: &str) -> Vec<String> {
     text.split([',', ' ']).filter(|scope| !scope.is_empty()).map(str::to_owned).collect()
 }
 
-/// `ZohoCRM.group[.sub].OPERATION`, or one of the few scopes of the accounts server.
+/// `ZohoCRM.group[.sub].OPERATION` or the like of the search, or one of the few scopes of the accounts server.
 fn is_scope(scope: &str) -> bool {
     let parts: Vec<&str> = scope.split('.').collect();
     let operation =
         ["ALL", "READ", "CREATE", "UPDATE", "WRITE", "DELETE"].iter().any(|word| parts.last() == Some(word));
     match parts.first() {
-        Some(&"ZohoCRM") => (3..=4).contains(&parts.len()) && operation,
+        Some(&("ZohoCRM" | "ZohoSearch")) => (3..=4).contains(&parts.len()) && operation,
         Some(&("AaaServer" | "aaaserver")) => parts.len() >= 3,
         _ => false,
     }

@@ -24,6 +24,39 @@ pub struct Profile {
     pub search_lag_ms: i64,
     /// The zone of the acting user (`zone`, `+05:30`).
     pub zone: UtcOffset,
+    /// How the metadata says that a field is unique (`unique`, `text`).
+    pub unique: UniqueForm,
+    /// Whether a page token stands for the number of records before it (`tokens=offset`) and not for the last of them
+    /// (`tokens=place`). Zoho does not say; with a number, a record that moves to the end hides one from the walk.
+    pub tokens_count: bool,
+}
+
+/// The ways in which Zoho's descriptions and answers say that no two records share a value of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UniqueForm {
+    /// `{"casesensitive":"false"}`: `unique=text`.
+    Text,
+    /// `{"casesensitive":false}`: `unique=boolean`.
+    Boolean,
+    /// `{"casesensitive":null}`: `unique=null`.
+    Null,
+    /// `{"case_sensitive":false}`: `unique=underscore`.
+    Underscore,
+    /// `true`: `unique=bare`.
+    Bare,
+}
+
+impl UniqueForm {
+    fn parse(text: &str) -> Option<UniqueForm> {
+        Some(match text {
+            "text" => UniqueForm::Text,
+            "boolean" => UniqueForm::Boolean,
+            "null" => UniqueForm::Null,
+            "underscore" => UniqueForm::Underscore,
+            "bare" => UniqueForm::Bare,
+            _ => return None,
+        })
+    }
 }
 
 impl Profile {
@@ -46,12 +79,14 @@ impl Profile {
             sub_concurrency: 10,
             search_lag_ms: 3_000,
             zone: UtcOffset::from_hms(5, 30, 0).unwrap_or(UtcOffset::UTC),
+            unique: UniqueForm::Text,
+            tokens_count: false,
         };
         for part in parts {
             profile.set(part).ok_or_else(|| {
                 unusable(format!(
                     "setting `{part}` of a profile is not `name=value` with one of token_life_s, credits, concurrency, \
-                     sub_concurrency, search_lag_ms, zone"
+                     sub_concurrency, search_lag_ms, zone, unique, tokens"
                 ))
             })?;
         }
@@ -67,6 +102,14 @@ impl Profile {
             "sub_concurrency" => self.sub_concurrency = value.parse().ok()?,
             "search_lag_ms" => self.search_lag_ms = value.parse().ok()?,
             "zone" => self.zone = when::parse_zone(value)?,
+            "unique" => self.unique = UniqueForm::parse(value)?,
+            "tokens" => {
+                self.tokens_count = match value {
+                    "place" => false,
+                    "offset" => true,
+                    _ => return None,
+                }
+            }
             _ => return None,
         }
         Some(())
@@ -86,7 +129,15 @@ mod tests {
         assert!(Profile::parse("default").expect("a profile").custom_key);
         let profile = Profile::parse("plain, credits=20, zone=-03:30").expect("a profile");
         assert_eq!((profile.custom_key, profile.credits, profile.zone.whole_minutes()), (false, 20, -210));
-        for text in ["fancy", "plain,credits", "plain,credits=many", "plain,zone=5", "plain,color=red"] {
+        for text in [
+            "fancy",
+            "plain,credits",
+            "plain,credits=many",
+            "plain,zone=5",
+            "plain,unique=maybe",
+            "plain,tokens=5",
+            "plain,color=red",
+        ] {
             assert!(Profile::parse(text).is_err(), "{text}");
         }
     }

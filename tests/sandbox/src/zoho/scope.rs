@@ -2,6 +2,9 @@
 
 use crate::http::Request;
 
+/// Searching and counting need this scope besides the one for the module.
+const SEARCH: &str = "ZohoSearch.securesearch.READ";
+
 /// Whether one of the granted scopes allows a call to this path below `/crm/v8`.
 pub(super) fn allows(granted: &[String], request: &Request, path: &[&str]) -> bool {
     let operation = match request.method.as_str() {
@@ -20,7 +23,9 @@ pub(super) fn allows(granted: &[String], request: &Request, path: &[&str]) -> bo
     // An upsert may do either, so it needs the right to both.
     let upsert = path.last() == Some(&"upsert");
     let has = |operation: &str| granted.iter().any(|scope| covers(scope, group, part.as_deref(), operation));
-    has(operation) && (!upsert || has("UPDATE"))
+    let searches = matches!(path, [_, "search"] | [_, "actions", "count"]) && group == "modules";
+    let may_search = || granted.iter().any(|scope| scope == SEARCH);
+    has(operation) && (!upsert || has("UPDATE")) && (!searches || may_search())
 }
 
 fn covers(scope: &str, group: &str, part: Option<&str>, operation: &str) -> bool {

@@ -19,6 +19,7 @@ const API_USER: usize = 0;
 pub(super) struct Body {
     rows: Vec<Value>,
     starts_workflows: bool,
+    starts_cadences: bool,
     duplicate_check: Option<Vec<String>>,
 }
 
@@ -57,6 +58,18 @@ impl Body {
                     .with("supported_values", json!(TRIGGERS)));
             }
         };
+        let starts_cadences = match body.get("skip_feature_execution") {
+            None | Some(Value::Null) => true,
+            Some(Value::Array(features)) if features.iter().all(Value::is_object) => {
+                !features.iter().any(|feature| feature["name"] == "cadences")
+            }
+            Some(_) => {
+                return Err(Refusal::invalid_data("invalid data")
+                    .with("api_name", "skip_feature_execution")
+                    .with("json_path", "$.skip_feature_execution")
+                    .with("expected_data_type", "jsonarray"));
+            }
+        };
         let duplicate_check = match body.get("duplicate_check_fields") {
             None | Some(Value::Null) => None,
             Some(Value::Array(names)) => Some(names.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
@@ -67,7 +80,7 @@ impl Body {
                     .with("expected_data_type", "jsonarray"));
             }
         };
-        Ok(Body { rows, starts_workflows, duplicate_check })
+        Ok(Body { rows, starts_workflows, starts_cadences, duplicate_check })
     }
 }
 
@@ -146,11 +159,6 @@ impl Writing<'_> {
 
     /// `DELETE /crm/v8/{module}?ids=` and `DELETE /crm/v8/{module}/{id}`.
     pub(super) fn delete(&mut self, ids: &[&str], starts_workflows: bool) -> Result<Answer, Refusal> {
-        if ids.len() > ROWS_MAX {
-            return Err(Refusal::new(400, "LIMIT_EXCEEDED", "the number of ids exceeds the limit")
-                .with("param_name", "ids")
-                .with("limit", ROWS_MAX));
-        }
         let outcomes = ids
             .iter()
             .map(|id| {
@@ -241,7 +249,12 @@ impl Writing<'_> {
             .iter()
             .enumerate()
             .map(|(place, row)| match row {
-                Value::Object(row) => one(self, row, place),
+                Value::Object(row) => {
+                    let stored = one(self, row, place)?;
+                    // The organization's one cadence takes in every record that is made or changed.
+                    self.shared.history.count_cadences(u32::from(body.starts_cadences));
+                    Ok(stored)
+                }
                 _ => Err(Refusal::invalid_data("invalid data")
                     .with("expected_data_type", "jsonobject")
                     .with("json_path", format!("$.data[{place}]"))),
@@ -390,7 +403,8 @@ fn rows_sent(request: &Request) -> usize {
 /// Reads `If-Unmodified-Since`, which Zoho wants in its own form of time.
 pub(super) fn unmodified_since(request: &Request) -> Result<Option<i64>, Refusal> {
     let Some(text) = request.header("if-unmodified-since") else { return Ok(None) };
-    when::parse(text).map(Some).ok_or_else(|| {
+    // Other than `If-Modified-Since`, it does not take the form that HTTP has for times.
+    when::parse(text).filter(|_| !text.ends_with("GMT")).map(Some).ok_or_else(|| {
         Refusal::invalid_data("invalid data")
             .with("header_name", "If-Unmodified-Since")
             .with("expected_data_type", "datetime")

@@ -1,5 +1,6 @@
 use serde_json::{Value, json};
 
+use super::super::server::clock_text;
 use super::client::{Client, denied, failure, start};
 
 const DUPLICATE: &str = r#"{"success":false,"error":{"message":"Duplicate(s) detected!","code":0}}"#;
@@ -339,4 +340,25 @@ async fn by_admin(client: &Client, id: &str) -> Value {
     let session = client.login("admin").await;
     let answer = client.get_raw(&[("operation", "retrieve"), ("sessionName", &session), ("id", id)]).await;
     answer.json()["result"].clone()
+}
+
+#[tokio::test]
+async fn times_are_in_the_zone_of_the_database() {
+    let client = start("db_zone=-05:00").await;
+    let now_ms = client.control("clock", Some(json!({ "advance_ms": 0 }))).await["now_ms"].as_i64().expect("a time");
+    let made = client.create("Contacts", json!({ "lastname": "New Yorker" })).await;
+    let shown = made["modifiedtime"].as_str().expect("a time");
+    let behind = |ms: i64| clock_text(ms.div_euclid(1_000) - 5 * 3_600);
+    assert!([behind(now_ms), behind(now_ms + 1_000)].contains(&shown.to_owned()), "{shown}");
+    assert_eq!(made["createdtime"], made["modifiedtime"]);
+}
+
+#[tokio::test]
+async fn who_may_only_read_is_denied_as_if_the_record_were_gone() {
+    let mut client = start("view_only").await;
+    let id = client.create("Contacts", json!({ "lastname": "Kept" })).await["id"].as_str().expect("an id").to_owned();
+    client.session = client.login("sales").await;
+    assert_eq!(client.retrieve(&id).await["lastname"], json!("Kept"));
+    assert_eq!(client.change("revise", json!({ "id": id, "lastname": "Changed" })).await, denied(""));
+    assert_eq!(client.post("delete", &[("id", &id)]).await.json(), denied(""));
 }

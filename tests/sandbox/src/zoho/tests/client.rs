@@ -9,7 +9,8 @@ use tokio::net::TcpStream;
 
 use crate::serve::{Options, Running, start_zoho};
 
-pub(super) const SCOPES: &str = "ZohoCRM.modules.ALL,ZohoCRM.settings.ALL,ZohoCRM.users.READ,ZohoCRM.org.READ";
+pub(super) const SCOPES: &str =
+    "ZohoCRM.modules.ALL,ZohoCRM.settings.ALL,ZohoCRM.users.READ,ZohoCRM.org.READ,ZohoSearch.securesearch.READ";
 pub(super) const REDIRECT: &str = "http://127.0.0.1:8765/callback";
 
 /// A server and the token of a login to it.

@@ -168,9 +168,14 @@ async fn the_three_kinds_of_401() {
     client.token =
         client.login("ZohoCRM.modules.contacts.READ").await["access_token"].as_str().expect("a token").into();
     assert_eq!(client.get("Contacts?fields=Email").await.status, 200);
-    for (method, path) in
-        [("GET", "Accounts?fields=Phone"), ("GET", "org"), ("POST", "Contacts"), ("GET", "settings/modules")]
-    {
+    for (method, path) in [
+        ("GET", "Accounts?fields=Phone"),
+        ("GET", "org"),
+        ("POST", "Contacts"),
+        ("GET", "settings/modules"),
+        ("GET", "Contacts/actions/count"),
+        ("GET", "Contacts/search?word=abc"),
+    ] {
         assert_eq!(
             client.api(method, path, &[], "{}").await.refusal(),
             (401, "OAUTH_SCOPE_MISMATCH".to_owned()),
@@ -179,4 +184,7 @@ async fn the_three_kinds_of_401() {
     }
     client.control("expire", Some(json!({}))).await;
     assert_eq!(client.get("Contacts?fields=Email").await.refusal().1, "INVALID_TOKEN");
+    let scopes = "ZohoCRM.modules.contacts.READ,ZohoSearch.securesearch.READ";
+    client.token = client.login(scopes).await["access_token"].as_str().expect("a token").into();
+    assert_eq!(client.get("Contacts/actions/count").await.status, 200);
 }

@@ -206,7 +206,7 @@ async fn users_organization_and_settings() {
     };
     assert_eq!((&field("Last_Name")["system_mandatory"], &field("Last_Name")["length"]), (&json!(true), &json!(80)));
     assert_eq!(field("Account_Name")["lookup"]["module"]["api_name"], "Accounts");
-    assert_eq!(field("crmsync_key")["unique"], json!({"casesensitive": false}));
+    assert_eq!(field("crmsync_key")["unique"], json!({"casesensitive": "false"}));
     assert_eq!(field("Email")["unique"], json!({}));
     let layout = client.get("settings/layouts?module=Contacts").await.json();
     assert!(layout["layouts"][0]["sections"][0]["fields"].as_array().is_some_and(|fields| fields.len() > 30));
@@ -238,4 +238,51 @@ async fn credits_and_calls_at_one_time() {
     });
     assert_eq!((slow.status, quick.refusal()), (201, (429, "TOO_MANY_REQUESTS".to_owned())));
     assert_eq!(client.get("org").await.status, 200);
+}
+
+#[tokio::test]
+async fn ids_have_1024_characters_together() {
+    let client = start("default", 60).await;
+    let listed = client.get("Contacts?fields=Email&per_page=60").await.json();
+    let all: Vec<String> = ids(&listed);
+    let some = |count: usize| all[..count].join(",");
+    let rows = client.get(&format!("Contacts?fields=Email&ids={}", some(50))).await.json();
+    assert_eq!(ids(&rows).len(), 50);
+    refused(&client, &format!("Contacts?fields=Email&ids={}", some(60)), "INVALID_DATA").await;
+    let deleted = client.api("DELETE", &format!("Contacts?ids={}", some(60)), &[], "").await;
+    assert_eq!(deleted.refusal(), (400, "INVALID_DATA".to_owned()));
+}
+
+#[tokio::test]
+async fn a_token_that_counts_skips_what_moved() {
+    for (profile, rows) in [("default", 3), ("default,tokens=offset", 2)] {
+        let client = start(profile, 5).await;
+        let base = "Contacts?fields=Email&per_page=2&sort_by=Modified_Time&sort_order=asc";
+        let first = client.get(base).await.json();
+        let token = first["info"]["next_page_token"].as_str().expect("a token");
+        let id = ids(&first)[0].clone();
+        client.api("DELETE", &format!("Contacts/{id}"), &[], "").await;
+        let second = client.get(&format!("{base}&page_token={token}")).await.json();
+        let third = second["info"]["next_page_token"].as_str();
+        let third = client.get(&format!("{base}&page_token={}", third.unwrap_or(token))).await.json();
+        let mut seen: BTreeSet<String> = ids(&second).into_iter().collect();
+        seen.extend(ids(&third));
+        assert_eq!(seen.len(), rows, "{profile}");
+    }
+}
+
+#[tokio::test]
+async fn unique_is_spelled_as_the_profile_says() {
+    for (form, word) in [
+        ("boolean", json!({"casesensitive": false})),
+        ("null", json!({"casesensitive": null})),
+        ("underscore", json!({"case_sensitive": false})),
+        ("bare", json!(true)),
+    ] {
+        let client = start(&format!("default,unique={form}"), 1).await;
+        let fields = client.get("settings/fields?module=Contacts").await.json();
+        let fields = fields["fields"].as_array().expect("fields").clone();
+        let unique = |name: &str| fields.iter().find(|field| field["api_name"] == name).map(|field| &field["unique"]);
+        assert_eq!((unique("crmsync_key"), unique("Email")), (Some(&word), Some(&json!({}))), "{form}");
+    }
 }

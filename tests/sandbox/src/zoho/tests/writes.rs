@@ -63,6 +63,7 @@ async fn a_body_that_is_no_list_of_rows_is_refused_as_a_whole() {
         (r#"{"data":[]}"#, "MANDATORY_NOT_FOUND"),
         (r#"{"data":{}}"#, "INVALID_DATA"),
         (r#"{"data":[{}],"trigger":["everything"]}"#, "INVALID_DATA"),
+        (r#"{"data":[{}],"skip_feature_execution":["cadences"]}"#, "INVALID_DATA"),
         (many.as_str(), "LIMIT_EXCEEDED"),
     ] {
         assert_eq!(client.api("POST", "Contacts", &[], body).await.refusal(), (400, code.to_owned()), "{body:.60}");
@@ -106,6 +107,8 @@ async fn a_conditional_update_fails_for_what_is_newer() {
     let record = read(&client, &one).await;
     assert_eq!(late.json()["data"][0]["details"]["Modified_Time"], record["Modified_Time"]);
     assert_eq!(record["Title"], "by hand");
+    let http = update(json!([{"id": one, "Title": "b"}]), "Tue, 01 Jan 2999 00:00:00 GMT").await;
+    assert_eq!(http.refusal(), (400, "INVALID_DATA".to_owned()));
     let time = read(&client, &two).await["Modified_Time"].as_str().expect("a time").to_owned();
     let mixed = update(json!([{"id": one, "Title": "b"}, {"id": two, "Title": "b"}]), &time).await;
     assert_eq!(mixed.rows(), (207, codes(&["ALREADY_MODIFIED", "SUCCESS"])), "the same second is not newer");
@@ -166,6 +169,19 @@ async fn workflows_start_unless_the_caller_says_no() {
     assert_eq!((&summary["automations"], &summary["mails"]), (&json!(2), &json!(1)));
     assert_eq!(summary["api_calls"]["write"], 5);
     assert_eq!(summary["records"]["Contacts"], 8);
+}
+
+#[tokio::test]
+async fn cadences_start_unless_they_are_skipped() {
+    let client = start("default", 5).await;
+    let skip = json!([{"name": "cadences"}]);
+    let cadences = async || client.control("summary", None).await["cadences"].clone();
+    let body = json!({"data": [{"Last_Name": "A"}], "trigger": [], "skip_feature_execution": skip});
+    let raw = client.write("POST", "Contacts", body).await;
+    let id = raw.json()["data"][0]["details"]["id"].as_str().expect("an id").to_owned();
+    assert_eq!(cadences().await, json!(0));
+    client.write("PUT", "Contacts", json!({"data": [{"id": id, "Title": "x"}, {"id": "1"}], "trigger": []})).await;
+    assert_eq!(cadences().await, json!(1), "`trigger` does not stop them");
 }
 
 #[tokio::test]

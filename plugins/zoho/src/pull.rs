@@ -29,7 +29,7 @@ use crate::schema::Schema;
 use crate::wire::{self, ListInfo, PAGE_RECORDS_MAX};
 
 /// How long a change may take to become visible, in milliseconds.
-const MARGIN_MS: i64 = 60_000;
+pub(crate) const MARGIN_MS: i64 = 60_000;
 /// Most passes over a second with more records than a page. Whoever changes records of one second so often meets them again there.
 const PASSES_MAX: u32 = 8;
 /// How far the host's clock may be ahead of Zoho's, in milliseconds, where an answer does not tell Zoho's.

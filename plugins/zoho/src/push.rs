@@ -21,6 +21,7 @@ use crmsync_plugin::{Cell, Fault, Kind, Operation, PushReport, PushRequest, Rece
 
 use crate::convert::{json_text, write_member};
 use crate::fault::{self, CallRefusal, Refused};
+use crate::pull::MARGIN_MS;
 use crate::schema::Schema;
 use crate::wire::{self, LIST_IDS_MAX, WRITE_ROWS_MAX};
 
@@ -76,13 +77,13 @@ enum Next {
 
 /// The requests for a push: creates first, then updates by the time that they name, then deletes.
 fn batches(request: &PushRequest, report: &mut PushReportBuilder) -> Vec<Batch> {
-    let read_at = option(request, READ_AT).and_then(|text| text.parse::<i64>().ok()).map(second_before);
+    let read_at_ms = option(request, READ_AT).and_then(|text| text.parse::<i64>().ok());
     let mut by_call: BTreeMap<Call, Vec<usize>> = BTreeMap::new();
     for (index, row) in request.rows.iter().enumerate() {
         let call = match row.op {
             Operation::Create => Call::Insert,
             Operation::Delete => Call::Delete,
-            Operation::Update => match read_at.clone().or_else(|| as_time(&row.version)) {
+            Operation::Update => match unmodified_since(read_at_ms, &row.version) {
                 Some(unmodified_since) => Call::Update { unmodified_since },
                 None => {
                     // Nobody knows what the row was changed from, so it has to be read first.
@@ -101,13 +102,18 @@ fn batches(request: &PushRequest, report: &mut PushReportBuilder) -> Vec<Batch> 
     batches
 }
 
-/// The last full second that was certainly over at a time.
-fn second_before(ms: i64) -> String {
-    time::format_instant((ms.div_euclid(1_000) - 1) * 1_000_000)
-}
-
-fn as_time(version: &str) -> Option<String> {
-    time::parse_instant(version).map(time::format_instant)
+/// Since when a row must not have changed, when everything up to a time was read and the row was last seen in a version.
+///
+/// A change of the last minute before that time may not have been in the lists yet, so an earlier time is named. A row that was itself
+/// changed in that minute names its own time, so that it is not refused for the change that we know of; but never the second in which it
+/// was read, as nobody can tell what of that second was seen.
+fn unmodified_since(read_at_ms: Option<i64>, version: &str) -> Option<String> {
+    let seen_us = time::parse_instant(version);
+    let Some(read_at_ms) = read_at_ms else { return seen_us.map(time::format_instant) };
+    let second_before_us = |ms: i64| (ms.div_euclid(1_000) - 1) * 1_000_000;
+    let listed_us = second_before_us(read_at_ms - MARGIN_MS);
+    let since_us = seen_us.unwrap_or(listed_us).clamp(listed_us, second_before_us(read_at_ms));
+    Some(time::format_instant(since_us))
 }
 
 fn option<'a>(request: &'a PushRequest, name: &str) -> Option<&'a str> {

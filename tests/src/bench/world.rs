@@ -21,7 +21,7 @@ use super::Failure;
 pub(super) const SEED: u64 = 1;
 /// What a registered Zoho application is sent back to. Nobody listens there: the benchmark reads the redirect itself.
 const REDIRECT_URI: &str = "http://127.0.0.1:8765/callback";
-const SCOPES: &str = "ZohoCRM.modules.ALL";
+const SCOPES: &str = "ZohoCRM.modules.ALL,ZohoSearch.securesearch.READ";
 
 /// Both servers.
 pub(super) struct Servers {

@@ -229,12 +229,13 @@ impl World {
         Ok(calls)
     }
 
-    /// Workflows and mails that our writes started although the CRM would have let us choose.
+    /// Workflows, mails and cadences that our writes started although the CRM would have let us choose.
     pub(super) async fn automations(&self) -> Result<u64, Failure> {
         let mut fired = 0;
         for crm in &self.sides {
             let summary = self.ask(crm, "/_sandbox/summary", None).await?;
-            fired += summary["automations"].as_u64().unwrap_or(0) + summary["mails"].as_u64().unwrap_or(0);
+            let counts = ["automations", "mails", "cadences"].map(|what| summary[what].as_u64().unwrap_or(0));
+            fired += counts.iter().sum::<u64>();
         }
         Ok(fired)
     }

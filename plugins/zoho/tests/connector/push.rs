@@ -121,15 +121,18 @@ fn updates_do_not_overwrite_what_they_have_not_seen() {
 }
 
 #[test]
-fn a_time_of_reading_is_named_with_a_second_to_spare() {
+fn a_time_is_named_before_which_every_change_was_seen() {
     let (zoho, crm) = zoho::start();
-    let [old, fresh] = [0, 100].map(|later_s| {
+    let [old, late, recent, fresh] = [0, 50, 20, 30].map(|later_s| {
         zoho.borrow_mut().now_s += later_s;
         zoho.borrow_mut().create(&[]).to_string()
     });
     let mut updates = request(&[
         (Operation::Update, &old, &version(START_S), "new"),
         (Operation::Update, &fresh, &version(START_S + 100), "new"),
+        (Operation::Update, &recent, &version(START_S + 70), "new"),
+        // Its change of 50 s ago had not come to the lists when they were read.
+        (Operation::Update, &late, &version(START_S), "new"),
     ]);
     updates.options.push(("read-at".to_owned(), ((START_S + 100) * 1_000 + 400).to_string()));
     zoho.borrow_mut().now_s += 5;
@@ -137,8 +140,11 @@ fn a_time_of_reading_is_named_with_a_second_to_spare() {
     assert!(matches!(report.outcomes[0], PushOutcome::Stored(_)));
     // It was changed in the second in which it was read: nobody can tell what was seen.
     assert_eq!(fault(&report, 1), &Fault::Changed);
-    let requests = crm.requests();
-    assert_eq!(requests[0].header_value("if-unmodified-since"), Some(version(START_S + 99).as_str()));
+    assert!(matches!(report.outcomes[2], PushOutcome::Stored(_)));
+    assert_eq!(fault(&report, 3), &Fault::Changed);
+    let since: Vec<_> =
+        crm.requests().iter().map(|request| request.header_value("if-unmodified-since").map(str::to_owned)).collect();
+    assert_eq!(since, [39, 70, 99].map(|second| Some(version(START_S + second))));
 }
 
 #[test]

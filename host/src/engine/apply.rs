@@ -422,8 +422,8 @@ fn row_to_leave_out(pair: &PairSetup, intent: &IntentRow, field: &str) -> Option
             && row.fields(intent.side).iter().any(|known| known.name == field)
     })?;
     let demanded = row.fields(intent.side).iter().any(|field| field.mandatory);
-    let alone = intent.body.rows.len() == 1;
-    (!alone && !(demanded && intent.operation == Operation::Create)).then(|| row.key.0.clone())
+    let needed = intent.body.rows.len() == 1 || (demanded && intent.operation == Operation::Create);
+    (!needed).then(|| row.key.0.clone())
 }
 
 /// Rule 1 at the gate: rows of a push are marked as admitted, on disk, before their request leaves.

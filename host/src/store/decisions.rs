@@ -498,7 +498,9 @@ pub(super) fn save_link(tx: &Tx<'_>, tenant: &str, pair: PairId, link: &LinkRow,
     // I2: a link that is made anew after one of its records was in another that ended is the next generation.
     let former: Option<i64> = tx
         .one(
-            "SELECT max(generation) FROM link WHERE tenant = ?1 AND pair = ?2 AND (left_id = ?3 OR right_id = ?4)",
+            "SELECT max(generation) FROM (
+                SELECT generation FROM link WHERE tenant = ?1 AND pair = ?2 AND left_id = ?3 AND state = 'ended'
+                UNION ALL SELECT generation FROM link WHERE tenant = ?1 AND pair = ?2 AND right_id = ?4 AND state = 'ended') AS ended",
             (tenant, pair, &link.left_id, &link.right_id),
             |row| row.get::<_, Option<i64>>(0),
         )?

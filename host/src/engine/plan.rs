@@ -296,7 +296,12 @@ impl Decided {
                 notes.push(note("waiting", why, None, detail));
             }
             Verdict::Removed(side, why) => {
-                notes.push(note("removed", reason::REMOVED, None, format!("{}: {}", side.as_str(), why.as_str())));
+                notes.push(note(
+                    "removed",
+                    reason::REMOVED,
+                    None,
+                    format!("{}: {}", run.side(*side).connection, why.as_str()),
+                ));
             }
             Verdict::Unchanged | Verdict::Write | Verdict::Forget => {}
         }

@@ -9,7 +9,7 @@ use crmsync_core::decide::reason;
 
 use super::apply::{Drained, drain};
 use super::error::Error;
-use super::plan::decide_portion;
+use super::plan::{decide_portion, field_label};
 use super::report::{PairReport, PlanCounts, RunReport};
 use super::setup::{PairSetup, RunSetup};
 use super::stage::{Pulled, match_staged, pull_to_head};
@@ -286,12 +286,15 @@ async fn add_outcomes(setup: &RunSetup, report: &mut RunReport) -> Result<(), Er
         let pair = setup.pairs.iter().position(|pair| {
             pair.module(Side::Left).name == outcome.left_module && pair.module(Side::Right).name == outcome.right_module
         });
-        let Some(pair) = pair.and_then(|index| report.pairs.get_mut(index)) else { continue };
-        let named = if outcome.field.is_empty() {
-            outcome.reason.clone()
-        } else {
-            format!("{}: {}", outcome.reason, outcome.field)
+        let Some((mapping, pair)) =
+            pair.and_then(|index| Some((&setup.pairs[index].mapping, report.pairs.get_mut(index)?)))
+        else {
+            continue;
         };
+        // People know fields by their labels.
+        let row = mapping.rows.iter().position(|row| row.key.0 == outcome.field);
+        let field = row.map_or(outcome.field, |row| field_label(mapping, row, Side::Left));
+        let named = if field.is_empty() { outcome.reason.clone() } else { format!("{}: {field}", outcome.reason) };
         let (counts, name) = match outcome.kind.as_str() {
             "needs-attention" | "failed" => (&mut pair.needs_attention, outcome.reason),
             "left-out" => (&mut pair.left_out, named),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crmsync_core::Fault;
 use crmsync_core::decide::Operation;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Mutex, OnceCell};
@@ -50,7 +51,15 @@ fn answered<T>(outcome: Result<Answered<T>, Error>) -> Result<T, CallError> {
     match outcome {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(fault)) => Err(CallError::Fault(convert::fault(&fault))),
-        Err(error) => Err(CallError::Plugin(error.to_string())),
+        Err(error) => Err(broken(error)),
+    }
+}
+
+/// A host without room is not the plugin's doing, nor that of the records it was given.
+pub(super) fn broken(error: Error) -> CallError {
+    match error {
+        Error::Busy { .. } | Error::Sandbox { .. } => CallError::Fault(Fault::Transient(error.to_string())),
+        error => CallError::Plugin(error.to_string()),
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crmsync_core::Value;
+use crmsync_core::{Fault, Value};
 use futures_util::future::BoxFuture;
 
 use super::convert;
+use super::crm::broken;
 use crate::engine::{CallError, TransformStep, Transformed, Transforms};
 use crate::runtime::TransformPlugin;
 use crate::runtime::types::Step;
@@ -32,7 +33,7 @@ impl PluginTransforms {
         let plugin = self
             .plugins
             .get(name)
-            .ok_or_else(|| CallError::Plugin(format!("there is no transform plugin `{name}`")))?;
+            .ok_or_else(|| CallError::Fault(Fault::Unsupported(format!("there is no transform plugin `{name}`"))))?;
         let own: Vec<usize> = (0..steps.len()).filter(|&step| steps[step].plugin == name).collect();
         let mut outputs = 0_u32;
         let plugin_steps: Vec<Step> = own
@@ -50,7 +51,7 @@ impl PluginTransforms {
             .collect();
         let batch = convert::batch(columns.len(), rows.iter());
         let applied = plugin.apply(&plugin_steps, &convert::columns(columns), batch, &[]).await;
-        let applied = applied.map_err(|error| CallError::Plugin(error.to_string()))?.map_err(CallError::Plugin)?;
+        let applied = applied.map_err(broken)?.map_err(CallError::Plugin)?;
         let given = convert::value_rows(&applied.rows, outputs as usize)?;
         for (row, given) in made.rows.iter_mut().zip(given) {
             let places = own.iter().flat_map(|&step| &steps[step].outputs);

@@ -10,7 +10,7 @@ use crmsync_core::{Fault, Side, Value};
 use futures_util::future::BoxFuture;
 
 use super::error::Error;
-use super::remote::{CallError, PushOutcome, PushReport, PushRequest, PushRow, Receipt};
+use super::remote::{CallError, CreateClass, PushOutcome, PushReport, PushRequest, PushRow, Receipt};
 use super::setup::{PairSetup, RunSetup};
 use super::stage::reread;
 use crate::egress::Admissions;
@@ -21,6 +21,8 @@ const SINGLE_ROW_PORTION: usize = 40;
 
 /// After so many portions in a row of which no write was answered, the rest waits: an outbox full of unknown outcomes helps nobody.
 const UNANSWERED_PORTIONS_MAX: u32 = 3;
+/// After so many rows in a row that break the connector each on its own, it is not the rows' doing.
+const BROKEN_ROWS_MAX: u32 = 3;
 
 /// A portion of which nothing came to an end counts as so much waiting at least, so that a connector that sends nothing and asks for
 /// no pause ends the drain instead of spinning.
@@ -76,7 +78,7 @@ async fn drain_one(
     read_at_ms: i64,
 ) -> Result<Drained, Error> {
     let mut drained = Drained::default();
-    let (mut waited_ms, mut unanswered) = (0, 0);
+    let (mut waited_ms, mut unanswered, mut broken) = (0, 0, 0);
     let portion_max = match pair.module(side).push_rows {
         0 | 1 => SINGLE_ROW_PORTION,
         rows => rows,
@@ -84,7 +86,11 @@ async fn drain_one(
     let mut portion = portion_max;
     loop {
         let mut due = run.store.due_intents(run.tenant(), pair.id, side, operation, run.now_ms(), portion).await?;
+        let found = due.len();
         due = give_up_on_hopeless(run, pair, due).await?;
+        if due.is_empty() && found > 0 {
+            continue;
+        }
         if due.is_empty() {
             match wait_for_due(run, pair, &mut waited_ms).await? {
                 true => continue,
@@ -99,10 +105,15 @@ async fn drain_one(
         }
         let pushed = push(run, pair, side, &due, read_at_ms, &mut drained).await?;
         super::call::renew(run).await?;
-        if pushed.broken {
+        if pushed.broken && due.len() > 1 {
             // I12: whichever row breaks the connector is found by halves, and the others go on.
-            portion = (due.len() / 2).max(1);
+            portion = due.len() / 2;
             continue;
+        }
+        broken = if pushed.broken { broken + 1 } else { 0 };
+        if broken == BROKEN_ROWS_MAX {
+            drained.alarms.push(format!("{}: the connector breaks on every write", run.side(side).connection));
+            return Ok(drained);
         }
         portion = (portion * 2).min(portion_max);
         unanswered = if pushed.unanswered == due.len() { unanswered + 1 } else { 0 };
@@ -128,7 +139,12 @@ async fn drain_one(
 
 /// I13: an intent whose attempts are used up is given to a person instead of being sent once more.
 async fn give_up_on_hopeless(run: &RunSetup, pair: &PairSetup, due: Vec<IntentRow>) -> Result<Vec<IntentRow>, Error> {
-    let (hopeless, kept): (Vec<_>, Vec<_>) = due.into_iter().partition(|intent| intent.attempts >= ATTEMPTS_MAX);
+    // Where the CRM enforces our key a create may be repeated freely; without its key a late one would be taken for somebody else.
+    let is_hopeless = |intent: &IntentRow| {
+        let safe = intent.operation == Operation::Create && pair.module(intent.side).create_class == CreateClass::A;
+        intent.attempts >= ATTEMPTS_MAX && !safe
+    };
+    let (hopeless, kept): (Vec<_>, Vec<_>) = due.into_iter().partition(is_hopeless);
     let settlements = hopeless.iter().map(|intent| {
         let detail = format!("tried {} times without an answer", intent.attempts);
         let (kind, reason) = ("needs-attention", reason::ATTEMPTS_USED_UP.to_owned());
@@ -176,10 +192,10 @@ async fn still_as_read(
         if absent.contains(&intent.target) && !changed.contains(&intent.target) {
             // Rule 5: absence alone is no removal; the sweep of this run looks again and says what it is.
             drained.absent[side as usize].push(intent.target.clone());
-            settlements.push(Settlement::Withdraw { intent: intent.id, note: Some(not_found()) });
+            settlements.push(Settlement::Withdraw { intent: intent.id, note: Some(not_found()), counts: false });
         } else if changed.contains(&intent.target) {
             drained.again += 1;
-            settlements.push(Settlement::Withdraw { intent: intent.id, note: None });
+            settlements.push(Settlement::Withdraw { intent: intent.id, note: None, counts: false });
         } else {
             kept.push(intent);
         }
@@ -236,9 +252,8 @@ async fn push(
     let report = match answer {
         Ok(report) => report,
         Err(CallError::Plugin(why)) if broken && due.len() == 1 => {
-            // I12: this row breaks the connector whatever comes with it.
-            let outcome = PushOutcome::Failed(Fault::Other { code: "connector".into(), message: why });
-            PushReport { outcomes: vec![outcome], wait_ms: 0 }
+            // I12: this row breaks the connector whatever comes with it. A few more attempts, in case it is not the row's doing.
+            PushReport { outcomes: vec![PushOutcome::Failed(Fault::Transient(why))], wait_ms: 0 }
         }
         Err(error) => {
             logged_out = error == CallError::Fault(Fault::LoggedOut);
@@ -300,7 +315,7 @@ async fn push(
     if logged_out {
         return Err(super::stage::failed(run, side, "write".into(), CallError::Fault(Fault::LoggedOut)));
     }
-    Ok(Pushed { wait_ms: report.wait_ms as i64, ended, unanswered, broken: broken && due.len() > 1 })
+    Ok(Pushed { wait_ms: report.wait_ms as i64, ended, unanswered, broken })
 }
 
 /// A call that failed as a whole: rows that were admitted are unknown, the others were not sent.
@@ -387,9 +402,9 @@ fn failed(run: &RunSetup, pair: &PairSetup, intent: &IntentRow, fault: &Fault, w
             let attempts = if matches!(fault, Fault::RateLimited(_)) { intent.attempts } else { attempts };
             Settlement::Again { intent: id, not_before_ms, attempts }
         }
-        Next::DecideAgain => Settlement::Withdraw { intent: id, note: None },
+        Next::DecideAgain => Settlement::Withdraw { intent: id, note: None, counts: false },
         // Rule 5: a CRM says so of records that it only hides, too; the run looks again and says what it is.
-        Next::Drop => Settlement::Withdraw { intent: id, note: Some(not_found()) },
+        Next::Drop => Settlement::Withdraw { intent: id, note: Some(not_found()), counts: false },
         Next::FindOut if was_admitted => Settlement::Unknown { intent: id, detail: fault.to_string() },
         // Nothing was done, neither by a request that never left nor behind a door that is shut.
         Next::FindOut | Next::PauseConnection => {
@@ -407,7 +422,10 @@ fn failed(run: &RunSetup, pair: &PairSetup, intent: &IntentRow, fault: &Fault, w
             };
             let note = |kind, field| OutcomeNote { kind, reason: why.into(), field, detail: fault.to_string() };
             match row_to_leave_out(pair, intent, &field) {
-                Some(row) => Settlement::LeaveOut { intent: id, note: note("left-out", row.clone()), row },
+                Some(row) => {
+                    let note = note("left-out", row.clone());
+                    Settlement::LeaveOut { intent: id, row, note, attempts: intent.attempts }
+                }
                 None => Settlement::Refused { intent: id, note: note("needs-attention", field) },
             }
         }

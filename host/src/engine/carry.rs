@@ -156,6 +156,11 @@ async fn transform(
         .map(|&unit| sources.iter().map(|&(row, at)| units[unit].rows[row][from as usize][at].clone()).collect())
         .collect();
     let made = apply(run, &steps, &columns, &rows).await?;
+    let broken = made.complaints.iter().filter(|(_, _, why)| why == reason::TRANSFORM_FAILED).count();
+    if rows.len() > 1 && broken == rows.len() * steps.len() {
+        // That is no matter of records; nothing is decided on it.
+        return Err(Error::Transform(CallError::Plugin("the transforms break on every record".into())));
+    }
     for (&unit, values) in there.iter().zip(&made.rows) {
         for (step, &row) in steps.iter().zip(&targets) {
             let outputs: Vec<Value> = step.outputs.iter().map(|&output| values[output].clone()).collect();
@@ -178,7 +183,7 @@ fn apply<'a>(
     rows: &'a [Vec<Value>],
 ) -> BoxFuture<'a, Result<Transformed, Error>> {
     Box::pin(async move {
-        let error = match run.transforms.apply(steps, columns, rows).await {
+        let error = match super::call::with_lease(run, run.transforms.apply(steps, columns, rows)).await? {
             Ok(made) => return Ok(made),
             Err(error) => error,
         };

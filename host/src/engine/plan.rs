@@ -165,6 +165,10 @@ impl Decided {
             _ => None,
         };
         link.ended = self.decision.verdict == Verdict::Forget;
+        if self.decision.writes.is_empty() {
+            // What was tried has arrived, or is not wanted any more.
+            link.attempts = 0;
+        }
         for side in Side::BOTH {
             if let Some(row) = self.unit.side(side).filter(|row| row.presence == PresenceWord::Live) {
                 link.see(side, &row.version, "");
@@ -173,7 +177,7 @@ impl Decided {
         match link.removed {
             Some(gone) => self.owe_to_the_removed(&mut link, gone, &pair.mapping),
             None if link.ended => {}
-            None => self.save_bases(&mut link, &pair.mapping),
+            None => self.save_bases(&mut link, &pair.mapping, &pair.paused),
         }
         Some(link)
     }
@@ -198,9 +202,9 @@ impl Decided {
         }
     }
 
-    fn save_bases(&self, link: &mut crate::store::LinkRow, mapping: &PairMapping) {
+    fn save_bases(&self, link: &mut crate::store::LinkRow, mapping: &PairMapping, paused: &[String]) {
         // S12: a row that was taken out of the mapping is no agreement any more; should it come back, it is adopted anew.
-        link.bases.retain(|key, _| mapping.rows.iter().any(|row| row.key.0 == *key));
+        link.bases.retain(|key, _| paused.contains(key) || mapping.rows.iter().any(|row| row.key.0 == *key));
         for (index, row) in mapping.rows.iter().enumerate() {
             let cell = &self.view.rows[index];
             let read = Side::BOTH.into_iter().all(|side| cell.side(side).shown.iter().all(Value::is_read));

@@ -41,6 +41,10 @@ pub async fn run(setup: &RunSetup, options: &RunOptions) -> Result<RunReport, Er
     };
     for pair in &setup.pairs {
         setup.store.recover_intents(&setup.lease, pair.id).await?;
+        // What may have been a create of ours may be known by now; what was tried in vain is tried again after a while.
+        setup.store.touch_left_out(&setup.lease, pair.id, vec![reason::OUTCOME_UNKNOWN], i64::MAX).await?;
+        let before_ms = setup.now_ms() - setup.limits.try_again_ms;
+        setup.store.touch_left_out(&setup.lease, pair.id, vec![reason::ATTEMPTS_USED_UP], before_ms).await?;
     }
     let mut pulled = Vec::with_capacity(setup.pairs.len());
     for pair in &setup.pairs {
@@ -191,7 +195,7 @@ async fn look_again_at_references(setup: &RunSetup, current: &PairSetup) -> Resu
     let mut here = false;
     for pair in &setup.pairs {
         let reasons = vec![reason::REFERENCE_NOT_LINKED, reason::OWNER_UNKNOWN];
-        let touched = setup.store.touch_left_out(&setup.lease, pair.id, reasons).await?;
+        let touched = setup.store.touch_left_out(&setup.lease, pair.id, reasons, i64::MAX).await?;
         here |= pair.id == current.id && touched > 0;
     }
     Ok(here)

@@ -21,6 +21,8 @@ pub struct Limits {
     pub wait_ms_max: i64,
     /// How long a lease lasts without renewal.
     pub lease_ms: i64,
+    /// Writes whose attempts were used up are tried again after this time.
+    pub try_again_ms: i64,
     /// Known ids are looked for at least so often where removals are not announced.
     pub sweep_every_ms: i64,
     /// Pause before a round that re-reads what changed under our hands: CRMs tell times in whole seconds, so a condition on the time of
@@ -40,8 +42,9 @@ impl Default for Limits {
             portion_rows: 250,
             rounds_max: 6,
             pages_max: 20_000,
-            wait_ms_max: 15_000,
+            wait_ms_max: 90_000,
             lease_ms: 60_000,
+            try_again_ms: 60 * 60_000,
             sweep_every_ms: 15 * 60_000,
             round_pause_ms: 1_100,
             sweep_grace_ms: 1_000,
@@ -85,6 +88,8 @@ pub struct PairSetup {
     pub modules: [ModuleInfo; 2],
     /// Rows and match rules.
     pub mapping: PairMapping,
+    /// Keys of mapping rows whose fields are not there now: their bases are kept (S12).
+    pub paused: Vec<String>,
     /// Policies.
     pub policy: Policy,
     /// Start the CRMs' automations.

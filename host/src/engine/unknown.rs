@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use crmsync_core::decide::{Operation, reason};
-use crmsync_core::{Resemblance, Role, Side};
+use crmsync_core::{Resemblance, Role, Side, retry};
 
 use super::error::Error;
 use super::remote::CreateClass;
 use super::setup::{PairSetup, RunSetup};
 use super::stage::reread;
-use crate::store::{InboxRow, IntentRow, OutcomeNote, Settlement};
+use crate::store::{InboxRow, IntentRow, IntentState, OutcomeNote, Settlement};
 
 /// Unanswered writes that are looked into with one call.
 const KEYS_AT_ONCE: usize = 100;
@@ -77,7 +77,7 @@ pub(super) async fn find_out(run: &RunSetup, pair: &PairSetup, read_at_ms: [i64;
     }
     if found_out > 0 {
         // Records that were held back because they could have been one of those.
-        run.store.touch_left_out(&run.lease, pair.id, vec![reason::OUTCOME_UNKNOWN]).await?;
+        run.store.touch_left_out(&run.lease, pair.id, vec![reason::OUTCOME_UNKNOWN], i64::MAX).await?;
     }
     Ok(still)
 }
@@ -110,7 +110,7 @@ async fn reread_updates(
 ) -> Result<Vec<Settlement>, Error> {
     let ids: Vec<String> = intents.iter().map(|intent| intent.target.clone()).collect();
     reread(run, pair, side, &ids).await?;
-    Ok(intents.iter().map(|intent| Settlement::Withdraw { intent: intent.id, note: None }).collect())
+    Ok(intents.iter().map(|intent| Settlement::Withdraw { intent: intent.id, note: None, counts: true }).collect())
 }
 
 async fn look_for_creates(
@@ -122,7 +122,7 @@ async fn look_for_creates(
     let module = pair.module(side);
     if module.create_class == CreateClass::A {
         // The CRM enforces our key: the same create again either makes the record or finds it.
-        return Ok(intents.iter().map(again).collect());
+        return Ok(intents.iter().map(|intent| later(run, intent)).collect());
     }
     if module.create_class == CreateClass::C {
         return Ok(ask_about(intents, "the CRM cannot tell whether the record was created"));
@@ -143,7 +143,7 @@ async fn look_for_creates(
         match (records.next(), records.next()) {
             (None, _) => again(intent),
             (Some((_, record)), None) => happened(intent, record.id.clone()),
-            (Some(_), Some(_)) => ask_a_person(intent, "several records carry the key of this create"),
+            (Some(_), Some(_)) => ask_a_person(intent, "several records carry the key of this create", vec![]),
         }
     });
     Ok(settlements.collect())
@@ -162,17 +162,27 @@ async fn look_among_arrivals(
     if arrivals.len() == ARRIVALS_MAX {
         return Ok(ask_about(intents, "too many records appeared meanwhile to tell whether the record was created"));
     }
-    let settlements = intents.iter().map(|intent| {
-        let alike = |wanted: Resemblance| arrivals.iter().filter(move |row| resemblance(pair, intent, row) == wanted);
-        let (mut whole, mut partial) = (alike(Resemblance::Whole), alike(Resemblance::Partial));
-        match (whole.next(), whole.next(), partial.next()) {
-            (None, _, None) => again(intent),
-            (Some(row), None, None) => happened(intent, row.record.clone()),
-            (Some(_), ..) => ask_a_person(intent, "several records look like the one that was to be created"),
-            (None, _, Some(row)) => {
-                let why = format!("record {} may be the one that was to be created, or another one", row.record);
-                ask_a_person(intent, &why)
+    let alike = |intent: &IntentRow, wanted: Resemblance| -> Vec<&str> {
+        let rows = arrivals.iter().filter(|row| resemblance(pair, intent, row) == wanted);
+        rows.map(|row| row.record.as_str()).collect()
+    };
+    let whole: Vec<Vec<&str>> = intents.iter().map(|intent| alike(intent, Resemblance::Whole)).collect();
+    let claims = |record: &str| whole.iter().filter(|records| records.contains(&record)).count();
+    let settlements = intents.iter().zip(&whole).map(|(intent, records)| match records.as_slice() {
+        [record] if claims(record) == 1 => happened(intent, (*record).to_owned()),
+        [] => {
+            // What shows all that another create sent is that one's record.
+            let partial = alike(intent, Resemblance::Partial).into_iter().filter(|record| claims(record) == 0);
+            let candidates: Vec<String> = partial.map(str::to_owned).collect();
+            if candidates.is_empty() {
+                return again(intent);
             }
+            let why = format!("the record that was to be created may be there already: {}", candidates.join(", "));
+            ask_a_person(intent, &why, candidates)
+        }
+        records => {
+            let candidates = records.iter().map(|record| (*record).to_owned()).collect();
+            ask_a_person(intent, "several records look like the one that was to be created", candidates)
         }
     });
     Ok(settlements.collect())
@@ -208,8 +218,23 @@ impl Doubtful {
 
     /// Whether this unlinked record may be what one of the creates made.
     pub(super) fn may_have_made(&self, pair: &PairSetup, row: &InboxRow) -> bool {
-        self.0[row.side as usize].iter().any(|intent| resemblance(pair, intent, row) != Resemblance::None)
+        let quiesce_ms = pair.module(row.side).quiesce_ms;
+        self.0[row.side as usize].iter().any(|intent| match intent.state {
+            IntentState::Parked if !intent.body.candidates.is_empty() => intent.body.candidates.contains(&row.record),
+            // Nobody could look: what appeared in time and shows all that was sent.
+            IntentState::Parked => {
+                let until_ms = intent.admitted_at_ms.saturating_add(quiesce_ms).saturating_add(CLOCKS_APART_MS);
+                row.modified_at_ms <= until_ms && resemblance(pair, intent, row) == Resemblance::Whole
+            }
+            _ => resemblance(pair, intent, row) != Resemblance::None,
+        })
     }
+}
+
+/// The same create once more, after a pause that grows.
+fn later(run: &RunSetup, intent: &IntentRow) -> Settlement {
+    let not_before_ms = run.now_ms() + retry::backoff_ms(intent.attempts);
+    Settlement::Again { intent: intent.id, not_before_ms, attempts: intent.attempts }
 }
 
 fn again(intent: &IntentRow) -> Settlement {
@@ -217,15 +242,15 @@ fn again(intent: &IntentRow) -> Settlement {
 }
 
 fn ask_about(intents: &[IntentRow], why: &str) -> Vec<Settlement> {
-    intents.iter().map(|intent| ask_a_person(intent, why)).collect()
+    intents.iter().map(|intent| ask_a_person(intent, why, vec![])).collect()
 }
 
-fn ask_a_person(intent: &IntentRow, why: &str) -> Settlement {
+fn ask_a_person(intent: &IntentRow, why: &str, candidates: Vec<String>) -> Settlement {
     let note = OutcomeNote {
         kind: "needs-attention",
         reason: reason::OUTCOME_UNKNOWN.into(),
         field: String::new(),
         detail: why.to_owned(),
     };
-    Settlement::Parked { intent: intent.id, note }
+    Settlement::Parked { intent: intent.id, candidates, note }
 }

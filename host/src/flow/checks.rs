@@ -39,7 +39,7 @@ pub(super) fn one_row_for_each_field(
             None => kept.push(new),
             Some((old, _)) if new.origin == Origin::Preset => {
                 let why = format!("the row `{}` takes its place", old.row.key.0);
-                left_out.push(LeftOut { row: new.row.key.0, why });
+                left_out.push(LeftOut { row: new.row.key.0, why, paused: false });
             }
             Some((_, None)) => {
                 let problem = Problem::new(new.spot, format!("`{}` is mapped twice", new.row.key.0));
@@ -110,7 +110,9 @@ pub(super) fn match_rules(
         match match_rule(context, text, rows) {
             Ok(rule) => rules.push(rule),
             Err(problem) if is_own => problems.push(problem),
-            Err(problem) => left_out.push(LeftOut { row: format!("match {}", text.label), why: problem.message }),
+            Err(problem) => {
+                left_out.push(LeftOut { row: format!("match {}", text.label), why: problem.message, paused: false })
+            }
         }
     }
     if rules.is_empty() && !is_own {

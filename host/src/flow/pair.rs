@@ -40,6 +40,9 @@ pub struct LeftOut {
     pub row: String,
     /// Why.
     pub why: String,
+    /// Its fields are not there, perhaps for a while only: what was agreed about them stands (S12).
+    #[serde(skip)]
+    pub paused: bool,
 }
 
 /// Resolves one module pair.
@@ -135,7 +138,7 @@ fn preset_rows(
             Err(why) => {
                 absent.extend(row.fields.iter().flatten().map(|field| field.value.as_str()));
                 let why = why.into_iter().map(|problem| problem.message).collect::<Vec<_>>().join("; ");
-                left_out.push(LeftOut { row: row.written(), why });
+                left_out.push(LeftOut { row: row.written(), why, paused: true });
             }
         }
     }
@@ -144,7 +147,7 @@ fn preset_rows(
         match lookup::row(&rows, context.fields, &skipped.value) {
             Ok(index) => {
                 let row = resolved.remove(index);
-                left_out.push(LeftOut { row: row.row.key.0, why: "the flow skips it".to_owned() });
+                left_out.push(LeftOut { row: row.row.key.0, why: "the flow skips it".to_owned(), paused: false });
             }
             // Skipping what is left out anyway (or twice) is no mistake.
             Err(NoRow::Unknown(_)) if is_out(context, &absent, left_out, skipped) => {}

@@ -593,6 +593,7 @@ async fn setup(
                 module(&resolved.modules[1], &pair.right_module)?,
             ],
             mapping: pair.mapping.clone(),
+            paused: pair.left_out.iter().filter(|out| out.paused).map(|out| out.row.clone()).collect(),
             policy: pair.policy,
             automations: pair.automations,
         });

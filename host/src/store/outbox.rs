@@ -56,6 +56,9 @@ pub struct IntentBody {
     /// For a create: the new record's bases in rows that are not written. What the CRM puts there by itself is no edit (S1).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub blank: BTreeMap<String, Base>,
+    /// For a create that a person has to decide about: records that may be what it made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<String>,
 }
 
 /// One intent.
@@ -122,6 +125,8 @@ pub enum Settlement {
         intent: i64,
         /// What people see meanwhile, if it does not go on at once.
         note: Option<OutcomeNote>,
+        /// It was an attempt without an answer, which counts (I13); a CRM that says no has answered.
+        counts: bool,
     },
     /// Nobody knows whether it happened.
     Unknown {
@@ -138,6 +143,8 @@ pub enum Settlement {
         row: String,
         /// What people see.
         note: OutcomeNote,
+        /// Attempts that count (I13).
+        attempts: u32,
     },
     /// It did not happen and a person is needed.
     Refused {
@@ -150,6 +157,8 @@ pub enum Settlement {
     Parked {
         /// The intent.
         intent: i64,
+        /// Records that may be what it made.
+        candidates: Vec<String>,
         /// What people see.
         note: OutcomeNote,
     },
@@ -235,7 +244,7 @@ impl Store {
         let tenant = tenant.to_owned();
         self.step(move |tx| {
             let condition = format!(
-                "operation = 'create' AND i.side = '{}' AND i.attempts > 0 AND i.state IN ('planned', 'admitted', 'unknown', 'parked')",
+                "operation = 'create' AND i.side = '{}' AND i.attempts > 0 AND i.state IN ('admitted', 'unknown', 'parked')",
                 side.as_str()
             );
             intents(tx, &tenant, pair, &condition, DOUBTFUL_MAX)
@@ -415,12 +424,12 @@ fn settle(
             )?;
             Ok(())
         }
-        Settlement::Withdraw { note, .. } => {
+        Settlement::Withdraw { note, counts, .. } => {
             if let Some(note) = note {
                 let (side, record) = outcome_place(tx, &intent)?;
                 add_outcome(tx, lease, pair, run, side, &record, &note, now_ms)?;
             }
-            withdraw(tx, lease, pair, &intent)
+            withdraw(tx, lease, pair, &intent, counts)
         }
         Settlement::Unknown { detail, .. } => {
             tx.execute("UPDATE intent SET state = 'unknown', detail = ?2 WHERE id = ?1", (id, &detail))?;
@@ -429,15 +438,18 @@ fn settle(
             }
             write_journal(tx, lease, pair, run, &line(&intent, "unknown", &intent.target, &detail), now_ms)
         }
-        Settlement::LeaveOut { row, note, .. } => leave_out(tx, lease, pair, run, intent, &row, &note, now_ms),
+        Settlement::LeaveOut { row, note, attempts, .. } => {
+            leave_out(tx, lease, pair, run, IntentRow { attempts, ..intent }, &row, &note, now_ms)
+        }
         Settlement::Refused { note, .. } => {
             refuse(tx, lease, pair, run, &intent, &note, now_ms)?;
             end_intent(tx, id)
         }
-        Settlement::Parked { note, .. } => {
+        Settlement::Parked { note, candidates, .. } => {
+            let body = to_json("intent", &IntentBody { candidates, ..intent.body.clone() })?;
             tx.execute(
-                "UPDATE intent SET state = 'parked', reason = ?2, detail = ?3 WHERE id = ?1",
-                (id, &note.reason, &note.detail),
+                "UPDATE intent SET state = 'parked', reason = ?2, detail = ?3, body = ?4 WHERE id = ?1",
+                (id, &note.reason, &note.detail, &body),
             )?;
             let (side, record) = outcome_place(tx, &intent)?;
             add_outcome(tx, lease, pair, run, side, &record, &note, now_ms)?;
@@ -643,16 +655,24 @@ fn leave_out(
     note: &OutcomeNote,
     now_ms: i64,
 ) -> Result<(), Error> {
-    intent.body.rows.retain(|change| change.row != row);
+    let left_out = intent.body.rows.iter().position(|change| change.row == row).map(|at| intent.body.rows.remove(at));
     if intent.body.rows.is_empty() {
         refuse(tx, lease, pair, run, &intent, note, now_ms)?;
         return end_intent(tx, intent.id);
     }
     if intent.operation == Operation::Create {
         intent.body.owed.push(row.to_owned());
+        if let Some(change) = left_out {
+            let blank = vec![Value::Empty; change.after.len()];
+            let base = Base { row_hash: change.hash, values: blank.clone(), sent: Some(blank) };
+            intent.body.blank.insert(change.row, base);
+        }
     }
     let body = to_json("intent", &intent.body)?;
-    tx.execute("UPDATE intent SET state = 'planned', not_before_ms = 0, body = ?2 WHERE id = ?1", (intent.id, &body))?;
+    tx.execute(
+        "UPDATE intent SET state = 'planned', not_before_ms = 0, body = ?2, attempts = ?3 WHERE id = ?1",
+        (intent.id, &body, intent.attempts),
+    )?;
     let (side, record) = outcome_place(tx, &intent)?;
     add_outcome(tx, lease, pair, run, side, &record, note, now_ms)?;
     write_journal(tx, lease, pair, run, &line(&intent, "refused", &intent.target, &note.detail), now_ms)
@@ -666,7 +686,7 @@ fn outcome_place(tx: &Tx<'_>, intent: &IntentRow) -> Result<(Side, String), Erro
     })
 }
 
-fn withdraw(tx: &Tx<'_>, lease: &Lease, pair: PairId, intent: &IntentRow) -> Result<(), Error> {
+fn withdraw(tx: &Tx<'_>, lease: &Lease, pair: PairId, intent: &IntentRow, counts: bool) -> Result<(), Error> {
     end_intent(tx, intent.id)?;
     match intent.operation {
         Operation::Create => {
@@ -674,10 +694,10 @@ fn withdraw(tx: &Tx<'_>, lease: &Lease, pair: PairId, intent: &IntentRow) -> Res
             Ok(())
         }
         Operation::Update => {
-            tx.execute(
-                "UPDATE link SET attempts = ?2 WHERE id = ?1 AND attempts < ?2",
-                (intent.link, intent.attempts),
-            )?;
+            if counts {
+                let raise = "UPDATE link SET attempts = ?2 WHERE id = ?1 AND attempts < ?2";
+                tx.execute(raise, (intent.link, intent.attempts))?;
+            }
             touch(tx, &lease.tenant, pair, intent.side, &intent.target)
         }
     }

@@ -162,13 +162,14 @@ impl Store {
         .await
     }
 
-    /// Forgets a cursor, so that the next pull scans anew against the existing links (S11).
+    /// Forgets the place of a cursor, so that the next pull scans anew against the existing links (S11), and that known ids are looked
+    /// for afterwards.
     pub async fn reset_cursor(&self, lease: &Lease, pair: PairId, side: Side) -> Result<(), Error> {
         let lease = lease.clone();
         self.step(move |tx| {
             lease.check(tx)?;
             tx.execute(
-                "DELETE FROM cursor WHERE tenant = ?1 AND pair = ?2 AND side = ?3",
+                "UPDATE cursor SET field_set = '', at_head = 0, head_at_ms = 0, swept_at_ms = 0 WHERE tenant = ?1 AND pair = ?2 AND side = ?3",
                 (&lease.tenant, pair, side.as_str()),
             )?;
             Ok(())
@@ -321,16 +322,23 @@ impl Store {
         .await
     }
 
-    /// Puts records before the next decision again of which fields were left out for one of these reasons. Gives their number.
-    pub async fn touch_left_out(&self, lease: &Lease, pair: PairId, reasons: Vec<&'static str>) -> Result<u64, Error> {
+    /// Puts records before the next decision again of which something was left out for one of these reasons, noted before this
+    /// moment. Gives their number.
+    pub async fn touch_left_out(
+        &self,
+        lease: &Lease,
+        pair: PairId,
+        reasons: Vec<&'static str>,
+        before_ms: i64,
+    ) -> Result<u64, Error> {
         let lease = lease.clone();
         self.step(move |tx| {
             lease.check(tx)?;
             let mut records = BTreeSet::new();
             for reason in reasons {
                 records.extend(tx.all(
-                    "SELECT side, record FROM outcome WHERE tenant = ?1 AND pair = ?2 AND reason = ?3",
-                    (&lease.tenant, pair, reason),
+                    "SELECT side, record FROM outcome WHERE tenant = ?1 AND pair = ?2 AND reason = ?3 AND at_ms < ?4",
+                    (&lease.tenant, pair, reason, before_ms),
                     |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)),
                 )?);
             }

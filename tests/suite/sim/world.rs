@@ -312,6 +312,7 @@ impl World {
                 id: pair,
                 modules: [self.crms[0].module(), self.crms[1].module()],
                 mapping: mapping(),
+                paused: vec![],
                 policy: Policy {
                     direction: Direction::Both,
                     // The right side cuts texts: it wins in every other world.

@@ -107,7 +107,7 @@ async fn add(app: &App, options: AddOptions, output: Output) -> Result<(), Failu
 /// A secret from the environment, from a person, or from a pipe; never from the command line, where other users could read it.
 fn read_secret(name: &str) -> Result<SecretString, Failure> {
     let variable = format!("CRMSYNC_SECRET_{}", name.to_uppercase());
-    if let Ok(value) = std::env::var(&variable) {
+    if let Some(value) = std::env::var(&variable).ok().filter(|value| !value.trim().is_empty()) {
         return Ok(SecretString::from(value));
     }
     if std::io::stdin().is_terminal() {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::args::{FlowCommand, LogOptions};
@@ -13,7 +14,7 @@ use crate::engine::{Preview, RunReport};
 use crate::service::{self, Failure, RunRequest};
 use crate::store::{JournalQuery, JournalRow};
 
-pub(super) async fn run(app: &App, command: FlowCommand, output: Output) -> Result<(), Failure> {
+pub(super) async fn run(app: &App, command: FlowCommand, output: Output) -> Result<ExitCode, Failure> {
     match command {
         FlowCommand::Check { file } => {
             let (name, text) = read(&file)?;
@@ -74,7 +75,12 @@ pub(super) async fn run(app: &App, command: FlowCommand, output: Output) -> Resu
             let progress = Arc::new(Lines::new());
             let report = service::run(app, LOCAL_TENANT, &name, RunRequest { sweep }, progress.clone()).await;
             progress.end();
-            output.answer(&report?, run_text);
+            let report = report?;
+            output.answer(&report, run_text);
+            if !report.alarms.is_empty() {
+                // Whoever runs this from a timer must hear of it.
+                return Ok(ExitCode::FAILURE);
+            }
         }
         FlowCommand::Outcomes { name } => {
             let outcomes = service::outcomes(app, LOCAL_TENANT, &name).await?;
@@ -96,7 +102,7 @@ pub(super) async fn run(app: &App, command: FlowCommand, output: Output) -> Resu
             });
         }
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 pub(super) async fn log(app: &App, options: LogOptions, output: Output) -> Result<(), Failure> {
@@ -157,7 +163,11 @@ fn flow_list(flows: &[service::FlowSummary]) -> String {
         let last = flow
             .last_run
             .as_ref()
-            .map(|run| format!("{} {}", moment(run.started_at_ms), run.state))
+            .map(|run| {
+                let alarms = serde_json::from_str::<RunReport>(&run.summary).map_or(0, |report| report.alarms.len());
+                let alarms = if alarms > 0 { format!(", alarms: {alarms}") } else { String::new() };
+                format!("{} {}{alarms}", moment(run.started_at_ms), run.state)
+            })
             .unwrap_or_default();
         let approved = if flow.approved { "yes" } else { "no" };
         table.row([&flow.name, &flow.version.to_string(), approved, &first, &last]);

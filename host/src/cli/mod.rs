@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::App;
 use crate::service::Failure;
@@ -49,7 +50,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return output.failure(&Failure::environment("host.runtime", error.to_string(), "")),
     };
     trace();
-    let code = match runtime.block_on(dispatch(arguments, output)) {
+    let code = match runtime.block_on(until_interrupted(arguments, output)) {
         Ok(code) => code,
         Err(failure) => output.failure(&failure),
     };
@@ -66,12 +67,30 @@ fn wrong_arguments(error: &clap::Error) -> Failure {
     Failure::input("arguments.wrong", message, hint)
 }
 
+/// A person who presses Ctrl-C, or a service manager that stops us, is told how things stand. What runs for its own sake ends by itself.
+async fn until_interrupted(arguments: Arguments, output: Output) -> Result<ExitCode, Failure> {
+    let runs_until_stopped = matches!(arguments.command, Command::Sandbox(_) | Command::Demo(_));
+    let stopped = async {
+        let mut terminated = signal(SignalKind::terminate()).ok()?;
+        tokio::select! {
+            pressed = tokio::signal::ctrl_c() => pressed.ok(),
+            received = terminated.recv() => received,
+        }
+    };
+    tokio::select! {
+        code = dispatch(arguments, output) => code,
+        Some(()) = stopped, if !runs_until_stopped => {
+            Err(Failure::failed("host.interrupted", "interrupted", "nothing is lost: the same command goes on from here"))
+        }
+    }
+}
+
 async fn dispatch(arguments: Arguments, output: Output) -> Result<ExitCode, Failure> {
     match arguments.command {
         Command::Demo(options) => return demo::run(options, output).await,
         Command::Sandbox(options) => return sandbox::run(options).await,
         Command::Connection(command) => connection::run(&open(arguments.data)?, command, output).await?,
-        Command::Flow(command) => flow::run(&open(arguments.data)?, command, output).await?,
+        Command::Flow(command) => return flow::run(&open(arguments.data)?, command, output).await,
         Command::Log(options) => flow::log(&open(arguments.data)?, options, output).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -134,7 +134,7 @@ fn why_not_believed(
     }
     let most = run.limits.safety_stop_records.max(known * run.limits.safety_stop_percent / 100);
     (absent > most).then(|| {
-        format!("{absent} of {known} {module} are not there any more: the safety stop holds, nothing is taken for deleted; see `crmsync flow show`")
+        format!("{absent} of {known} {module} are not there any more: the safety stop holds, nothing is taken for deleted; if that is right, raise `safety_stop` in the flow file")
     })
 }
 

@@ -110,6 +110,7 @@ pub struct RunRequest {
 pub async fn check(app: &App, tenant: &str, file: &str, text: &str) -> Result<Checked, Failure> {
     same_sides(app, tenant, file, text).await?;
     let resolved = resolve(app, tenant, file, text, Metadata::Fresh).await?;
+    owners_are_known(app, tenant, file, &resolved).await?;
     Ok(resolved.checked())
 }
 
@@ -120,6 +121,7 @@ pub async fn check(app: &App, tenant: &str, file: &str, text: &str) -> Result<Ch
 pub async fn apply(app: &App, tenant: &str, file: &str, text: &str) -> Result<Applied, Failure> {
     same_sides(app, tenant, file, text).await?;
     let resolved = resolve(app, tenant, file, text, Metadata::Fresh).await?;
+    owners_are_known(app, tenant, file, &resolved).await?;
     let name = &resolved.document.name;
     let before = app.store().flow(tenant, name).await?;
     let hash = resolved.settings_hash.clone();
@@ -183,7 +185,12 @@ pub async fn remove(app: &App, tenant: &str, name: &str) -> Result<(), Failure> 
 pub async fn list(app: &App, tenant: &str) -> Result<Vec<FlowSummary>, Failure> {
     let mut summaries = Vec::new();
     for flow in app.store().flows(tenant).await? {
-        let last_run = app.store().runs(tenant, &flow.name, 1).await?.pop();
+        let mut last_run = app.store().runs(tenant, &flow.name, 1).await?.pop();
+        if let Some(run) = last_run.as_mut().filter(|run| run.state == "running")
+            && app.is_gone(&app.store().lease_holder(tenant, &flow.name).await?)
+        {
+            run.state = "interrupted".into();
+        }
         summaries.push(FlowSummary {
             approved: flow.approved.as_ref().is_some_and(|approval| approval.settings_hash == flow.settings_hash),
             name: flow.name,
@@ -433,6 +440,10 @@ fn row_summary(row: &crmsync_core::MappingRow) -> RowSummary {
 }
 
 async fn resolve(app: &App, tenant: &str, file: &str, text: &str, metadata: Metadata) -> Result<Resolved, Failure> {
+    // First: under a misspelt connection every line that names it looks wrong.
+    for name in Document::sides(text).iter().flatten() {
+        connections::get(app, tenant, name).await?;
+    }
     let document = Document::parse(text).map_err(|problems| Failure::problems(file, &problems))?;
     let mut connections = Vec::with_capacity(2);
     for name in &document.between {
@@ -455,6 +466,29 @@ async fn resolve(app: &App, tenant: &str, file: &str, text: &str, metadata: Meta
         modules: [left.modules, right.modules],
         metadata,
     })
+}
+
+/// S16: who is to own new records must be an active user there.
+async fn owners_are_known(app: &App, tenant: &str, file: &str, resolved: &Resolved) -> Result<(), Failure> {
+    const SHOWN_MAX: usize = 8;
+    for (index, (connection, crm)) in resolved.connections.iter().zip(&resolved.crms).enumerate() {
+        let Some(email) = &resolved.document.owners.fallback[index] else { continue };
+        let asked = Asked { app, tenant, connection: &connection.name, metadata: resolved.metadata };
+        let users: Vec<User> = asked.or_recent("users", || crm.users(), "list the users").await?;
+        let active = users.iter().filter(|user| user.active && !user.email.is_empty());
+        let known: Vec<&str> = active.map(|user| user.email.as_str()).collect();
+        if !known.iter().any(|known| known.eq_ignore_ascii_case(email)) {
+            return Err(Failure::input(
+                "flow.unknown_owner",
+                format!(
+                    "{file}: `{}` has no active user with the address `{email}`, which `[owners]` names",
+                    connection.name
+                ),
+                format!("known there: {}", known.iter().take(SHOWN_MAX).copied().collect::<Vec<_>>().join(", ")),
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn too_few() -> Failure {

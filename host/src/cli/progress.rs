@@ -58,7 +58,7 @@ impl Progress for Lines {
         let now = Instant::now();
         let pause = if self.terminal { TERMINAL_PAUSE } else { QUIET_PAUSE };
         let count = match of {
-            Some(of) if of > 0 => format!("{done} of {of}"),
+            Some(of) if of >= done && of > 0 => format!("{done} of {of}"),
             _ if done > 0 => done.to_string(),
             _ => String::new(),
         };

@@ -8,8 +8,9 @@ use rusqlite::Row;
 
 use super::driver::{from_json, to_json};
 use super::journal::{JournalLine, write_journal};
+use super::keys::forget_keys;
 use super::outbox::IntentBody;
-use super::staging::{INBOX_COLUMNS, InboxRow, InboxState, forget_keys, id_column, parse_inbox, read_inbox};
+use super::staging::{INBOX_COLUMNS, InboxRow, InboxState, id_column, parse_inbox, read_inbox};
 use super::{Error, Lease, PairId, Store, Tx};
 
 /// Both bases of one mapping row, and what one side still owes the other.

@@ -3,7 +3,8 @@
 //!
 //! A step is one closure over [`Tx`], run on the one writer thread; steps that wait at the same time are committed together
 //! (group commit), each inside a savepoint of its own, and answered only after the commit is on disk. Start at [`Store`];
-//! the steps of a run are in `staging.rs` (rule 2), `decisions.rs` (rules 1 and 3) and `outbox.rs` (rules 1, 3 and 7).
+//! the steps of a run are in `staging.rs` (rule 2), `decisions.rs` (rules 1 and 3), `outbox.rs` (rules 1 and 7) and `settle.rs` (rule 3);
+//! `keys.rs` matches.
 //!
 //! One SQL text serves SQLite now and PostgreSQL later: tenant first in every key, `BIGINT` times, no dialect beyond both.
 
@@ -12,10 +13,12 @@ mod decisions;
 mod driver;
 mod flows;
 mod journal;
+mod keys;
 mod leases;
 mod migrate;
 mod outbox;
 mod seal;
+mod settle;
 mod staging;
 
 pub use connections::{ConnectionRow, ConnectionState};

@@ -6,6 +6,7 @@ use crmsync_core::{RemovalReason, Side, Value};
 use rusqlite::Row;
 
 use super::driver::{from_json, to_json};
+use super::keys::{forget_keys, put_keys, refresh_pairings, rekey};
 use super::{Error, Lease, PairId, Store, Tx};
 
 /// A connector's place in one stream of changes.
@@ -457,51 +458,6 @@ fn reopen_link(
     Ok(Some((String::new(), String::new(), state)))
 }
 
-fn put_keys(
-    tx: &Tx<'_>,
-    tenant: &str,
-    pair: PairId,
-    side: Side,
-    record: &str,
-    keys: &[(usize, String)],
-) -> Result<(), Error> {
-    forget_keys(tx, tenant, pair, side, record)?;
-    for (rule, key) in keys {
-        tx.execute(
-            "INSERT INTO match_key (tenant, pair, side, record, rule, key, verdict) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'open')",
-            (tenant, pair, side.as_str(), record, *rule as i64, key),
-        )?;
-    }
-    Ok(())
-}
-
-/// Records whose images are read at once.
-const REKEY_ROWS: i64 = 500;
-
-fn rekey(
-    tx: &Tx<'_>,
-    tenant: &str,
-    pair: PairId,
-    keys: impl Fn(Side, &BTreeMap<String, Value>) -> Vec<(usize, String)>,
-) -> Result<(), Error> {
-    let sql = format!(
-        "SELECT {INBOX_COLUMNS} FROM inbox i WHERE tenant = ?1 AND pair = ?2 AND seq > ?3 AND presence = 'live'
-         AND NOT EXISTS (SELECT 1 FROM link l WHERE l.tenant = ?1 AND l.pair = ?2 AND i.side = 'left' AND l.left_id = i.record AND l.state <> 'ended')
-         AND NOT EXISTS (SELECT 1 FROM link l WHERE l.tenant = ?1 AND l.pair = ?2 AND i.side = 'right' AND l.right_id = i.record AND l.state <> 'ended')
-         ORDER BY seq LIMIT ?4"
-    );
-    let mut after = 0;
-    loop {
-        let rows = tx.all(&sql, (tenant, pair, after, REKEY_ROWS), read_inbox)?;
-        let Some((last, _)) = rows.last() else { return Ok(()) };
-        after = last.seq;
-        for row in rows {
-            let row = parse_inbox(row)?;
-            put_keys(tx, tenant, pair, row.side, &row.record, &keys(row.side, &row.image))?;
-        }
-    }
-}
-
 fn stage_removal(
     tx: &Tx<'_>,
     tenant: &str,
@@ -590,18 +546,6 @@ fn touch_known(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &str
     Ok(())
 }
 
-pub(super) fn forget_keys(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &str) -> Result<(), Error> {
-    tx.execute(
-        "DELETE FROM match_key WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4",
-        (tenant, pair, side.as_str(), record),
-    )?;
-    tx.execute(
-        &format!("DELETE FROM pairing WHERE tenant = ?1 AND pair = ?2 AND {} = ?3", id_column(side)),
-        (tenant, pair, record),
-    )?;
-    Ok(())
-}
-
 fn save_cursor(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, cursor: &CursorRow) -> Result<(), Error> {
     tx.execute(
         "INSERT INTO cursor (tenant, pair, side, plugin, field_set, format, data, at_head, head_at_ms, swept_at_ms)
@@ -620,55 +564,6 @@ fn save_cursor(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, cursor: &Cur
             cursor.head_at_ms,
             cursor.swept_at_ms,
         ),
-    )?;
-    Ok(())
-}
-
-fn refresh_pairings(tx: &Tx<'_>, tenant: &str, pair: PairId, rules: usize) -> Result<(), Error> {
-    tx.execute("DELETE FROM pairing WHERE tenant = ?1 AND pair = ?2", (tenant, pair))?;
-    tx.execute(
-        "UPDATE match_key SET verdict = 'open' WHERE tenant = ?1 AND pair = ?2 AND verdict <> 'open'",
-        (tenant, pair),
-    )?;
-    for rule in 0..rules as i64 {
-        // A record that a stronger rule has judged takes no part in a weaker one.
-        tx.execute(
-            "INSERT INTO pairing (tenant, pair, left_id, right_id, rule)
-             SELECT ?1, ?2, MIN(CASE WHEN k.side = 'left' THEN k.record END), MIN(CASE WHEN k.side = 'right' THEN k.record END), ?3
-             FROM match_key k
-             WHERE k.tenant = ?1 AND k.pair = ?2 AND k.rule = ?3 AND k.verdict = 'open'
-             GROUP BY k.key
-             HAVING SUM(CASE WHEN k.side = 'left' THEN 1 ELSE 0 END) = 1 AND SUM(CASE WHEN k.side = 'right' THEN 1 ELSE 0 END) = 1",
-            (tenant, pair, rule),
-        )?;
-        let judge = |verdict: &str, condition: &str| {
-            tx.execute(
-                &format!(
-                    "UPDATE match_key SET verdict = '{verdict}' WHERE tenant = ?1 AND pair = ?2 AND verdict = 'open'
-                     AND (side, record) IN (SELECT k.side, k.record FROM match_key k
-                        WHERE k.tenant = ?1 AND k.pair = ?2 AND k.rule = ?3 AND k.verdict = 'open' AND {condition})"
-                ),
-                (tenant, pair, rule),
-            )
-        };
-        judge(
-            "match",
-            "((k.side = 'left' AND EXISTS (SELECT 1 FROM pairing p WHERE p.tenant = ?1 AND p.pair = ?2 AND p.left_id = k.record))
-              OR (k.side = 'right' AND EXISTS (SELECT 1 FROM pairing p WHERE p.tenant = ?1 AND p.pair = ?2 AND p.right_id = k.record)))",
-        )?;
-        judge(
-            "several",
-            "k.key IN (SELECT g.key FROM match_key g WHERE g.tenant = ?1 AND g.pair = ?2 AND g.rule = ?3 AND g.verdict = 'open'
-             GROUP BY g.key HAVING COUNT(DISTINCT g.side) = 2)",
-        )?;
-    }
-    // A record that was held because of several candidates, or for whom a partner came, is decided again.
-    tx.execute(
-        "UPDATE inbox SET state = 'staged' WHERE tenant = ?1 AND pair = ?2 AND state = 'held' AND (
-            EXISTS (SELECT 1 FROM match_key k WHERE k.tenant = ?1 AND k.pair = ?2 AND k.side = inbox.side AND k.record = inbox.record AND k.verdict = 'match')
-            OR (EXISTS (SELECT 1 FROM outcome o WHERE o.tenant = ?1 AND o.pair = ?2 AND o.side = inbox.side AND o.record = inbox.record AND o.reason = 'more-than-one-match')
-                AND NOT EXISTS (SELECT 1 FROM match_key k WHERE k.tenant = ?1 AND k.pair = ?2 AND k.side = inbox.side AND k.record = inbox.record AND k.verdict = 'several')))",
-        (tenant, pair),
     )?;
     Ok(())
 }

@@ -1,0 +1,223 @@
+//! Decisions as cases: what both sides show, and what is decided.
+
+use super::tests_support::{field, pair, row};
+use super::*;
+use crate::mapping::{Direction, Sameness};
+
+fn policy() -> Policy {
+    Policy {
+        direction: Direction::Both,
+        winner: Side::Left,
+        first_sync: FirstSync::FillEmpty,
+        deletes: DeletePolicy::Report,
+    }
+}
+
+fn one_row() -> PairMapping {
+    PairMapping { rows: vec![row("Phone")], match_rules: vec![] }
+}
+
+/// A decision about one row, in words: `right=2`, `settled`, `held right too-long`, `-`; conflicts and differences behind it.
+fn told(decision: &Decision) -> String {
+    let mut words = Vec::new();
+    for write in &decision.writes {
+        let values: Vec<_> = write.rows.iter().flat_map(|row| &row.values).map(Value::display).collect();
+        words.push(format!("{}={}", write.side.as_str(), values.join(",")));
+    }
+    words.extend(decision.settled.iter().map(|_| "settled".to_owned()));
+    words.extend(decision.differs.iter().map(|_| "differs".to_owned()));
+    words.extend(decision.conflicts.iter().map(|conflict| format!("conflict:{}", conflict.winner.as_str())));
+    words.extend(decision.held.iter().map(|held| format!("held:{}:{}", held.side.as_str(), held.reason)));
+    if words.is_empty() { "-".into() } else { words.join(" ") }
+}
+
+#[test]
+fn three_way_merge() {
+    let check = |what: &str, left: (&str, &str), right: (&str, &str), expected: &str| {
+        let view = pair(field(Some(left.0), left.1), field(Some(right.0), right.1));
+        assert_eq!(told(&decide(&view, &one_row(), &policy())), expected, "{what}");
+    };
+    check("nothing changed", ("1", "1"), ("1", "1"), "-");
+    check("bases differ for good", ("1", "1"), ("one", "one"), "-");
+    check("left changed", ("1", "2"), ("1", "1"), "right=2");
+    check("right changed", ("1", "1"), ("1", "2"), "left=2");
+    check("right emptied", ("1", "1"), ("1", ""), "left=");
+    check("same edit on both", ("1", "2"), ("1", "2"), "settled");
+    check("different edits", ("1", "2"), ("1", "3"), "right=2 conflict:left");
+    check("left changed to what right shows", ("1", "2"), ("2", "2"), "settled");
+}
+
+#[test]
+fn what_is_owed_counts_as_changed_until_it_is_told() {
+    let check = |what: &str, owed: Side, left: (&str, &str), right: (&str, &str), expected: &str| {
+        let mut view = pair(field(Some(left.0), left.1), field(Some(right.0), right.1));
+        view.rows[0].owed = Some(owed);
+        assert_eq!(told(&decide(&view, &one_row(), &policy())), expected, "{what}");
+    };
+    check("still to be written", Side::Right, ("2", "2"), ("1", "1"), "right=2");
+    check("edited once more", Side::Right, ("2", "3"), ("1", "1"), "right=3");
+    check("the other side got there by itself", Side::Right, ("2", "2"), ("1", "2"), "settled");
+    check("the other side was edited meanwhile", Side::Right, ("2", "2"), ("1", "3"), "right=2 conflict:left");
+    check("owed to the left", Side::Left, ("1", "1"), ("2", "2"), "left=2");
+}
+
+#[test]
+fn first_sync_fills_and_replaces_nothing() {
+    let check = |what: &str, first_sync: FirstSync, left: &str, right: &str, expected: &str| {
+        let view = pair(field(None, left), field(None, right));
+        assert_eq!(told(&decide(&view, &one_row(), &Policy { first_sync, ..policy() })), expected, "{what}");
+    };
+    check("equal", FirstSync::FillEmpty, "1", "1", "settled");
+    check("both blank", FirstSync::FillEmpty, "", "", "settled");
+    check("right blank", FirstSync::FillEmpty, "1", "", "right=1");
+    check("left blank", FirstSync::FillEmpty, "", "1", "left=1");
+    check("different", FirstSync::FillEmpty, "1", "2", "settled differs");
+    check("different, winner", FirstSync::Winner, "1", "2", "right=1 conflict:left");
+    check("different, ask", FirstSync::Ask, "1", "2", "held:right:differs-ask");
+}
+
+#[test]
+fn directions_bind_rows() {
+    let check = |what: &str, direction: Direction, left: (&str, &str), right: (&str, &str), expected: &str| {
+        let mut mapping = one_row();
+        mapping.rows[0].direction = direction;
+        let view = pair(field(Some(left.0), left.1), field(Some(right.0), right.1));
+        assert_eq!(told(&decide(&view, &mapping, &policy())), expected, "{what}");
+    };
+    check("to right, left changed", Direction::ToRight, ("1", "2"), ("1", "1"), "right=2");
+    check("to right, right changed", Direction::ToRight, ("1", "1"), ("1", "2"), "settled");
+    check("to left, both changed", Direction::ToLeft, ("1", "2"), ("1", "3"), "left=3 conflict:right");
+}
+
+#[test]
+fn what_cannot_be_carried_is_held() {
+    let mut left = field(Some("1"), "2");
+    left.carried = Carried::Held(reason::NO_COUNTERPART_VALUE.into());
+    let decision = decide(&pair(left, field(Some("1"), "1")), &one_row(), &policy());
+    assert_eq!(told(&decision), "held:right:no-counterpart-value");
+    assert_eq!(decision.verdict, Verdict::Unchanged);
+
+    let mut mapping = one_row();
+    mapping.rows[0].right[0].length = Some(2);
+    let decision = decide(&pair(field(Some("1"), "long"), field(Some("1"), "1")), &mapping, &policy());
+    assert_eq!(told(&decision), "held:right:too-long");
+    mapping.rows[0].right[0].mandatory = true;
+    let decision = decide(&pair(field(Some("1"), ""), field(Some("1"), "1")), &mapping, &policy());
+    assert_eq!(told(&decision), "held:right:mandatory-emptied");
+}
+
+#[test]
+fn absent_is_never_written() {
+    let mut left = field(Some("1"), "");
+    left.shown = vec![Value::Absent];
+    left.carried = Carried::Values(vec![Value::Absent]);
+    assert_eq!(told(&decide(&pair(left.clone(), field(Some("1"), "1")), &one_row(), &policy())), "-");
+    left.base = None;
+    assert_eq!(told(&decide(&pair(left, field(None, "1")), &one_row(), &policy())), "-");
+}
+
+#[test]
+fn another_row_hash_is_a_first_sync_of_its_field() {
+    let check = |what: &str, left: (&str, &str), right: (&str, &str), owed: Option<Side>, expected: &str| {
+        let mut view = pair(field(Some(left.0), left.1), field(Some(right.0), right.1));
+        view.rows[0].left.base = Some(Base::shown(8, vec![Value::text(left.0)]));
+        view.rows[0].owed = owed;
+        assert_eq!(told(&decide(&view, &one_row(), &policy())), expected, "{what}");
+    };
+    check("nobody changed anything", ("1", "1"), ("2", "2"), None, "settled differs");
+    check("blank on one side", ("", ""), ("2", "2"), None, "left=2");
+    check("one side was edited", ("1", "1"), ("1", "2"), None, "left=2");
+    check("one side was emptied", ("1", ""), ("1", "1"), None, "right=");
+    check("one side was not told yet", ("1", "1"), ("2", "2"), Some(Side::Right), "right=1");
+    check("both were edited", ("1", "3"), ("1", "2"), None, "settled differs");
+}
+
+#[test]
+fn a_conflict_is_told_even_if_the_winner_has_to_wait() {
+    let mut left = field(Some("1"), "2");
+    left.carried = Carried::Held(reason::NO_COUNTERPART_VALUE.into());
+    let decision = decide(&pair(left, field(Some("1"), "3")), &one_row(), &policy());
+    assert_eq!(told(&decision), "conflict:left held:right:no-counterpart-value");
+}
+
+#[test]
+fn what_a_crm_made_of_our_write_goes_nowhere() {
+    let mut right = field(None, "????");
+    right.base = Some(Base { row_hash: 7, values: vec![Value::text("old")], sent: Some(vec![Value::text("🙂")]) });
+    let mut view = pair(field(Some("🙂"), "🙂"), right);
+    view.rows[0].right_is_receipt = true;
+    assert_eq!(told(&decide(&view, &one_row(), &policy())), "settled");
+    view.rows[0].right_is_receipt = false;
+    view.rows[0].right.shown = vec![Value::text("typed")];
+    view.rows[0].right.carried = Carried::Values(vec![Value::text("typed")]);
+    assert_eq!(told(&decide(&view, &one_row(), &policy())), "left=typed");
+}
+
+#[test]
+fn an_unanswered_write_that_arrived_is_not_repeated() {
+    let (sent, cut) = ("Customer Care, Returns and Refunds", "Customer Care, Returns and Ref");
+    let check = |shown: &str, expected: &str| {
+        let mut right = field(None, shown);
+        right.base = Some(Base { row_hash: 7, values: vec![Value::text("old")], sent: Some(vec![Value::text(sent)]) });
+        let mut view = pair(field(Some(sent), sent), right);
+        view.rows[0].owed = Some(Side::Right);
+        assert_eq!(told(&decide(&view, &one_row(), &policy())), expected, "{shown}");
+    };
+    check(sent, "settled");
+    check(cut, "settled");
+    check("old", &format!("right={sent}"));
+    check("typed", &format!("right={sent} conflict:left"));
+}
+
+#[test]
+fn spelling_alone_is_no_difference() {
+    let mut mapping = one_row();
+    mapping.rows[0].sameness = Sameness::Phone;
+    let view = pair(field(None, "(415) 555-0101"), field(None, "4155550101"));
+    assert_eq!(told(&decide(&view, &mapping, &policy())), "settled");
+}
+
+#[test]
+fn a_single_record_is_created_on_the_other_side() {
+    let mut view = pair(field(None, "1"), field(None, ""));
+    view.right = Presence::Missing;
+    let decision = decide(&view, &one_row(), &policy());
+    assert_eq!(decision.writes[0].operation, Operation::Create);
+    assert_eq!(told(&decision), "right=1");
+
+    let decision = decide(&view, &one_row(), &Policy { direction: Direction::ToLeft, ..policy() });
+    assert_eq!(decision.verdict, Verdict::OutOfScope(reason::ONE_WAY.into()));
+
+    let mut mapping = one_row();
+    mapping.rows[0].right[0].mandatory = true;
+    view.rows[0].left = field(None, "");
+    let decision = decide(&view, &mapping, &policy());
+    assert_eq!(decision.verdict, Verdict::NeedsAttention(reason::MANDATORY_MISSING.into()));
+    assert!(decision.writes.is_empty());
+}
+
+#[test]
+fn removals_never_delete_and_edits_survive() {
+    let mut view = pair(field(Some("1"), "1"), field(Some("1"), "1"));
+    view.left = Presence::Removed(RemovalReason::Deleted);
+    view.right = Presence::Unread;
+    assert_eq!(decide(&view, &one_row(), &policy()).verdict, Verdict::Removed(Side::Left, RemovalReason::Deleted));
+    view.right = Presence::Live;
+    view.rows[0].right = field(Some("1"), "2");
+    assert_eq!(
+        decide(&view, &one_row(), &policy()).verdict,
+        Verdict::NeedsAttention(reason::DELETE_AGAINST_EDIT.into())
+    );
+    view.right = Presence::Missing;
+    assert_eq!(decide(&view, &one_row(), &policy()).verdict, Verdict::Forget);
+}
+
+#[test]
+fn several_candidates_are_a_persons_matter() {
+    let mut view = pair(field(None, "1"), field(None, ""));
+    view.right = Presence::Missing;
+    view.more_than_one_match = true;
+    let decision = decide(&view, &one_row(), &policy());
+    assert_eq!(decision.verdict, Verdict::NeedsAttention(reason::MORE_THAN_ONE_MATCH.into()));
+    assert!(decision.writes.is_empty());
+}

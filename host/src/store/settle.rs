@@ -1,0 +1,392 @@
+//! What became of an intent, as one step: the written side's base, the journal line, outcomes, and the end of the intent (rules 3 and 7).
+
+use std::collections::BTreeMap;
+
+use crmsync_core::decide::{Operation, reason};
+use crmsync_core::{Base, Side, Value};
+
+use super::decisions::{LinkRow, OutcomeNote, add_outcome, find_link, forget_outcomes, link_by_id, save_link};
+use super::driver::to_json;
+use super::journal::{JournalLine, write_journal};
+use super::outbox::{IntentBody, IntentRow, RowChange, Settlement, load_intent};
+use super::staging::touch;
+use super::{Error, Lease, PairId, Tx};
+
+/// Settles one intent.
+pub(super) fn settle(
+    tx: &Tx<'_>,
+    lease: &Lease,
+    pair: PairId,
+    run: i64,
+    settlement: Settlement,
+    now_ms: i64,
+) -> Result<(), Error> {
+    let id = match &settlement {
+        Settlement::Stored { intent, .. }
+        | Settlement::Again { intent, .. }
+        | Settlement::Withdraw { intent, .. }
+        | Settlement::Unknown { intent, .. }
+        | Settlement::LeaveOut { intent, .. }
+        | Settlement::Refused { intent, .. }
+        | Settlement::Parked { intent, .. } => *intent,
+    };
+    // Settled already: an arrived create may be found by two ways in one run.
+    let Some(intent) = load_intent(tx, id)? else { return Ok(()) };
+    match settlement {
+        Settlement::Stored { record, version, shown, told, .. } => {
+            let answer = Stored { record, version, shown, told };
+            match intent.operation {
+                Operation::Create => settle_create(tx, lease, pair, run, &intent, &answer, now_ms)?,
+                Operation::Update => settle_update(tx, lease, pair, run, &intent, &answer, now_ms)?,
+            }
+            end_intent(tx, id)
+        }
+        Settlement::Again { not_before_ms, attempts, .. } => {
+            tx.execute(
+                "UPDATE intent SET state = 'planned', not_before_ms = ?2, attempts = ?3 WHERE id = ?1",
+                (id, not_before_ms, attempts),
+            )?;
+            Ok(())
+        }
+        Settlement::Withdraw { note, counts, .. } => {
+            if let Some(note) = note {
+                let (side, record) = outcome_place(tx, &intent)?;
+                add_outcome(tx, lease, pair, run, side, &record, &note, now_ms)?;
+            }
+            withdraw(tx, lease, pair, &intent, counts)
+        }
+        Settlement::Unknown { detail, .. } => {
+            tx.execute("UPDATE intent SET state = 'unknown', detail = ?2 WHERE id = ?1", (id, &detail))?;
+            if intent.operation == Operation::Update {
+                doubt_update(tx, &lease.tenant, pair, &intent)?;
+            }
+            write_journal(tx, lease, pair, run, &line(&intent, "unknown", &intent.target, &detail), now_ms)
+        }
+        Settlement::LeaveOut { row, note, attempts, .. } => {
+            leave_out(tx, lease, pair, run, IntentRow { attempts, ..intent }, &row, &note, now_ms)
+        }
+        Settlement::Refused { note, .. } => {
+            refuse(tx, lease, pair, run, &intent, &note, now_ms)?;
+            end_intent(tx, id)
+        }
+        Settlement::Parked { note, candidates, .. } => {
+            let body = to_json("intent", &IntentBody { candidates, ..intent.body.clone() })?;
+            tx.execute(
+                "UPDATE intent SET state = 'parked', reason = ?2, detail = ?3, body = ?4 WHERE id = ?1",
+                (id, &note.reason, &note.detail, &body),
+            )?;
+            let (side, record) = outcome_place(tx, &intent)?;
+            add_outcome(tx, lease, pair, run, side, &record, &note, now_ms)?;
+            write_journal(tx, lease, pair, run, &line(&intent, "parked", &intent.target, &note.detail), now_ms)
+        }
+    }
+}
+
+/// What the CRM answered to a write that happened.
+struct Stored {
+    record: String,
+    version: String,
+    shown: BTreeMap<String, Vec<Value>>,
+    told: bool,
+}
+
+impl Stored {
+    /// The written side's base after the write (S1).
+    fn base(&self, change: &RowChange) -> Base {
+        match self.shown.get(&change.row) {
+            Some(values) => Base::shown(change.hash, values.clone()),
+            None => Base { row_hash: change.hash, values: change.before.clone(), sent: Some(change.after.clone()) },
+        }
+    }
+
+    /// Whether it shows something in rows that were not written which their bases do not know.
+    fn shows_news(&self, intent: &IntentRow, link: &LinkRow) -> bool {
+        let unwritten = self.shown.iter().filter(|(row, _)| !intent.body.rows.iter().any(|change| change.row == **row));
+        unwritten.into_iter().any(|(row, shown)| {
+            let base = link.bases.get(row).and_then(|bases| bases.side(intent.side).as_ref());
+            base.is_some_and(|base| base.values != *shown)
+        })
+    }
+
+    /// The version whose first pull tells what the CRM made of our values; "" if we know already.
+    fn awaited(&self) -> &str {
+        if self.told { "" } else { &self.version }
+    }
+}
+
+fn settle_create(
+    tx: &Tx<'_>,
+    lease: &Lease,
+    pair: PairId,
+    run: i64,
+    intent: &IntentRow,
+    answer: &Stored,
+    now_ms: i64,
+) -> Result<(), Error> {
+    if let Some(taken) = link_in_the_way(tx, &lease.tenant, pair, intent, &answer.record)? {
+        return give_to_a_person(tx, lease, pair, run, intent, &answer.record, &taken, now_ms);
+    }
+    let mut link = match intent.side {
+        Side::Right => LinkRow::new(&intent.source, &answer.record),
+        Side::Left => LinkRow::new(&answer.record, &intent.source),
+    };
+    link.create_key.clone_from(&intent.create_key);
+    link.see(intent.side.other(), &intent.body.source_version, "");
+    link.see(intent.side, &answer.version, answer.awaited());
+    for (row, base) in &intent.body.source {
+        let bases = link.bases.entry(row.clone()).or_default();
+        *bases.side_mut(intent.side.other()) = Some(base.clone());
+        let written = intent.body.rows.iter().find(|change| change.row == *row);
+        let target = match (written, answer.shown.get(row)) {
+            (Some(change), _) => Some(answer.base(change)),
+            (None, Some(values)) => Some(Base::shown(base.row_hash, values.clone())),
+            (None, None) => intent.body.blank.get(row).cloned(),
+        };
+        *bases.side_mut(intent.side) = target;
+        if intent.body.owed.contains(row) {
+            bases.owed = Some(intent.side);
+        }
+    }
+    save_link(tx, &lease.tenant, pair, &link, now_ms)?;
+    // The new record may have come by itself and been held back until it was known whose it is.
+    tx.execute(
+        "UPDATE inbox SET state = 'staged' WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4 AND state = 'held'",
+        (&lease.tenant, pair, intent.side.as_str(), &answer.record),
+    )?;
+    // Rule 2: the source's inbox row goes with its outcome, unless it was staged anew meanwhile; the new one is decided against the link.
+    tx.execute("DELETE FROM inbox WHERE seq = ?1", [intent.source_seq])?;
+    settle_outcomes(tx, lease, pair, intent, &answer.record, &link.left_id)?;
+    write_journal(tx, lease, pair, run, &line(intent, "created", &answer.record, ""), now_ms)
+}
+
+/// I3: a link that one of both records has already.
+fn link_in_the_way(
+    tx: &Tx<'_>,
+    tenant: &str,
+    pair: PairId,
+    intent: &IntentRow,
+    record: &str,
+) -> Result<Option<LinkRow>, Error> {
+    match find_link(tx, tenant, pair, intent.side, record)? {
+        Some(link) => Ok(Some(link)),
+        None => find_link(tx, tenant, pair, intent.side.other(), &intent.source),
+    }
+}
+
+/// A create ends at a record that another link has, or its source was linked otherwise: nothing is joined, a person looks at it.
+#[expect(clippy::too_many_arguments, reason = "what a settlement is given, the record and the link in its way")]
+fn give_to_a_person(
+    tx: &Tx<'_>,
+    lease: &Lease,
+    pair: PairId,
+    run: i64,
+    intent: &IntentRow,
+    record: &str,
+    taken: &LinkRow,
+    now_ms: i64,
+) -> Result<(), Error> {
+    let source_is_linked = taken.id_of(intent.side.other()) == intent.source;
+    let state = if source_is_linked { "staged" } else { "held" };
+    tx.execute("UPDATE inbox SET state = ?2 WHERE seq = ?1 AND state = 'deciding'", (intent.source_seq, state))?;
+    if source_is_linked && taken.id_of(intent.side) == record {
+        return Ok(());
+    }
+    let detail = format!("the create led to record {record}; linked already: {} and {}", taken.left_id, taken.right_id);
+    let note =
+        OutcomeNote { kind: "needs-attention", reason: reason::ALREADY_LINKED.into(), field: String::new(), detail };
+    let (side, about) =
+        if source_is_linked { (Side::Left, &taken.left_id) } else { (intent.side.other(), &intent.source) };
+    add_outcome(tx, lease, pair, run, side, about, &note, now_ms)?;
+    write_journal(tx, lease, pair, run, &line(intent, "attention", record, &note.detail), now_ms)
+}
+
+/// Outcomes of a linked pair are kept under its left record; those of the create's own way, and of the new record while it was
+/// unlinked, are over.
+fn settle_outcomes(
+    tx: &Tx<'_>,
+    lease: &Lease,
+    pair: PairId,
+    intent: &IntentRow,
+    record: &str,
+    left_id: &str,
+) -> Result<(), Error> {
+    let source_side = intent.side.other();
+    forget_outcomes(tx, &lease.tenant, pair, intent.side, record)?;
+    tx.execute(
+        "DELETE FROM outcome WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4 AND reason = ?5",
+        (&lease.tenant, pair, source_side.as_str(), &intent.source, reason::OUTCOME_UNKNOWN),
+    )?;
+    if source_side == Side::Right {
+        tx.execute(
+            "UPDATE OR REPLACE outcome SET side = 'left', record = ?4 WHERE tenant = ?1 AND pair = ?2 AND side = 'right' AND record = ?3",
+            (&lease.tenant, pair, &intent.source, left_id),
+        )?;
+    }
+    Ok(())
+}
+
+fn settle_update(
+    tx: &Tx<'_>,
+    lease: &Lease,
+    pair: PairId,
+    run: i64,
+    intent: &IntentRow,
+    answer: &Stored,
+    now_ms: i64,
+) -> Result<(), Error> {
+    let Some(mut link) = link_by_id(tx, intent.link)? else { return Ok(()) };
+    for change in &intent.body.rows {
+        let bases = link.bases.entry(change.row.clone()).or_default();
+        *bases.side_mut(intent.side) = Some(answer.base(change));
+        bases.owed = None;
+    }
+    // The answer shows an edit of another field, made since the record was read: with its version unknown the next pull stages it.
+    let version = if answer.shows_news(intent, &link) { "" } else { answer.version.as_str() };
+    link.see(intent.side, version, if version.is_empty() { "" } else { answer.awaited() });
+    link.attempts = 0;
+    save_link(tx, &lease.tenant, pair, &link, now_ms)?;
+    write_journal(tx, lease, pair, run, &line(intent, "updated", &answer.record, ""), now_ms)
+}
+
+fn refuse(
+    tx: &Tx<'_>,
+    lease: &Lease,
+    pair: PairId,
+    run: i64,
+    intent: &IntentRow,
+    note: &OutcomeNote,
+    now_ms: i64,
+) -> Result<(), Error> {
+    if intent.operation == Operation::Create {
+        tx.execute("UPDATE inbox SET state = 'held' WHERE seq = ?1", [intent.source_seq])?;
+    }
+    tx.execute("UPDATE link SET attempts = 0 WHERE id = ?1", [intent.link])?;
+    let (side, record) = outcome_place(tx, intent)?;
+    // Notes of other fields stand: what they wait for still concerns this record.
+    add_outcome(tx, lease, pair, run, side, &record, note, now_ms)?;
+    write_journal(tx, lease, pair, run, &line(intent, "refused", &intent.target, &note.detail), now_ms)
+}
+
+/// Goes on without one mapping row. The row stays owed on the link, or is noted as owed for the link to come.
+#[expect(clippy::too_many_arguments, reason = "what a settlement is given, and the row")]
+fn leave_out(
+    tx: &Tx<'_>,
+    lease: &Lease,
+    pair: PairId,
+    run: i64,
+    mut intent: IntentRow,
+    row: &str,
+    note: &OutcomeNote,
+    now_ms: i64,
+) -> Result<(), Error> {
+    let left_out = intent.body.rows.iter().position(|change| change.row == row).map(|at| intent.body.rows.remove(at));
+    if intent.body.rows.is_empty() {
+        refuse(tx, lease, pair, run, &intent, note, now_ms)?;
+        return end_intent(tx, intent.id);
+    }
+    if intent.operation == Operation::Create {
+        intent.body.owed.push(row.to_owned());
+        if let Some(change) = left_out {
+            let blank = vec![Value::Empty; change.after.len()];
+            let base = Base { row_hash: change.hash, values: blank.clone(), sent: Some(blank) };
+            intent.body.blank.insert(change.row, base);
+        }
+    }
+    let body = to_json("intent", &intent.body)?;
+    tx.execute(
+        "UPDATE intent SET state = 'planned', not_before_ms = 0, body = ?2, attempts = ?3 WHERE id = ?1",
+        (intent.id, &body, intent.attempts),
+    )?;
+    let (side, record) = outcome_place(tx, &intent)?;
+    add_outcome(tx, lease, pair, run, side, &record, note, now_ms)?;
+    write_journal(tx, lease, pair, run, &line(&intent, "refused", &intent.target, &note.detail), now_ms)
+}
+
+fn outcome_place(tx: &Tx<'_>, intent: &IntentRow) -> Result<(Side, String), Error> {
+    let link = if intent.link == 0 { None } else { link_by_id(tx, intent.link)? };
+    Ok(match link {
+        Some(link) => (Side::Left, link.left_id),
+        None => (intent.side.other(), intent.source.clone()),
+    })
+}
+
+fn withdraw(tx: &Tx<'_>, lease: &Lease, pair: PairId, intent: &IntentRow, counts: bool) -> Result<(), Error> {
+    end_intent(tx, intent.id)?;
+    match intent.operation {
+        Operation::Create => {
+            tx.execute("UPDATE inbox SET state = 'staged' WHERE seq = ?1 AND state = 'deciding'", [intent.source_seq])?;
+            Ok(())
+        }
+        Operation::Update => {
+            if counts {
+                let raise = "UPDATE link SET attempts = ?2 WHERE id = ?1 AND attempts < ?2";
+                tx.execute(raise, (intent.link, intent.attempts))?;
+            }
+            touch(tx, &lease.tenant, pair, intent.side, &intent.target)
+        }
+    }
+}
+
+/// Withdraws what no attempt was made of, without loading what it would have written.
+pub(super) fn withdraw_unsent(tx: &Tx<'_>, tenant: &str, pair: PairId) -> Result<(), Error> {
+    let updates: Vec<(String, String)> = tx.all(
+        "SELECT side, target FROM intent WHERE tenant = ?1 AND pair = ?2 AND state = 'planned' AND operation = 'update'",
+        (tenant, pair),
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    for (side, target) in &updates {
+        touch(tx, tenant, pair, if side == "left" { Side::Left } else { Side::Right }, target)?;
+    }
+    tx.execute(
+        "UPDATE inbox SET state = 'staged' WHERE state = 'deciding' AND seq IN (SELECT source_seq FROM intent
+         WHERE tenant = ?1 AND pair = ?2 AND state = 'planned' AND operation = 'create' AND attempts = 0)",
+        (tenant, pair),
+    )?;
+    tx.execute(
+        "DELETE FROM intent WHERE tenant = ?1 AND pair = ?2 AND state = 'planned' AND (operation = 'update' OR attempts = 0)",
+        (tenant, pair),
+    )?;
+    Ok(())
+}
+
+/// An update whose outcome nobody knows: if its values are found later they are ours and no person's edit, and the record is staged
+/// whatever its version.
+pub(super) fn doubt_update(tx: &Tx<'_>, tenant: &str, pair: PairId, intent: &IntentRow) -> Result<(), Error> {
+    let Some(mut link) = link_by_id(tx, intent.link)? else { return Ok(()) };
+    for change in &intent.body.rows {
+        let base = link.bases.entry(change.row.clone()).or_default().side_mut(intent.side);
+        base.get_or_insert_with(|| Base::shown(change.hash, change.before.clone())).sent = Some(change.after.clone());
+    }
+    link.see(intent.side, "", "");
+    // The link exists: the time of its making stays.
+    save_link(tx, tenant, pair, &link, 0)?;
+    Ok(())
+}
+
+fn end_intent(tx: &Tx<'_>, id: i64) -> Result<(), Error> {
+    tx.execute("DELETE FROM intent WHERE id = ?1", [id])?;
+    Ok(())
+}
+
+fn line(intent: &IntentRow, action: &'static str, record: &str, detail: &str) -> JournalLine {
+    let (left_id, right_id) = match intent.side {
+        Side::Left => (record, intent.source.as_str()),
+        Side::Right => (intent.source.as_str(), record),
+    };
+    let values = |pick: fn(&RowChange) -> &Vec<Value>| {
+        let map: BTreeMap<&str, &Vec<Value>> =
+            intent.body.rows.iter().map(|change| (change.row.as_str(), pick(change))).collect();
+        to_json("journal values", &map).unwrap_or_default()
+    };
+    JournalLine {
+        action,
+        side: Some(intent.side),
+        left_id: left_id.to_owned(),
+        right_id: right_id.to_owned(),
+        field: String::new(),
+        before: values(|change| &change.before),
+        after: values(|change| &change.after),
+        reason: String::new(),
+        detail: detail.to_owned(),
+    }
+}

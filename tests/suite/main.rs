@@ -6,6 +6,7 @@ mod egress_grant;
 mod end_to_end;
 mod faults;
 mod guest_memory;
+mod interrupt;
 mod login;
 mod product;
 mod restart;

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::args::{AddOptions, ConnectionCommand, LoginOptions};
 use super::output::Output;
-use super::process::read_hidden_line;
+use super::process::{read_hidden_line, read_line};
 use super::table::{Table, neutral};
 use crate::app::{App, LOCAL_TENANT};
 use crate::engine::CheckReport;
@@ -82,7 +82,7 @@ pub(super) async fn run(app: &App, command: ConnectionCommand, output: Output) -
 async fn add(app: &App, options: AddOptions, output: Output) -> Result<(), Failure> {
     let mut secrets = std::collections::BTreeMap::new();
     for name in &options.secrets {
-        secrets.insert(name.clone(), read_secret(name)?);
+        secrets.insert(name.clone(), read_secret(name).await?);
     }
     let new = NewConnection {
         name: options.name,
@@ -105,7 +105,7 @@ async fn add(app: &App, options: AddOptions, output: Output) -> Result<(), Failu
 }
 
 /// A secret from the environment, from a person, or from a pipe; never from the command line, where other users could read it.
-fn read_secret(name: &str) -> Result<SecretString, Failure> {
+async fn read_secret(name: &str) -> Result<SecretString, Failure> {
     let variable = format!("CRMSYNC_SECRET_{}", name.to_uppercase());
     if let Some(value) = std::env::var(&variable).ok().filter(|value| !value.trim().is_empty()) {
         return Ok(SecretString::from(value));
@@ -113,7 +113,7 @@ fn read_secret(name: &str) -> Result<SecretString, Failure> {
     if std::io::stdin().is_terminal() {
         eprintln!("{name} (it is not shown while you type; or set {variable}):");
     }
-    let line = read_hidden_line();
+    let line = read_hidden_line().await;
     match line.as_ref().map(|line| line.trim_end_matches(['\r', '\n'])) {
         Ok(value) if !value.is_empty() => Ok(SecretString::from(value)),
         _ => Err(Failure::input(
@@ -151,9 +151,8 @@ async fn login(app: &App, options: LoginOptions, output: Output) -> Result<(), F
         Some(listener) => wait_for_callback(listener, &login, Duration::from_secs(options.wait_s)).await?,
         None => {
             output.note("paste the final address of the browser here:");
-            let mut line = String::new();
-            std::io::stdin()
-                .read_line(&mut line)
+            let line = read_line()
+                .await
                 .map_err(|error| Failure::environment("connection.login_paste", error.to_string(), ""))?;
             service::parse_callback(&line)?
         }

@@ -41,12 +41,20 @@ pub(super) fn end_with_us(command: &mut tokio::process::Command) {
     let _ = command;
 }
 
-/// Reads a line of standard input; what is typed at a terminal is not shown.
-pub(super) fn read_hidden_line() -> std::io::Result<zeroize::Zeroizing<String>> {
+/// Reads a line of standard input; what is typed at a terminal is not shown. Whoever stops waiting gets the terminal back as it was.
+pub(super) async fn read_hidden_line() -> std::io::Result<zeroize::Zeroizing<String>> {
     let _hidden = std::io::stdin().is_terminal().then(HiddenTyping::begin).flatten();
-    let mut line = zeroize::Zeroizing::new(String::new());
-    std::io::stdin().lock().read_line(&mut line)?;
-    Ok(line)
+    read_line().await
+}
+
+/// Reads a line of standard input, on a thread that may be left behind.
+pub(super) async fn read_line() -> std::io::Result<zeroize::Zeroizing<String>> {
+    let reading = tokio::task::spawn_blocking(|| {
+        let mut line = zeroize::Zeroizing::new(String::new());
+        std::io::stdin().lock().read_line(&mut line)?;
+        Ok(line)
+    });
+    reading.await.map_err(std::io::Error::other)?
 }
 
 /// The terminal without its echo, until this goes.

@@ -94,6 +94,19 @@ impl<'a> Evidence<'a> {
         })
     }
 
+    /// What was made of one field, by whom, on each side.
+    fn history(&self, ids: &[&str], field: &str) -> Vec<(Side, i64, Actor, String)> {
+        let of = |side: Side| {
+            let events = self.events[side as usize].iter().filter(|event| ids.contains(&event.id.as_str()));
+            events.filter_map(move |event| {
+                let after = event.after.as_ref()?;
+                after.get(field_name(side, field))?;
+                Some((side, event.at_ms, event.actor, text(after, side, field)))
+            })
+        };
+        SIDES.into_iter().flat_map(of).collect()
+    }
+
     /// The value is in the sync log as the one that lost to the other side's.
     fn is_loser(&self, value: &str) -> bool {
         self.journal.iter().any(|line| line.action == "conflict" && line.before.contains(value))
@@ -201,8 +214,10 @@ fn one_field(evidence: &Evidence<'_>, tag: &str, field: &str, edits: &[(&Edit, &
         return vec![];
     };
     let ids = evidence.ids(tag);
-    let story =
-        |value: &str| format!("{tag} {ids:?} {field} = `{value}`; now `{left}` and `{right}`; all edits {edits:?}");
+    let story = |value: &str| {
+        let history = evidence.history(&ids, field);
+        format!("{tag} {ids:?} {field} = `{value}`; now `{left}` and `{right}`; all edits {edits:?}; history {history:?}")
+    };
     // What somebody typed over on the same screen was seen and replaced by people.
     let typed_over = |edit: &Edit| edits.iter().any(|(later, _)| later.side == edit.side && later.at_ms > edit.at_ms);
     let lost = |edits: &[(&Edit, &str)]| -> Vec<Wrong> {
@@ -212,7 +227,7 @@ fn one_field(evidence: &Evidence<'_>, tag: &str, field: &str, edits: &[(&Edit, &
             .map(|(_, value)| Wrong::Lost(story(value)))
             .collect()
     };
-    if left == right {
+    if left == right || kept_by_vtiger(&left) == right {
         // What came before the value that stands was replaced by it; what came later must have lost to it, in the open.
         let stands = edits.iter().position(|(_, value)| *value == left);
         return lost(&edits[stands.map_or(0, |place| place + 1)..]);
@@ -227,6 +242,11 @@ fn one_field(evidence: &Evidence<'_>, tag: &str, field: &str, edits: &[(&Edit, &
     let shown = |side: Side| if side == Side::Zoho { &left } else { &right };
     let gone = SIDES.into_iter().filter_map(|side| last_of(side).filter(|(_, value)| value != shown(side)));
     lost(&gone.collect::<Vec<_>>())
+}
+
+/// What Vtiger makes of a text from Zoho: its database has no characters outside the basic plane.
+fn kept_by_vtiger(text: &str) -> String {
+    text.chars().map(|c| if c > '\u{ffff}' { "????".to_owned() } else { c.to_string() }).collect()
 }
 
 /// A deleted record stays deleted, and people are told.

@@ -8,6 +8,7 @@ mod faults;
 mod guest_memory;
 mod interrupt;
 mod login;
+mod matching;
 mod product;
 mod restart;
 mod secrets;

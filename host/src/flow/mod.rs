@@ -15,6 +15,7 @@ mod carry;
 mod checks;
 mod describe;
 mod document;
+mod filter;
 mod hash;
 mod lookup;
 mod module;
@@ -32,6 +33,7 @@ mod fixture;
 
 pub use describe::{Choice, FieldInfo, FunctionInfo, Inversion, ModuleInfo, SideInfo};
 pub use document::{Document, Owners, SafetyStop};
+pub use filter::Written as WrittenFilter;
 pub use hash::settings_hash;
 pub use module::{FieldSet, MatchText, ModulePair};
 pub use pair::{LeftOut, Pair};

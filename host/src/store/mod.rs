@@ -17,6 +17,7 @@ mod keys;
 mod leases;
 mod migrate;
 mod outbox;
+mod scope;
 mod seal;
 mod settle;
 mod staging;
@@ -26,6 +27,7 @@ pub use decisions::{Bases, LinkRow, NewIntent, OutcomeNote, RowBases, UnitCommit
 pub use driver::{Error, Store, Tx};
 pub use flows::{Approval, FlowRow, PairId, RunRow};
 pub use journal::{JournalLine, JournalQuery, JournalRow, OutcomeCount, OutcomeRow};
+pub use keys::KnownAs;
 pub use leases::Lease;
 pub use outbox::{IntentBody, IntentRow, IntentState, RowChange, Settlement};
 pub use seal::Sealer;

@@ -11,4 +11,5 @@ mod login;
 mod product;
 mod restart;
 mod secrets;
+mod serve;
 mod sim;

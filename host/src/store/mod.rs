@@ -18,6 +18,7 @@ mod leases;
 mod migrate;
 mod outbox;
 mod scope;
+mod schedule;
 mod seal;
 mod settle;
 mod staging;
@@ -30,5 +31,6 @@ pub use journal::{JournalLine, JournalQuery, JournalRow, OutcomeCount, OutcomeRo
 pub use keys::KnownAs;
 pub use leases::Lease;
 pub use outbox::{IntentBody, IntentRow, IntentState, RowChange, Settlement};
+pub use schedule::{ScheduleChange, ScheduleRow, Scheduled};
 pub use seal::Sealer;
 pub use staging::{CursorRow, InboxRow, InboxState, PresenceWord, Staged, StagedPage, told_version};

@@ -86,9 +86,8 @@ fn nobody_is_joined_with_somebody_else() {
         for family in 0..FAMILIES {
             let email = format!("family{family}@example.com");
             let last = format!("Müller {family}");
-            let make = |first: &str| {
-                [("Email", email.clone()), ("Last_Name", last.clone()), ("First_Name", first.to_owned())]
-            };
+            let make =
+                |first: &str| [("Email", email.clone()), ("Last_Name", last.clone()), ("First_Name", first.to_owned())];
             let (anna, bob) = (format!("anna {family}"), format!("bob {family}"));
             match family % 4 {
                 // Both parents in both CRMs, in other spellings there.
@@ -178,7 +177,8 @@ fn a_doubt_is_over_when_the_names_agree() {
         truth.create(crms, Side::Zoho, "robert", &robert).await;
         let right = truth.create(crms, Side::Vtiger, "robert", &bob).await;
         sync(&workplace).await;
-        let attention = |log: &[crmsync::store::JournalRow]| log.iter().filter(|line| line.action == "attention").count();
+        let attention =
+            |log: &[crmsync::store::JournalRow]| log.iter().filter(|line| line.action == "attention").count();
         assert_eq!(linked(&workplace).await, []);
         assert_eq!(attention(&workplace.log().await.unwrap()), 1, "told once, not with every run");
         crms.edit(Side::Vtiger, &right, &BTreeMap::from([("First_Name", "Robert".to_owned())])).await.unwrap();

@@ -52,6 +52,8 @@ pub mod reason {
     pub const ALREADY_LINKED: &str = "already-linked";
     /// One side's record left while the other side's was edited.
     pub const DELETE_AGAINST_EDIT: &str = "delete-against-edit";
+    /// A person said that the record is not synced.
+    pub const LEFT_ALONE: &str = "left-alone";
     /// Records do not travel this way in this module.
     pub const ONE_WAY: &str = "one-way";
     /// The CRM refused the write.
@@ -258,7 +260,8 @@ pub struct Decision {
 }
 
 impl Decision {
-    fn only(verdict: Verdict) -> Decision {
+    /// A verdict that writes and settles nothing.
+    pub fn only(verdict: Verdict) -> Decision {
         Decision { verdict, writes: vec![], settled: vec![], differs: vec![], conflicts: vec![], held: vec![] }
     }
 }

@@ -8,4 +8,5 @@ CREATE TABLE choice (
     at_ms BIGINT NOT NULL,
     PRIMARY KEY (tenant, pair, side, record)
 ) STRICT;
-ALTER TABLE link ADD COLUMN parted BIGINT NOT NULL DEFAULT 0; -- 1: a person ended it, and a record that comes back does not open it again
+-- Whose record opens an ended link again by coming back from the bin; people end links for good.
+ALTER TABLE link ADD COLUMN reopened_by TEXT NOT NULL DEFAULT 'both' CHECK (reopened_by IN ('both', 'left', 'right', 'none'));

@@ -205,24 +205,32 @@ impl Store {
     }
 
     /// The living link of a record.
-    pub async fn link_of(&self, tenant: &str, pair: PairId, side: Side, record: &str) -> Result<Option<LinkRow>, Error> {
+    pub async fn link_of(
+        &self,
+        tenant: &str,
+        pair: PairId,
+        side: Side,
+        record: &str,
+    ) -> Result<Option<LinkRow>, Error> {
         let (tenant, record) = (tenant.to_owned(), record.to_owned());
         self.step(move |tx| find_link(tx, &tenant, pair, side, &record)).await
     }
 
-    /// Carries out one answer to one point.
-    pub async fn decide_point(
+    /// Carries out one answer to each of these points, and tells of each whether it could be.
+    pub async fn decide_points(
         &self,
         lease: &Lease,
         run: i64,
-        point: Point,
+        points: Vec<Point>,
         answer: Answer,
         now_ms: i64,
-    ) -> Result<Result<(), Obstacle>, Error> {
+    ) -> Result<Vec<Result<(), Obstacle>>, Error> {
         let lease = lease.clone();
         self.step(move |tx| {
             lease.check(tx)?;
-            Desk { tx, lease: &lease, pair: point.pair, run, now_ms }.decide(&point, answer)
+            let decide =
+                |point: &Point| Desk { tx, lease: &lease, pair: point.pair, run, now_ms }.decide(point, answer.clone());
+            points.iter().map(decide).collect()
         })
         .await
     }
@@ -368,7 +376,10 @@ impl Desk<'_> {
             }
             (Answer::LeaveAlone, Some(_), _) => self.unlink(side, record),
             (Answer::Take(from), Some(link), _) if !point.field.is_empty() => self.take(link, point, from),
-            (Answer::Keep, Some(link), _) if link.removed.is_some() => self.part(link, false),
+            (Answer::Keep, Some(link), _) if link.removed.is_some() => {
+                let reopened_by = link.removed.map_or("none", Side::as_str);
+                self.part(link, reopened_by)
+            }
             (Answer::Keep, Some(link), _) => self.keep(&link, point),
             (Answer::Restore, Some(link), _) if link.removed.is_some() => self.restore(link),
             _ => Ok(Err(Obstacle::DoesNotFit)),
@@ -399,15 +410,14 @@ impl Desk<'_> {
 
     fn unlink(&self, side: Side, record: &str) -> Carried {
         match find_link(self.tx, self.tenant(), self.pair, side, record)? {
-            Some(link) => self.part(link, true),
+            Some(link) => self.part(link, "none"),
             None => Ok(Err(Obstacle::NotLinked)),
         }
     }
 
-    /// Ends a link and leaves alone those of its records that are still there. `for_good`: a record that comes back from the bin does
-    /// not open it again.
-    fn part(&self, link: LinkRow, for_good: bool) -> Carried {
-        if let Err(obstacle) = self.end(&link, for_good)? {
+    /// Ends a link and leaves alone those of its records that are still there.
+    fn part(&self, link: LinkRow, reopened_by: &str) -> Carried {
+        if let Err(obstacle) = self.end(&link, reopened_by)? {
             return Ok(Err(obstacle));
         }
         for side in Side::BOTH.into_iter().filter(|side| link.removed != Some(*side)) {
@@ -420,7 +430,7 @@ impl Desk<'_> {
     /// The survivor becomes a record without a partner, and is copied to the side where its former partner was.
     fn restore(&self, link: LinkRow) -> Carried {
         let Some(gone) = link.removed else { return Ok(Err(Obstacle::DoesNotFit)) };
-        if let Err(obstacle) = self.end(&link, true)? {
+        if let Err(obstacle) = self.end(&link, "none")? {
             return Ok(Err(obstacle));
         }
         self.set_choice(gone.other(), link.id_of(gone.other()), "new")?;
@@ -428,7 +438,7 @@ impl Desk<'_> {
         Ok(Ok(()))
     }
 
-    fn end(&self, link: &LinkRow, for_good: bool) -> Carried {
+    fn end(&self, link: &LinkRow, reopened_by: &str) -> Carried {
         let under_way = self.tx.one(
             "SELECT 1 FROM intent WHERE tenant = ?1 AND pair = ?2 AND link = ?3 AND link <> 0 AND state <> 'planned'",
             (self.tenant(), self.pair, link.id),
@@ -438,10 +448,7 @@ impl Desk<'_> {
             return Ok(Err(Obstacle::UnderWay));
         }
         self.tx.execute("DELETE FROM intent WHERE link = ?1 AND link <> 0", [link.id])?;
-        self.tx.execute(
-            "UPDATE link SET state = 'ended', parted = ?2 WHERE id = ?1",
-            (link.id, i64::from(for_good)),
-        )?;
+        self.tx.execute("UPDATE link SET state = 'ended', reopened_by = ?2 WHERE id = ?1", (link.id, reopened_by))?;
         for side in Side::BOTH {
             forget_outcomes(self.tx, self.tenant(), self.pair, side, link.id_of(side))?;
         }
@@ -480,7 +487,16 @@ impl Desk<'_> {
         save_link(self.tx, self.tenant(), self.pair, &link, self.now_ms)?;
         self.forget_point(point)?;
         touch_known(self.tx, self.tenant(), self.pair, Side::Left, &link.left_id)?;
-        self.line("decided", Some(from.other()), &link.left_id, &link.right_id, &point.field, &loser, &winner, "taken by hand")?;
+        self.line(
+            "decided",
+            Some(from.other()),
+            &link.left_id,
+            &link.right_id,
+            &point.field,
+            &loser,
+            &winner,
+            "taken by hand",
+        )?;
         Ok(Ok(()))
     }
 
@@ -547,7 +563,14 @@ impl Desk<'_> {
         Ok(())
     }
 
-    fn note(&self, action: &'static str, side: Option<Side>, left: &str, right: &str, words: &str) -> Result<(), Error> {
+    fn note(
+        &self,
+        action: &'static str,
+        side: Option<Side>,
+        left: &str,
+        right: &str,
+        words: &str,
+    ) -> Result<(), Error> {
         self.line(action, side, left, right, "", &[], &[], words)
     }
 

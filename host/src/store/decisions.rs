@@ -10,7 +10,7 @@ use super::driver::{from_json, to_json};
 use super::journal::{JournalLine, write_journal};
 use super::keys::{choice_of, forget_keys};
 use super::outbox::IntentBody;
-use super::staging::{INBOX_COLUMNS, InboxRow, InboxState, id_column, parse_inbox, read_inbox};
+use super::staging::{INBOX_COLUMNS, InboxRow, InboxState, id_column, inbox_row, parse_inbox, read_inbox};
 use super::{Error, Lease, PairId, Store, Tx};
 
 /// Both bases of one mapping row, and what one side still owes the other.
@@ -379,16 +379,6 @@ fn unit_of(tx: &Tx<'_>, tenant: &str, pair: PairId, row: InboxRow) -> Result<Opt
     Ok(Some(UnitRow { left, right, link, rule, several, left_alone, late_twin }))
 }
 
-fn inbox_row(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &str) -> Result<Option<InboxRow>, Error> {
-    tx.one(
-        &format!("SELECT {INBOX_COLUMNS} FROM inbox WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4"),
-        (tenant, pair, side.as_str(), record),
-        read_inbox,
-    )?
-    .map(parse_inbox)
-    .transpose()
-}
-
 fn find_pairing(
     tx: &Tx<'_>,
     tenant: &str,
@@ -575,7 +565,7 @@ fn commit_unit(
     unit.journal.iter().try_for_each(|line| write_journal(tx, lease, pair, run, line, now_ms))
 }
 
-fn insert_intent(
+pub(super) fn insert_intent(
     tx: &Tx<'_>,
     lease: &Lease,
     pair: PairId,
@@ -623,8 +613,8 @@ pub(super) fn replace_outcomes(
 ) -> Result<(), Error> {
     // A difference that was noted once stands until its row is decided about.
     tx.execute(
-        "DELETE FROM outcome WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4 AND reason NOT IN (?5, ?6)",
-        (&lease.tenant, pair, side.as_str(), record, reason::DIFFERS, reason::DIFFERS_ASK),
+        "DELETE FROM outcome WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4 AND reason NOT IN (?5, ?6, ?7)",
+        (&lease.tenant, pair, side.as_str(), record, reason::DIFFERS, reason::DIFFERS_ASK, reason::UNDONE),
     )?;
     for row in decided_rows {
         tx.execute(

@@ -21,14 +21,16 @@ mod outbox;
 mod seal;
 mod settle;
 mod staging;
+mod undo;
 
 pub use attention::{Answer, Obstacle, Point, PointGroup, PointQuery};
 pub use connections::{ConnectionRow, ConnectionState};
 pub use decisions::{Bases, LinkRow, NewIntent, OutcomeNote, RowBases, UnitCommit, UnitRow};
 pub use driver::{Error, Store, Tx};
-pub use flows::{Approval, FlowRow, PairId, RunRow};
+pub use flows::{Approval, FlowRow, PairId, PairRow, RunRow};
 pub use journal::{JournalLine, JournalQuery, JournalRow, OutcomeCount, OutcomeRow};
 pub use leases::Lease;
 pub use outbox::{IntentBody, IntentRow, IntentState, RowChange, Settlement};
 pub use seal::Sealer;
 pub use staging::{CursorRow, InboxRow, InboxState, PresenceWord, Staged, StagedPage, told_version};
+pub use undo::{UndoWrite, WrittenLine, WrittenQuery};

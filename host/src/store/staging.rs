@@ -465,21 +465,27 @@ fn reopen_link(
     side: Side,
     record: &str,
 ) -> Result<Option<(String, String, String)>, Error> {
-    let ended: Option<i64> = tx.one(
+    let ended: Option<(i64, String, String)> = tx.one(
         &format!(
-            "SELECT e.id FROM link e WHERE e.tenant = ?1 AND e.pair = ?2 AND e.{id} = ?3 AND e.state = 'ended' AND e.parted = 0
+            "SELECT e.id, e.{other}, e.reopened_by FROM link e WHERE e.tenant = ?1 AND e.pair = ?2 AND e.{id} = ?3 AND e.state = 'ended' AND e.reopened_by IN ('both', ?4)
              AND NOT EXISTS (SELECT 1 FROM link l WHERE l.tenant = ?1 AND l.pair = ?2 AND l.{other} = e.{other} AND l.state <> 'ended')
              ORDER BY e.generation DESC, e.id DESC LIMIT 1",
             id = id_column(side),
             other = id_column(side.other())
         ),
-        (tenant, pair, record),
-        |row| row.get(0),
+        (tenant, pair, record, side.as_str()),
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
     )?;
-    let Some(ended) = ended else { return Ok(None) };
-    // The other record may be there, unlinked, only because it came back earlier; then it would have opened the link itself.
-    let state = format!("{}-removed", side.other().as_str());
-    tx.execute("UPDATE link SET state = ?2 WHERE id = ?1", (ended, &state))?;
+    let Some((ended, partner, reopened_by)) = ended else { return Ok(None) };
+    let state = if reopened_by == "both" {
+        // The other record may be there, unlinked, only because it came back earlier; then it would have opened the link itself.
+        format!("{}-removed", side.other().as_str())
+    } else {
+        // The other one was kept without a partner.
+        stage_unseen(tx, tenant, pair, side.other(), &partner)?;
+        "active".to_owned()
+    };
+    tx.execute("UPDATE link SET state = ?2, reopened_by = 'both' WHERE id = ?1", (ended, &state))?;
     // Whatever a person chose for one of them was chosen for a record without a partner.
     tx.execute(
         "DELETE FROM choice WHERE tenant = ?1 AND pair = ?2 AND EXISTS (SELECT 1 FROM link l WHERE l.id = ?3
@@ -645,6 +651,23 @@ pub(super) fn read_inbox(row: &Row<'_>) -> rusqlite::Result<(InboxRow, String)> 
 
 pub(super) fn parse_inbox((inbox, image): (InboxRow, String)) -> Result<InboxRow, Error> {
     Ok(InboxRow { image: from_json("record image", &image)?, ..inbox })
+}
+
+/// The staged row of one record.
+pub(super) fn inbox_row(
+    tx: &Tx<'_>,
+    tenant: &str,
+    pair: PairId,
+    side: Side,
+    record: &str,
+) -> Result<Option<InboxRow>, Error> {
+    tx.one(
+        &format!("SELECT {INBOX_COLUMNS} FROM inbox WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4"),
+        (tenant, pair, side.as_str(), record),
+        read_inbox,
+    )?
+    .map(parse_inbox)
+    .transpose()
 }
 
 pub(super) fn inbox_by_seq(tx: &Tx<'_>, seq: i64) -> Result<Option<InboxRow>, Error> {

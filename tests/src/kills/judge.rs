@@ -216,7 +216,9 @@ fn one_field(evidence: &Evidence<'_>, tag: &str, field: &str, edits: &[(&Edit, &
     let ids = evidence.ids(tag);
     let story = |value: &str| {
         let history = evidence.history(&ids, field);
-        format!("{tag} {ids:?} {field} = `{value}`; now `{left}` and `{right}`; all edits {edits:?}; history {history:?}")
+        format!(
+            "{tag} {ids:?} {field} = `{value}`; now `{left}` and `{right}`; all edits {edits:?}; history {history:?}"
+        )
     };
     // What somebody typed over on the same screen was seen and replaced by people.
     let typed_over = |edit: &Edit| edits.iter().any(|(later, _)| later.side == edit.side && later.at_ms > edit.at_ms);

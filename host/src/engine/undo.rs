@@ -164,7 +164,7 @@ fn row_back(
     }
     let Some(bases) = link.bases.get(key) else { return Back::No("the field is not in the mapping any more") };
     let Some(base) = bases.side(side) else { return Back::No("what it shows is not known") };
-    if bases.owed.is_some() {
+    if !bases.owed.is_nobody() {
         return Back::No("a newer change waits to be written");
     }
     let shown = match staged {

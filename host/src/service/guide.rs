@@ -149,6 +149,12 @@ const GUIDES: &[Guide] = &[
         answers: &[AnswerWord::Take, AnswerWord::Keep],
     },
     Guide {
+        reason: reason::BOTH_CHANGED_ASK,
+        meaning: "both sides changed the field, and the flow says that a person decides",
+        fix: "choose a side with `take CONNECTION`, or `keep` both",
+        answers: &[AnswerWord::Take, AnswerWord::Keep],
+    },
+    Guide {
         reason: reason::NOT_FOUND,
         meaning: "the record was not there when it was to be written",
         fix: "nothing: the next run says whether it was removed",

@@ -481,7 +481,7 @@ impl Desk<'_> {
     fn take(&self, mut link: LinkRow, point: &Point, from: Side) -> Carried {
         let Some(bases) = link.bases.get_mut(&point.field) else { return Ok(Err(Obstacle::DoesNotFit)) };
         let (Some(_), Some(_)) = (&bases.left, &bases.right) else { return Ok(Err(Obstacle::DoesNotFit)) };
-        bases.owed = Some(from.other());
+        bases.owed = from.other().into();
         let values = |base: &Option<Base>| base.as_ref().map(|base| base.values.clone()).unwrap_or_default();
         let (loser, winner) = (values(bases.side(from.other())), values(bases.side(from)));
         save_link(self.tx, self.tenant(), self.pair, &link, self.now_ms)?;

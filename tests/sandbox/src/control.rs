@@ -24,6 +24,8 @@ pub(crate) fn routes() -> Router<Arc<dyn Crm>> {
         .route("/_sandbox/person/create", post(person_create))
         .route("/_sandbox/person/edit", post(person_edit))
         .route("/_sandbox/person/delete", post(person_delete))
+        .route("/_sandbox/person/convert", post(person_convert))
+        .route("/_sandbox/person/merge", post(person_merge))
         .route("/_sandbox/faults", post(faults))
         .route("/_sandbox/clock", post(clock))
         .route("/_sandbox/expire", post(expire))
@@ -43,6 +45,20 @@ struct Edit {
     id: Option<String>,
     #[serde(default)]
     set: Map<String, Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Convert {
+    id: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Merge {
+    module: String,
+    id: String,
+    into: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -101,6 +117,17 @@ async fn person_delete(State(crm): State<Arc<dyn Crm>>, Json(edit): Json<Edit>) 
         Some(id) => edited(crm.person_delete(&edit.module, id)),
         None => refused(StatusCode::BAD_REQUEST, "a delete names the record by `id`".to_owned()),
     }
+}
+
+async fn person_convert(State(crm): State<Arc<dyn Crm>>, Json(lead): Json<Convert>) -> Response {
+    match crm.person_convert(&lead.id) {
+        Ok(made) => Json(json!({"converted": made})).into_response(),
+        Err(message) => refused(StatusCode::BAD_REQUEST, message),
+    }
+}
+
+async fn person_merge(State(crm): State<Arc<dyn Crm>>, Json(merge): Json<Merge>) -> Response {
+    edited(crm.person_merge(&merge.module, &merge.id, &merge.into))
 }
 
 async fn faults(State(crm): State<Arc<dyn Crm>>, Json(plan): Json<Plan>) -> Json<Value> {

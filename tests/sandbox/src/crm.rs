@@ -101,6 +101,21 @@ pub trait Crm: Send + Sync + 'static {
     /// What the screen would say; nothing is changed then.
     fn person_delete(&self, module: &str, id: &str) -> Result<Value, String>;
 
+    /// Converts a lead as a person at the screen: an organization of the lead's company, unless there is one of that name, and a
+    /// contact at it are made, and the lead is not among the leads any more. Gives the new ids as `{"Accounts": …, "Contacts": …}`; the
+    /// first is null for a lead without a company.
+    ///
+    /// # Errors
+    /// What the screen would say; nothing is changed then.
+    fn person_convert(&self, lead: &str) -> Result<Value, String>;
+
+    /// Merges one record into another of its module as a person at the screen, and returns the survivor: blanks of the survivor are filled,
+    /// what pointed to the other record points to the survivor, and the other record is gone.
+    ///
+    /// # Errors
+    /// What the screen would say; nothing is changed then.
+    fn person_merge(&self, module: &str, id: &str, into: &str) -> Result<Value, String>;
+
     /// Makes all access tokens or sessions invalid, as an administrator or a restart would.
     fn expire_sessions(&self);
 }

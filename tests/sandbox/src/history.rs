@@ -42,11 +42,12 @@ pub struct Event {
     pub module: String,
     /// The record's id as the CRM's API spells it.
     pub id: String,
-    /// `create`, `update` or `delete`.
+    /// `create`, `update`, `delete`, `convert` (a lead) or `merge` (a record into another one).
     pub op: String,
-    /// The changed fields as they were, with the id; the whole record for a delete; none for a create.
+    /// The changed fields as they were, with the id; the whole record for a delete, convert or merge; none for a create.
     pub before: Option<Value>,
-    /// The changed fields as they are now, with the id; the whole record for a create; none for a delete.
+    /// The changed fields as they are now, with the id; the whole record for a create; none for a delete; for a convert the new ids by
+    /// module, for a merge the survivor's id as `into`.
     pub after: Option<Value>,
     /// Workflows that this change started although the caller could have said no.
     pub automations: u32,

@@ -7,8 +7,8 @@
 //!
 //! What differs from a real server on purpose: answers come at once, workflows are counted and not run, two
 //! simultaneous creates of one Account name never both succeed, and modules other than Contacts, Accounts, Leads,
-//! Users, Groups, Currency and CompanyDetails do not exist, nor do the operations for lead conversion, related lists
-//! and files.
+//! Users, Groups, Currency and CompanyDetails do not exist, nor do the operations for related lists and files. Leads are
+//! converted, and records merged, at the screen only (`screen`).
 //!
 //! A profile is a list of words with commas between: `default`; `plain`, where Contacts have no custom field for keys;
 //! `repaired`, where `sync` and `logout` work; `hidden=20`, where users who are not administrators cannot read so many
@@ -23,6 +23,7 @@ mod params;
 mod profile;
 mod reads;
 mod schema;
+mod screen;
 mod seed;
 mod server;
 mod session;

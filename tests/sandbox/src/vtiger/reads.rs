@@ -155,7 +155,8 @@ pub(super) fn sync(
     let last_s = changed.get(ROWS_MAX - 1).or(changed.last()).map(|record| record.modified_s);
     let more = changed.iter().any(|record| Some(record.modified_s) > last_s);
     changed.retain(|record| Some(record.modified_s) <= last_s);
-    let (deleted, updated): (Vec<&Record>, Vec<&Record>) = changed.into_iter().partition(|record| record.deleted);
+    let (deleted, updated): (Vec<&Record>, Vec<&Record>) =
+        changed.into_iter().partition(|record| record.deleted || record.converted);
     let updated: Vec<Value> = twisted(updated, twist, now_s, |record| record.modified_s)
         .into_iter()
         .map(|record| Value::Object(store.row(record, user)))

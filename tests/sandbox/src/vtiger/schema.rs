@@ -4,6 +4,10 @@ use super::tables;
 
 /// The name of the custom field of Contacts that the default profile has, free for a connector's own keys.
 pub const CUSTOM_KEY_FIELD: &str = "cf_901";
+/// The same of Accounts: an administrator's fields are numbered across all modules.
+const ACCOUNTS_KEY_FIELD: &str = "cf_903";
+/// The same of Leads.
+const LEADS_KEY_FIELD: &str = "cf_905";
 
 /// How many characters the column of a text field keeps; longer values are cut without a word.
 ///
@@ -147,14 +151,15 @@ pub(super) struct Schema {
 impl Schema {
     /// The tables, with or without the custom field for a connector's keys.
     pub(super) fn new(custom_key: bool) -> Self {
-        let mut contacts = tables::contacts();
+        let mut records = [tables::leads(), tables::accounts(), tables::contacts()];
         if custom_key {
-            let after_tags = contacts.position("tags").expect("Contacts have tags") + 1;
-            contacts.fields.insert(after_tags, tables::text(CUSTOM_KEY_FIELD, "CRMSync Key", 64));
+            for (module, name) in records.iter_mut().zip([LEADS_KEY_FIELD, ACCOUNTS_KEY_FIELD, CUSTOM_KEY_FIELD]) {
+                let after_tags = module.position("tags").expect("every module has tags") + 1;
+                module.fields.insert(after_tags, tables::text(name, "CRMSync Key", 64));
+            }
         }
         let (people, settings) =
             ([tables::users(), tables::groups()], [tables::currencies(), tables::company_details()]);
-        let records = [tables::leads(), tables::accounts(), contacts];
         Self { modules: records.into_iter().chain(people).chain(settings).collect() }
     }
 

@@ -126,6 +126,7 @@ fn add(
     };
     let values: Vec<String> = module.fields.iter().map(value).collect();
     let label = label_text(module, |position| values[position].clone());
-    let record = Record { module: module.name, number, values, label, modified_s, deleted: false, creator };
+    let record =
+        Record { module: module.name, number, values, label, modified_s, deleted: false, converted: false, creator };
     store.seed(record);
 }

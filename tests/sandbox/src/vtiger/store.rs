@@ -29,6 +29,8 @@ pub(super) struct Record {
     pub(super) modified_s: i64,
     /// Deleted records stay, for `sync` alone.
     pub(super) deleted: bool,
+    /// A lead that was converted: queries do not find it any more, `sync` tells it as deleted, by its id it can still be read and changed.
+    pub(super) converted: bool,
     /// The number of the user who made the record: only that user sees a value in `starred`.
     pub(super) creator: u64,
 }
@@ -155,7 +157,7 @@ impl Store {
             Entity::Record => self
                 .records
                 .values()
-                .filter(|record| record.module == module.name && !record.deleted)
+                .filter(|record| record.module == module.name && !record.deleted && !record.converted)
                 .map(Cow::Borrowed)
                 .collect(),
             Entity::User => self.users.iter().map(|user| Cow::Owned(user_row(module, user))).collect(),
@@ -297,7 +299,7 @@ fn group_row(module: &Module, group: &Group) -> Record {
 pub(super) fn directory_record(module: &Module, number: u64, value: impl Fn(&str) -> String) -> Record {
     let values: Vec<String> = module.fields.iter().map(|field| value(field.name)).collect();
     let label = label_text(module, |position| values[position].clone());
-    Record { module: module.name, number, values, label, modified_s: 0, deleted: false, creator: 0 }
+    Record { module: module.name, number, values, label, modified_s: 0, deleted: false, converted: false, creator: 0 }
 }
 
 /// The display text of a record: its label fields, those that are not empty, cut at the length of the column.

@@ -75,8 +75,16 @@ pub(super) fn create(
         values[position] = value;
     }
     let label = label(module, &values, element);
-    let mut record =
-        Record { module: name, number, values, label, modified_s: 0, deleted: false, creator: author.user.number };
+    let mut record = Record {
+        module: name,
+        number,
+        values,
+        label,
+        modified_s: 0,
+        deleted: false,
+        converted: false,
+        creator: author.user.number,
+    };
     stamp(module, &mut record, author);
     store.insert(record);
     Ok(Change { number, before: None, shown_instead: None, owner_is_missing })
@@ -274,7 +282,7 @@ fn label(module: &Module, values: &[String], element: &Map<String, Value>) -> St
 }
 
 /// Notes who changed a record and when, also if nothing changed.
-fn stamp(module: &Module, record: &mut Record, author: &Author) {
+pub(super) fn stamp(module: &Module, record: &mut Record, author: &Author) {
     record.modified_s = author.now_s;
     for (position, field) in module.fields.iter().enumerate() {
         match field.name {

@@ -163,7 +163,9 @@ impl Reading<'_> {
             return Err(Refusal::invalid_id(id));
         }
         let since_ms = self.since_ms()?;
-        let Some(record) = self.store.get(self.module.api_name, id).filter(|_| self.twist != Some(Twist::Empty)) else {
+        let name = self.module.api_name;
+        let found = self.store.get(name, id).or_else(|| self.store.converted_lead(name, id));
+        let Some(record) = found.filter(|_| self.twist != Some(Twist::Empty)) else {
             return Ok(Answer::empty(204));
         };
         if since_ms.is_some_and(|since_ms| record.modified_ms < since_ms) {
@@ -263,15 +265,25 @@ impl Reading<'_> {
     fn matching(&self, since_ms: Option<i64>) -> Result<Vec<&Record>, Refusal> {
         let live = self.store.live(self.module);
         let wanted = |record: &&Record| since_ms.is_none_or(|since_ms| record.modified_ms >= since_ms);
+        let (unconverted, converted) = match self.params.get("converted") {
+            None | Some("false") => (true, false),
+            Some("true") => (false, true),
+            Some("both") => (true, true),
+            Some(_) => return Err(Refusal::invalid_param("converted", "boolean")),
+        };
         let Some(ids) = self.params.get("ids") else {
-            return Ok(live.values().filter(wanted).filter(|record| self.is_known(record)).collect());
+            let live = live.values().filter(|_| unconverted);
+            let all = live.chain(self.store.converted(self.module).filter(|_| converted));
+            return Ok(all.filter(wanted).filter(|record| self.is_known(record)).collect());
         };
         check_ids(ids)?;
         let ids: Vec<&str> = ids.split(',').map(str::trim).collect();
         let mut records = Vec::with_capacity(ids.len());
         for id in ids {
             let id: u64 = id.parse().map_err(|_| Refusal::invalid_id(id))?;
-            records.extend(live.get(&id).filter(wanted).filter(|record| self.is_known(record)));
+            let gone = || self.store.converted_lead(self.module.api_name, &id.to_string()).filter(|_| converted);
+            let found = live.get(&id).filter(|_| unconverted).or_else(gone);
+            records.extend(found.filter(wanted).filter(|record| self.is_known(record)));
         }
         records.dedup_by_key(|record| record.id);
         Ok(records)

@@ -197,7 +197,7 @@ fn field_row(module: &Module, field: &Field, place: usize, unique: UniqueForm) -
         "data_type": field.kind.data_type(),
         "json_type": field.kind.json_type(),
         "length": field.chars_max,
-        "system_mandatory": field.mandatory,
+        "system_mandatory": field.mandatory && !field.by_layout,
         "custom_field": field.custom,
         "read_only": field.read_only,
         "field_read_only": field.read_only,

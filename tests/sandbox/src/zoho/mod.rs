@@ -1,4 +1,4 @@
-//! The simulated Zoho CRM, API v8: one organization, Contacts and Accounts, real OAuth.
+//! The simulated Zoho CRM, API v8: one organization, Contacts, Accounts and Leads, real OAuth.
 //!
 //! Every call is one step of its state under one lock. `oauth` is the accounts server; `list`, `search`, `write` and
 //! `metadata` are the API; `schema` is the table that all of them read. Time is whole seconds in the user's zone, as it
@@ -14,6 +14,7 @@ mod profile;
 mod refusal;
 mod schema;
 mod scope;
+mod screen;
 mod search;
 mod store;
 mod validate;
@@ -297,6 +298,23 @@ impl Crm for Zoho {
             let before = writing.shown(id).unwrap_or_default();
             writing.remove(id, Actor::Person, false);
             Ok(before)
+        })
+    }
+
+    fn person_convert(&self, lead: &str) -> Result<Value, String> {
+        self.at_the_screen(store::LEADS, |writing| {
+            let id = writing.live_id(lead).ok_or_else(|| Refusal::invalid_id(lead))?;
+            let module = |name| metadata::find(&self.modules, name);
+            Ok(writing.convert(id, module("Accounts")?, module("Contacts")?))
+        })
+    }
+
+    fn person_merge(&self, module: &str, id: &str, into: &str) -> Result<Value, String> {
+        self.at_the_screen(module, |writing| {
+            let lost = writing.live_id(id).filter(|_| id != into).ok_or_else(|| Refusal::invalid_id(id))?;
+            let kept = writing.live_id(into).ok_or_else(|| Refusal::invalid_id(into))?;
+            writing.merge(lost, kept);
+            Ok(writing.shown(kept).unwrap_or_default())
         })
     }
 

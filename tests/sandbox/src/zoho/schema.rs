@@ -2,7 +2,7 @@
 
 use super::profile::Profile;
 
-/// The unique custom field of Contacts that the default profile has, free for a connector's own keys.
+/// The unique custom field that each module has in the default profile, free for a connector's own keys.
 pub const CUSTOM_KEY_FIELD: &str = "crmsync_key";
 
 /// What a field holds.
@@ -67,6 +67,8 @@ pub(super) struct Field {
     /// Longest text in characters.
     pub(super) chars_max: usize,
     pub(super) mandatory: bool,
+    /// Only the layout demands it: the field's own description does not say so.
+    pub(super) by_layout: bool,
     pub(super) read_only: bool,
     pub(super) unique: bool,
     pub(super) custom: bool,
@@ -75,6 +77,10 @@ pub(super) struct Field {
 impl Field {
     fn mandatory(self) -> Field {
         Field { mandatory: true, ..self }
+    }
+
+    fn mandatory_by_layout(self) -> Field {
+        Field { mandatory: true, by_layout: true, ..self }
     }
 
     fn by_server(self) -> Field {
@@ -97,7 +103,17 @@ fn field(api_name: &'static str, label: &'static str, kind: Kind) -> Field {
         Kind::Currency => 16,
         Kind::Date | Kind::DateTime | Kind::Boolean | Kind::Lookup(_) | Kind::Owner | Kind::User => 120,
     };
-    Field { api_name, label, kind, chars_max, mandatory: false, read_only: false, unique: false, custom: false }
+    Field {
+        api_name,
+        label,
+        kind,
+        chars_max,
+        mandatory: false,
+        by_layout: false,
+        read_only: false,
+        unique: false,
+        custom: false,
+    }
 }
 
 #[derive(Debug)]
@@ -132,15 +148,17 @@ impl Module {
 
 /// The modules that hold records.
 pub(super) fn modules(profile: &Profile) -> Vec<Module> {
-    let mut contacts = contacts();
+    let mut modules = vec![contacts(), accounts(), leads()];
     if profile.custom_key {
-        contacts.fields.push(Field {
-            unique: true,
-            custom: true,
-            ..field(CUSTOM_KEY_FIELD, "CRMSync Key", Kind::Text).chars(64)
-        });
+        for module in &mut modules {
+            module.fields.push(Field {
+                unique: true,
+                custom: true,
+                ..field(CUSTOM_KEY_FIELD, "CRMSync Key", Kind::Text).chars(64)
+            });
+        }
     }
-    vec![contacts, accounts()]
+    modules
 }
 
 const LEAD_SOURCES: &[&str] = &[
@@ -163,6 +181,20 @@ const LEAD_SOURCES: &[&str] = &[
     "Web Cases",
     "Web Mail",
     "Chat",
+];
+
+const RATINGS: &[&str] = &["-None-", "Acquired", "Active", "Market Failed", "Project Cancelled", "Shut Down"];
+
+const LEAD_STATES: &[&str] = &[
+    "-None-",
+    "Attempted to Contact",
+    "Contact in Future",
+    "Contacted",
+    "Junk Lead",
+    "Lost Lead",
+    "Not Contacted",
+    "Pre-Qualified",
+    "Not Qualified",
 ];
 
 const INDUSTRIES: &[&str] = &[
@@ -252,11 +284,7 @@ fn accounts() -> Module {
         ),
         field("Industry", "Industry", Kind::Picklist(INDUSTRIES)),
         field("Ownership", "Ownership", Kind::Picklist(&["-None-", "Other", "Private", "Public", "Subsidiary"])),
-        field(
-            "Rating",
-            "Rating",
-            Kind::Picklist(&["-None-", "Acquired", "Active", "Market Failed", "Project Cancelled", "Shut Down"]),
-        ),
+        field("Rating", "Rating", Kind::Picklist(RATINGS)),
         field("Employees", "Employees", Kind::Integer),
         field("Annual_Revenue", "Annual Revenue", Kind::Currency),
         field("SIC_Code", "SIC Code", Kind::Integer),
@@ -282,6 +310,53 @@ fn accounts() -> Module {
         number: 2_177,
         system_field: "Account_Name",
         name_field: "Account_Name",
+        fields,
+    }
+}
+
+fn leads() -> Module {
+    let mut fields = vec![
+        field("Owner", "Lead Owner", Kind::Owner),
+        field("Salutation", "Salutation", Kind::Picklist(&["-None-", "Mr.", "Mrs.", "Ms.", "Dr.", "Prof."])),
+        field("First_Name", "First Name", Kind::Text).chars(40),
+        field("Last_Name", "Last Name", Kind::Text).chars(80).mandatory(),
+        field("Full_Name", "Full Name", Kind::Text).chars(120).by_server(),
+        field("Company", "Company", Kind::Text).chars(200).mandatory_by_layout(),
+        field("Designation", "Title", Kind::Text),
+        field("Email", "Email", Kind::Email),
+        field("Secondary_Email", "Secondary Email", Kind::Email),
+        field("Phone", "Phone", Kind::Phone),
+        field("Mobile", "Mobile", Kind::Phone),
+        field("Fax", "Fax", Kind::Phone),
+        field("Website", "Website", Kind::Website),
+        field("Lead_Source", "Lead Source", Kind::Picklist(LEAD_SOURCES)),
+        field("Lead_Status", "Lead Status", Kind::Picklist(LEAD_STATES)),
+        field("Industry", "Industry", Kind::Picklist(INDUSTRIES)),
+        field("Rating", "Rating", Kind::Picklist(RATINGS)),
+        field("Annual_Revenue", "Annual Revenue", Kind::Currency),
+        field("No_of_Employees", "No. of Employees", Kind::Integer),
+        field("Email_Opt_Out", "Email Opt Out", Kind::Boolean),
+        field("Skype_ID", "Skype ID", Kind::Text).chars(50),
+        field("Twitter", "Twitter", Kind::Text).chars(50),
+    ];
+    fields.extend(address(
+        ["Street", "City", "State", "Zip_Code", "Country"],
+        ["Street", "City", "State", "Zip Code", "Country"],
+    ));
+    fields.extend([
+        field("Description", "Description", Kind::TextArea),
+        field("Converted__s", "Is Converted", Kind::Boolean).by_server(),
+        field("Converted_Account", "Converted Account", Kind::Lookup("Accounts")).by_server(),
+        field("Converted_Contact", "Converted Contact", Kind::Lookup("Contacts")).by_server(),
+    ]);
+    fields.extend(server_fields());
+    Module {
+        api_name: "Leads",
+        singular: "Lead",
+        plural: "Leads",
+        number: 2_175,
+        system_field: "Email",
+        name_field: "Full_Name",
         fields,
     }
 }

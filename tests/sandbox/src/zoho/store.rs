@@ -13,6 +13,8 @@ use crate::people::{Population, Side};
 const BIN_DAYS_MS: i64 = 60 * 24 * 3_600_000;
 /// New ids begin here, above all seeded ones.
 const NEW_ID_FIRST: u64 = 5_725_767_000_001_000_001;
+/// The module whose records can be converted.
+pub(super) const LEADS: &str = "Leads";
 
 /// A user of the organization.
 #[derive(Debug, Clone)]
@@ -41,6 +43,8 @@ struct Deleted {
     deleted_ms: i64,
     deleted_by: usize,
     created_by: usize,
+    /// It was merged into another record and cannot be restored.
+    merged: bool,
 }
 
 /// All records of all modules.
@@ -50,6 +54,8 @@ pub(super) struct Store {
     pub(super) zone: UtcOffset,
     live: BTreeMap<&'static str, BTreeMap<u64, Record>>,
     bin: BTreeMap<&'static str, BTreeMap<u64, Deleted>>,
+    /// Converted leads, which only a call that asks for them sees.
+    converted: BTreeMap<u64, Record>,
     /// Who holds which value of a unique field, by module, field and value in lower case.
     holders: HashMap<(&'static str, &'static str), HashMap<String, u64>>,
     next_id: u64,
@@ -69,6 +75,7 @@ impl Store {
             zone,
             live: modules.iter().map(|module| (module.api_name, BTreeMap::new())).collect(),
             bin: modules.iter().map(|module| (module.api_name, BTreeMap::new())).collect(),
+            converted: BTreeMap::new(),
             holders: HashMap::new(),
             next_id: NEW_ID_FIRST,
         };
@@ -146,14 +153,59 @@ impl Store {
         }
         let Some(record) = self.live.get_mut(module.api_name).and_then(|records| records.remove(&id)) else { return };
         let name = self.name_of(module, &record);
-        let deleted = Deleted { name, deleted_ms: when::second(now_ms), deleted_by: by, created_by: record.created_by };
+        let deleted = Deleted {
+            name,
+            deleted_ms: when::second(now_ms),
+            deleted_by: by,
+            created_by: record.created_by,
+            merged: false,
+        };
         self.bin.entry(module.api_name).or_default().insert(id, deleted);
         let id = id.to_string();
         for record in self.live.values_mut().flat_map(BTreeMap::values_mut) {
-            record.values.retain(|name, value| {
-                !matches!(name.as_str(), "Account_Name" | "Parent_Account" | "Reporting_To")
-                    || value.as_str() != Some(&id)
-            });
+            record.values.retain(|name, value| !is_lookup_to(module.api_name, name) || value.as_str() != Some(&id));
+        }
+    }
+
+    /// Takes a lead from the live ones and notes what became of it; nothing else of it changes.
+    pub(super) fn convert(&mut self, id: u64, became: [(&'static str, Option<u64>); 2], by: usize, now_ms: i64) {
+        let Some(mut lead) = self.live.get_mut(LEADS).and_then(|leads| leads.remove(&id)) else { return };
+        lead.values.insert("Converted__s".to_owned(), json!(true));
+        for (field, made) in became {
+            if let Some(made) = made {
+                lead.values.insert(field.to_owned(), json!(made.to_string()));
+            }
+        }
+        lead.modified_ms = when::second(now_ms).max(lead.modified_ms);
+        lead.modified_by = by;
+        self.converted.insert(id, lead);
+    }
+
+    /// The converted leads; none in other modules.
+    pub(super) fn converted(&self, module: &Module) -> impl Iterator<Item = &Record> {
+        self.converted.values().filter(move |_| module.api_name == LEADS)
+    }
+
+    /// A converted lead.
+    pub(super) fn converted_lead(&self, module: &str, id: &str) -> Option<&Record> {
+        self.converted.get(&id.parse().ok()?).filter(|_| module == LEADS)
+    }
+
+    /// Takes a record away because it became part of another one, which everything that pointed to it points to now.
+    pub(super) fn merge(&mut self, module: &Module, id: u64, into: u64, by: usize, now_ms: i64) {
+        let (old, new) = (id.to_string(), into.to_string());
+        let points = |name: &str, value: &Value| is_lookup_to(module.api_name, name) && value.as_str() == Some(&old);
+        for record in self.live.values_mut().flat_map(BTreeMap::values_mut).filter(|record| record.id != id) {
+            let own = record.id == into;
+            for (_, value) in record.values.iter_mut().filter(|(name, value)| points(name, value)) {
+                // The survivor cannot be above itself.
+                *value = if own { Value::Null } else { json!(new) };
+            }
+            record.values.retain(|_, value| !value.is_null());
+        }
+        self.delete(module, id, by, now_ms);
+        if let Some(deleted) = self.bin.get_mut(module.api_name).and_then(|bin| bin.get_mut(&id)) {
+            deleted.merged = true;
         }
     }
 
@@ -192,7 +244,7 @@ impl Store {
         rows.sort_by_key(|(id, deleted)| std::cmp::Reverse((deleted.deleted_ms, **id)));
         rows.into_iter()
             .map(|(id, deleted)| {
-                let recycled = deleted.deleted_ms + BIN_DAYS_MS > now_ms;
+                let recycled = !deleted.merged && deleted.deleted_ms + BIN_DAYS_MS > now_ms;
                 json!({
                     "deleted_by": if recycled { self.by(deleted.deleted_by) } else { Value::Null },
                     "id": id.to_string(),
@@ -274,6 +326,16 @@ impl Store {
 impl Record {
     pub(super) fn created_by(&self) -> usize {
         self.created_by
+    }
+}
+
+/// Whether a stored field of this name points to records of a module.
+fn is_lookup_to(module: &str, field: &str) -> bool {
+    match module {
+        // An organization's own name has the same field name as a contact's lookup; an id is never a name.
+        "Accounts" => matches!(field, "Account_Name" | "Parent_Account" | "Converted_Account"),
+        "Contacts" => matches!(field, "Reporting_To" | "Converted_Contact"),
+        _ => false,
     }
 }
 

@@ -122,7 +122,12 @@ impl Writing<'_> {
                 }
             };
             let id = writing.live_id(&id).ok_or_else(|| {
-                Refusal::invalid_id(&id).with("api_name", "id").with("json_path", format!("$.data[{place}].id"))
+                let unknown = || Refusal::invalid_id(&id);
+                writing
+                    .converted(&id)
+                    .unwrap_or_else(unknown)
+                    .with("api_name", "id")
+                    .with("json_path", format!("$.data[{place}].id"))
             })?;
             writing.change(id, row, place, body.starts_workflows)?;
             Ok(writing.stored(id, "record updated"))
@@ -140,6 +145,9 @@ impl Writing<'_> {
             });
             let (id, action, field) = match found {
                 Some((id, field)) => {
+                    if let Some(refusal) = writing.converted(&id.to_string()) {
+                        return Err(refusal);
+                    }
                     writing.change(id, row, place, body.starts_workflows)?;
                     (id, "update", Some(field))
                 }
@@ -318,12 +326,19 @@ impl Writing<'_> {
         self.store.live(self.module).values().find(has).map(|record| record.id)
     }
 
+    /// The refusal of a write to a converted lead.
+    fn converted(&self, id: &str) -> Option<Refusal> {
+        let lead = self.store.converted_lead(self.module.api_name, id.trim())?;
+        let refusal = Refusal::new(400, "ID_ALREADY_CONVERTED", "can't update the converted record");
+        Some(refusal.with("id", lead.id.to_string()))
+    }
+
     /// The id of a live record, as a number.
     pub(super) fn live_id(&self, id: &str) -> Option<u64> {
         self.store.get(self.module.api_name, id.trim()).map(|record| record.id)
     }
 
-    fn record(&self, id: u64) -> Option<&Record> {
+    pub(super) fn record(&self, id: u64) -> Option<&Record> {
         self.store.live(self.module).get(&id)
     }
 
@@ -351,7 +366,7 @@ impl Writing<'_> {
         })
     }
 
-    fn note(
+    pub(super) fn note(
         &self,
         actor: Actor,
         id: u64,
@@ -376,7 +391,7 @@ impl Writing<'_> {
 }
 
 /// Who acts: the API is the user that logged in, the screen is a colleague.
-fn member(actor: Actor) -> usize {
+pub(super) fn member(actor: Actor) -> usize {
     match actor {
         Actor::Api => API_USER,
         Actor::Person => API_USER + 1,

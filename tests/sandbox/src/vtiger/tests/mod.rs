@@ -5,6 +5,7 @@ mod faults;
 mod metadata;
 mod people;
 mod queries;
+mod screen;
 mod sessions;
 mod sync;
 mod writes;

@@ -4,5 +4,6 @@ mod client;
 mod faults;
 mod oauth;
 mod reads;
+mod screen;
 mod seeds;
 mod writes;

@@ -198,7 +198,7 @@ async fn users_organization_and_settings() {
     );
 
     let modules = client.get("settings/modules").await.json();
-    assert_eq!(modules["modules"].as_array().map(Vec::len), Some(2));
+    assert_eq!(modules["modules"].as_array().map(Vec::len), Some(3));
     let fields = client.get("settings/fields?module=Contacts").await.json();
     let field = |name: &str| {
         let fields = fields["fields"].as_array().expect("fields").clone();

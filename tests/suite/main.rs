@@ -12,4 +12,5 @@ mod login;
 mod product;
 mod restart;
 mod secrets;
+mod serve;
 mod sim;

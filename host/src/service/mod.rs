@@ -2,13 +2,17 @@
 //! and a console will. It holds no rules of its own: it opens what is needed, calls the room that decides, and turns every failure into
 //! an answer that says what to do ([`Failure`]).
 
+mod api;
 mod attention;
 mod connections;
 mod failure;
 mod flows;
 mod guide;
 mod login;
+mod schedule;
+mod serve;
 mod story;
+mod tally;
 mod undo;
 
 pub use attention::{
@@ -24,5 +28,7 @@ pub use flows::{
 };
 pub use guide::{AnswerWord, Guide, guide};
 pub use login::{CALLBACK_PORT, Login, callback_address, login_with_session, parse_callback};
+pub use schedule::{Timetable, ask_for_run, pause, resume, set_debug};
+pub use serve::{ServeOptions, Served, run_when_free, running_at};
 pub use story::{Story, StoryLine, story};
 pub use undo::undo;

@@ -230,11 +230,11 @@ mod tests {
 
     #[test]
     fn lines_are_told_in_plain_words() {
-        let between = ["zoho".to_owned(), "vtiger".to_owned()];
+        let between = ["alpha".to_owned(), "beta".to_owned()];
         let check = |line: JournalRow, expected: &str| assert_eq!(told(&line, &between), expected);
         check(
             JournalRow { detail: "matched by email + last name".into(), ..line("linked", "") },
-            "zoho 100 and vtiger 12x5 are the same (matched by email + last name)",
+            "alpha 100 and beta 12x5 are the same (matched by email + last name)",
         );
         check(
             JournalRow {
@@ -242,7 +242,7 @@ mod tests {
                 after: r#"{"Title=title":["Buyer"]}"#.into(),
                 ..line("updated", "right")
             },
-            "written to vtiger 12x5: title (blank) → \"Buyer\"",
+            "written to beta 12x5: title (blank) → \"Buyer\"",
         );
         check(
             JournalRow {
@@ -251,13 +251,13 @@ mod tests {
                 after: r#"["Buyer"]"#.into(),
                 ..line("conflict", "right")
             },
-            "both sides changed title: zoho's \"Buyer\" stays, vtiger's \"Head\" is kept here",
+            "both sides changed title: alpha's \"Buyer\" stays, beta's \"Head\" is kept here",
         );
         check(
             JournalRow { after: r#"{"Last_Name=lastname":["Cruz"]}"#.into(), ..line("created", "left") },
-            "created in zoho as 100 with Last_Name \"Cruz\"",
+            "created in alpha as 100 with Last_Name \"Cruz\"",
         );
-        check(JournalRow { detail: "deleted".into(), ..line("removed", "left") }, "the record left zoho (deleted)");
+        check(JournalRow { detail: "deleted".into(), ..line("removed", "left") }, "the record left alpha (deleted)");
         check(
             JournalRow { reason: "more-than-one-match".into(), ..line("attention", "") },
             "a person is needed: more-than-one-match",

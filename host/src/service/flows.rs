@@ -10,7 +10,9 @@ use serde::Serialize;
 use super::connections::{self, StoredCheck};
 use super::failure::{Failure, call_failed};
 use super::schedule::{self, Timetable};
+use super::upkeep;
 use crate::app::App;
+use crate::egress::{Lane, on_errand};
 use crate::engine::{
     self, CheckReport, Limits, ModuleInfo, OwnerTable, PairSetup, Preview, Progress, Remote, RunOptions, RunReport,
     RunSetup, SideSetup, User,
@@ -295,11 +297,28 @@ pub async fn run(
     request: RunRequest,
     progress: Arc<dyn Progress>,
 ) -> Result<RunReport, Failure> {
-    run_as(app, tenant, name, request, "asked", progress).await
+    run_as(app, tenant, name, request, ("asked", Lane::Interactive), progress).await
 }
 
-/// The same, with the reason that its journal names.
+/// The same, with the reason that its journal names, and the lane of its calls.
 pub(super) async fn run_as(
+    app: &App,
+    tenant: &str,
+    name: &str,
+    request: RunRequest,
+    (cause, lane): (&str, Lane),
+    progress: Arc<dyn Progress>,
+) -> Result<RunReport, Failure> {
+    let errand = schedule::errand(app, tenant, name, lane).await?;
+    let outcome = on_errand(errand, run_once(app, tenant, name, request, cause, progress)).await;
+    app.tell_usage().await;
+    if let Err(failure) = upkeep::remove_old(app, tenant).await {
+        tracing::warn!("old rows could not be removed: {}", failure.message);
+    }
+    outcome
+}
+
+async fn run_once(
     app: &App,
     tenant: &str,
     name: &str,

@@ -7,9 +7,11 @@ mod connections;
 mod failure;
 mod flows;
 mod login;
+mod quota;
 mod schedule;
 mod serve;
 mod tally;
+mod upkeep;
 
 pub use connections::{NewConnection, Revoked, Withdrawn, add, change, check, fields, list, receivers, remove, users};
 pub use failure::{Failure, Kind};
@@ -18,5 +20,7 @@ pub use flows::{
     list as list_flows, log, outcomes, preview, remove as remove_flow, run, runs, show,
 };
 pub use login::{CALLBACK_PORT, Login, callback_address, login_with_session, parse_callback};
+pub use quota::{BudgetChange, KindUsage, Quota, quotas, set_budget};
 pub use schedule::{Timetable, ask_for_run, pause, resume, set_debug};
 pub use serve::{ServeOptions, Served, run_when_free, running_at};
+pub use upkeep::{DEBUG_LINES_MAX, debug_lines, remove_old};

@@ -21,6 +21,8 @@ mod schedule;
 mod seal;
 mod settle;
 mod staging;
+mod upkeep;
+mod usage;
 
 pub use connections::{ConnectionRow, ConnectionState};
 pub use decisions::{Bases, LinkRow, NewIntent, OutcomeNote, RowBases, UnitCommit, UnitRow};
@@ -32,3 +34,5 @@ pub use outbox::{IntentBody, IntentRow, IntentState, RowChange, Settlement};
 pub use schedule::{ScheduleChange, ScheduleRow, Scheduled};
 pub use seal::Sealer;
 pub use staging::{CursorRow, InboxRow, InboxState, PresenceWord, Staged, StagedPage, told_version};
+pub use upkeep::{ExchangeRow, Removed};
+pub use usage::{BudgetRow, Spent, UsageRow};

@@ -19,6 +19,15 @@ pub struct Approval {
     pub counts: std::collections::BTreeMap<String, u64>,
 }
 
+/// One module pair as the store knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairRow {
+    /// Its number.
+    pub id: PairId,
+    /// API names of the modules, left first.
+    pub modules: [String; 2],
+}
+
 /// A flow as it was applied.
 #[derive(Clone, Debug)]
 pub struct FlowRow {
@@ -115,7 +124,7 @@ impl Store {
         self.step(move |tx| {
             lease.check(tx)?;
             let key = (&lease.tenant, &lease.flow);
-            for table in ["cursor", "inbox", "match_key", "pairing", "link", "intent", "outcome"] {
+            for table in ["cursor", "inbox", "match_key", "pairing", "link", "intent", "outcome", "choice"] {
                 let sql = format!(
                     "DELETE FROM {table} WHERE tenant = ?1 AND pair IN (SELECT id FROM pair WHERE tenant = ?1 AND flow = ?2)"
                 );
@@ -123,6 +132,9 @@ impl Store {
             }
             // The pairs stay: the journal names modules by them. The next flow's match keys are made anew.
             tx.execute("UPDATE pair SET match_rules = '' WHERE tenant = ?1 AND flow = ?2", key)?;
+            // Nor does a flow of this name begin paused, or in debug mode.
+            tx.execute("DELETE FROM schedule WHERE tenant = ?1 AND flow = ?2", key)?;
+            tx.execute("DELETE FROM exchange WHERE tenant = ?1 AND flow = ?2", key)?;
             tx.execute("DELETE FROM flow WHERE tenant = ?1 AND name = ?2", key)?;
             tx.execute("UPDATE lease SET holder = '', expires_at_ms = 0 WHERE tenant = ?1 AND flow = ?2", key)?;
             Ok(())
@@ -181,6 +193,19 @@ impl Store {
                 (&lease.tenant, &lease.flow, now_ms),
             )?;
             Ok(())
+        })
+        .await
+    }
+
+    /// The module pairs of a flow that were ever read.
+    pub async fn pairs(&self, tenant: &str, flow: &str) -> Result<Vec<PairRow>, Error> {
+        let (tenant, flow) = (tenant.to_owned(), flow.to_owned());
+        self.step(move |tx| {
+            tx.all(
+                "SELECT id, left_module, right_module FROM pair WHERE tenant = ?1 AND flow = ?2 ORDER BY id",
+                (&tenant, &flow),
+                |row| Ok(PairRow { id: row.get(0)?, modules: [row.get(1)?, row.get(2)?] }),
+            )
         })
         .await
     }

@@ -1,6 +1,7 @@
 //! An hour in the office: the service runs by itself, people edit at both screens, and now and then its process is killed or stopped.
 //! How long does an edit take to the other screen, what does it cost, and is anything lost?
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -152,7 +153,7 @@ pub async fn run(product: &Product, options: &Options) -> Outcome<Report> {
     while began.elapsed() < length || !underway.is_empty() {
         if began.elapsed() < length && began.elapsed() >= next_edit {
             let pair = rng.below(pairs.len().max(1));
-            if !underway.contains_key(&pair) {
+            if let Entry::Vacant(free) = underway.entry(pair) {
                 let side = SIDES[rng.below(2)];
                 let other = SIDES[1 - side as usize];
                 let value = format!("Office {}", report.edits);
@@ -161,7 +162,7 @@ pub async fn run(product: &Product, options: &Options) -> Outcome<Report> {
                     .edit(side, &pairs[pair][side as usize], &BTreeMap::from([(FIELD, value.clone())]))
                     .await?;
                 let id = pairs[pair][other as usize].clone();
-                underway.insert(pair, Underway { side: other, id, value, since: Instant::now() });
+                free.insert(Underway { side: other, id, value, since: Instant::now() });
                 report.edits += 1;
             }
             let pause_ms = options.pause_s.max(1) as usize * 2_000;

@@ -378,7 +378,7 @@ fn debug_mode_keeps_requests_and_no_values() {
             "{}",
             kept.stdout
         );
-        assert!(lines.iter().all(|line| line["status"] == 200 || line["status"] == 204), "{}", kept.stdout);
+        assert!(lines.iter().all(|line| (200..400).contains(&line["status"].as_i64().unwrap())), "{}", kept.stdout);
         assert!(!kept.stdout.contains("Secret Department"), "{}", kept.stdout);
         for connection in SIDES.map(name) {
             let (_, secrets) = workplace.app.vault().load(LOCAL_TENANT, connection).await.unwrap().unwrap();

@@ -50,11 +50,14 @@ pub(super) fn used(set: &BudgetRow, rows: &[UsageRow]) -> Used {
     used
 }
 
+/// Accounts by tenant and connection.
+type Accounts = HashMap<(String, String), Arc<AsyncMutex<Account>>>;
+
 /// The budgets of a host.
 pub(super) struct Ledger {
     store: Store,
     clock: Arc<dyn Fn() -> i64 + Send + Sync>,
-    accounts: Mutex<HashMap<(String, String), Arc<AsyncMutex<Account>>>>,
+    accounts: Mutex<Accounts>,
 }
 
 /// One connection's.
@@ -99,7 +102,7 @@ impl Ledger {
         }
     }
 
-    fn accounts(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Arc<AsyncMutex<Account>>>> {
+    fn accounts(&self) -> std::sync::MutexGuard<'_, Accounts> {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -448,6 +448,17 @@ pub(super) struct Resolved {
 }
 
 impl Resolved {
+    /// Whether the flow writes this mapping row of a module pair to this side.
+    pub(super) fn writes(&self, modules: [&str; 2], row: &str, to: Side) -> bool {
+        let mut pairs = self.pairs.iter();
+        let pair = pairs.find(|pair| [pair.left_module.as_str(), pair.right_module.as_str()] == modules);
+        let row = pair.and_then(|pair| {
+            let row = pair.mapping.rows.iter().find(|known| known.key.0 == row)?;
+            Some(pair.policy.direction.writes(to) && row.direction.writes(to))
+        });
+        row.unwrap_or(false)
+    }
+
     fn checked(&self) -> Checked {
         let module = |pair: &Pair| ModuleSummary {
             left: pair.left_module.clone(),

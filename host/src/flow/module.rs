@@ -63,7 +63,8 @@ impl ModulePair {
     }
 }
 
-const KEYS: [&str; 8] = ["fields", "skip", "match", "direction", "filter", "when_it_leaves", "records_from", "field"];
+pub(super) const KEYS: [&str; 8] =
+    ["fields", "skip", "match", "direction", "filter", "when_it_leaves", "records_from", "field"];
 
 /// Whether a word is a key of a module or row and so cannot be a connection's name.
 pub(super) fn is_key(word: &str) -> bool {

@@ -12,6 +12,7 @@ mod login;
 mod matching;
 mod preview;
 mod product;
+mod readme;
 mod restart;
 mod scope;
 mod secrets;

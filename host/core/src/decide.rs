@@ -8,11 +8,11 @@
 //! write, or it was held back. The receipt of the write pays the debt; until then the row counts as changed on the other side, so a
 //! crash, a refusal or a withdrawn write never loses a change (rule 3).
 
-use crate::link::Base;
+use crate::link::{Base, Owed};
 use crate::mapping::{MappingRow, PairMapping, Role};
-use crate::merge::{self, Merged};
+use crate::merge::{self, Merged, Outcome, settle_conflict, union};
 use crate::normalise::same;
-use crate::policy::{DeletePolicy, FirstSync, Policy};
+use crate::policy::{DeletePolicy, FirstSync, Policy, Winner};
 use crate::record::{Presence, RemovalReason, Side};
 use crate::value::Value;
 
@@ -42,6 +42,8 @@ pub mod reason {
     pub const DIFFERS: &str = "differs";
     /// Matched records showed different values before the first sync; a person decides.
     pub const DIFFERS_ASK: &str = "differs-ask";
+    /// Both sides changed the field, both stay as they are, and a person decides.
+    pub const BOTH_CHANGED_ASK: &str = "both-changed-ask";
     /// The record was not there when it was to be written, and whether it was removed is not known yet.
     pub const NOT_FOUND: &str = "not-found";
     /// One side's record left; the other side's was kept.
@@ -62,6 +64,11 @@ pub mod reason {
     pub const OUTCOME_UNKNOWN: &str = "outcome-unknown";
     /// The write was tried as often as allowed.
     pub const ATTEMPTS_USED_UP: &str = "attempts-used-up";
+
+    /// Whether a row that is left out for this reason is a question to a person: both sides keep what they have, and nothing is owed.
+    pub fn is_question(reason: &str) -> bool {
+        matches!(reason, DIFFERS_ASK | BOTH_CHANGED_ASK)
+    }
 }
 
 /// What one side's values look like on the other side.
@@ -101,8 +108,8 @@ pub struct RowView {
     pub left: FieldView,
     /// Right side.
     pub right: FieldView,
-    /// A write to this side was decided earlier and was never acknowledged, or was held back.
-    pub owed: Option<Side>,
+    /// The sides to which a write was decided earlier that was never acknowledged, or was held back.
+    pub owed: Owed,
     /// The left version is the one that the CRM gave to our own write (S1).
     pub left_is_receipt: bool,
     /// The same for the right side.
@@ -130,7 +137,7 @@ impl RowView {
 
     /// Whether this side has something to tell the other: an edit, or one that is still owed.
     pub fn has_news(&self, side: Side) -> bool {
-        self.owed == Some(side.other()) || self.edited(side)
+        self.owed.to(side.other()) || self.edited(side)
     }
 
     /// Whether both sides showed all of the row's fields.
@@ -148,6 +155,8 @@ pub struct View {
     pub right: Presence,
     /// The records share a match key with several others: a person decides.
     pub more_than_one_match: bool,
+    /// The side whose record was saved last, if that is known.
+    pub saved_last: Option<Side>,
     /// One entry for each row of the mapping.
     pub rows: Vec<RowView>,
 }
@@ -201,13 +210,13 @@ pub struct Write {
     pub rows: Vec<RowWrite>,
 }
 
-/// Both sides changed one row to different values, and one of them stays.
+/// Both sides changed one row to different values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
     /// Index of the mapping row.
     pub row: usize,
-    /// Whose value stays.
-    pub winner: Side,
+    /// Whose value stays; none if what both show was joined, or waits for a person.
+    pub winner: Option<Side>,
 }
 
 /// A row that is left out, and why. It stays owed to the side that was not written.
@@ -335,10 +344,12 @@ fn decide_pair(view: &View, mapping: &PairMapping, policy: &Policy) -> Decision 
     for (index, row) in mapping.rows.iter().enumerate() {
         let cell = &view.rows[index];
         match merge::merge_row(row, cell) {
-            Merged::First => first_time(index, row, cell, policy, &mut decision, &mut writes),
+            Merged::First => first_time(index, row, view, policy, &mut decision, &mut writes),
             Merged::Settled => settle(index, cell, &mut decision),
             Merged::Take(from) => take(index, row, cell, policy, from, &mut decision, &mut writes),
-            Merged::Conflict => conflict(index, row, cell, policy, &mut decision, &mut writes),
+            Merged::Conflict => {
+                conflict(index, row, view, policy, reason::BOTH_CHANGED_ASK, &mut decision, &mut writes)
+            }
         }
     }
     for (side, rows) in Side::BOTH.into_iter().zip(writes) {
@@ -354,11 +365,12 @@ fn decide_pair(view: &View, mapping: &PairMapping, policy: &Policy) -> Decision 
 fn first_time(
     index: usize,
     row: &MappingRow,
-    cell: &RowView,
+    view: &View,
     policy: &Policy,
     decision: &mut Decision,
     writes: &mut [Vec<RowWrite>; 2],
 ) {
+    let cell = &view.rows[index];
     // Rule 4: without having read both sides there is nothing to agree on.
     if !cell.was_read() {
         return;
@@ -376,19 +388,16 @@ fn first_time(
                 decision.settled.push(index);
                 decision.differs.push(index);
             }
-            FirstSync::Winner => {
-                let winner = winner(row, policy);
-                if may_write(row, policy, winner.other()) {
-                    decision.conflicts.push(Conflict { row: index, winner });
-                }
-                take(index, row, cell, policy, winner, decision, writes);
-            }
-            FirstSync::Ask => {
-                let side = winner(row, policy).other();
-                decision.held.push(HeldRow { row: index, side, reason: reason::DIFFERS_ASK.into() });
-            }
+            FirstSync::Winner => conflict(index, row, view, policy, reason::DIFFERS_ASK, decision, writes),
+            FirstSync::Ask => ask(index, row, policy, reason::DIFFERS_ASK, decision),
         },
     }
+}
+
+/// A person decides; until then both sides keep what they show.
+fn ask(index: usize, row: &MappingRow, policy: &Policy, why: &str, decision: &mut Decision) {
+    let side = one_way_winner(row, policy).unwrap_or(policy.winner).other();
+    decision.held.push(HeldRow { row: index, side, reason: why.into() });
 }
 
 /// A blank is filled where values may travel, and left blank (but agreed) where they may not.
@@ -410,7 +419,7 @@ fn fill(
 
 /// Nothing to write. Bases move only where a side shows something new: the same edit on both, or what it made of our write.
 fn settle(index: usize, cell: &RowView, decision: &mut Decision) {
-    let moved = cell.owed.is_some()
+    let moved = !cell.owed.is_nobody()
         || Side::BOTH.into_iter().any(|side| {
             let field = cell.side(side);
             field.base.as_ref().is_none_or(|base| base.sent.is_some() || base.values != field.shown)
@@ -456,27 +465,72 @@ fn stands_already(values: &[Value], field: &FieldView) -> bool {
         || field.base.as_ref().is_some_and(|base| base.arrived(values, &field.shown))
 }
 
-/// Both sides changed the row. The loser's value stays in the journal (S15).
+/// Both sides changed the row. The loser's value stays in the journal (S15). `question` is the reason if a person is asked.
 fn conflict(
     index: usize,
     row: &MappingRow,
-    cell: &RowView,
+    view: &View,
     policy: &Policy,
+    question: &str,
     decision: &mut Decision,
     writes: &mut [Vec<RowWrite>; 2],
 ) {
-    let winner = winner(row, policy);
-    take(index, row, cell, policy, winner, decision, writes);
+    let cell = &view.rows[index];
+    if !Side::BOTH.into_iter().any(|side| may_write(row, policy, side)) {
+        decision.settled.push(index);
+        return;
+    }
+    let rule = match one_way_winner(row, policy) {
+        Some(winner) => Winner::Side(winner),
+        None => row.winner.unwrap_or(if policy.newest { Winner::Newest } else { Winner::Side(policy.winner) }),
+    };
+    let winner = match settle_conflict(rule, cell, view.saved_last) {
+        Outcome::Stays(winner) => Some(winner),
+        Outcome::Tie if policy.newest => Some(view.saved_last.unwrap_or(policy.winner)),
+        Outcome::Tie => Some(policy.winner),
+        Outcome::Joined => None,
+        Outcome::Question => {
+            // A reason that is kept apart from the conflict's own line: it stands until somebody decides, or edits the field again.
+            ask(index, row, policy, question, decision);
+            return;
+        }
+    };
+    match winner {
+        Some(winner) => take(index, row, cell, policy, winner, decision, writes),
+        None => join(index, row, cell, decision, writes),
+    }
     // Also where the winner's value is held back: once it can be carried it replaces the loser's without another look.
     decision.conflicts.push(Conflict { row: index, winner });
 }
 
-/// Whose value stays. Where values travel one way only, that is the side they come from.
-fn winner(row: &MappingRow, policy: &Policy) -> Side {
+/// Each side gets the other's entries besides its own. A side that has them all is not written.
+fn join(index: usize, row: &MappingRow, cell: &RowView, decision: &mut Decision, writes: &mut [Vec<RowWrite>; 2]) {
+    let mut quiet = true;
+    for to in Side::BOTH {
+        let own = &cell.side(to).shown;
+        match sendable(row, to, &cell.side(to.other()).carried) {
+            Ok(carried) => {
+                let joined: Vec<Value> = own.iter().zip(carried).map(|(own, more)| union(own, more)).collect();
+                if same(&joined, own, crate::mapping::Sameness::Text) {
+                    continue;
+                }
+                writes[to as usize].push(RowWrite { row: index, values: joined });
+            }
+            Err(why) => decision.held.push(HeldRow { row: index, side: to, reason: why }),
+        }
+        quiet = false;
+    }
+    if quiet {
+        decision.settled.push(index);
+    }
+}
+
+/// Where values travel one way only, the side they come from always stays.
+fn one_way_winner(row: &MappingRow, policy: &Policy) -> Option<Side> {
     match (may_write(row, policy, Side::Left), may_write(row, policy, Side::Right)) {
-        (false, true) => Side::Left,
-        (true, false) => Side::Right,
-        _ => row.winner.unwrap_or(policy.winner),
+        (false, true) => Some(Side::Left),
+        (true, false) => Some(Side::Right),
+        _ => None,
     }
 }
 

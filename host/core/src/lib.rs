@@ -26,8 +26,8 @@ pub mod record;
 pub mod retry;
 pub mod value;
 
-pub use link::{Base, Resemblance};
+pub use link::{Base, Owed, Resemblance};
 pub use mapping::{Direction, MappingRow, PairMapping, Role, RowKey};
-pub use policy::{DeletePolicy, FirstSync, Policy};
+pub use policy::{DeletePolicy, FirstSync, Policy, Winner};
 pub use record::{Fault, Presence, RemovalReason, Side};
 pub use value::Value;

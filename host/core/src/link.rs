@@ -1,7 +1,56 @@
 //! One thing known on both sides: what each side showed last, kept apart for each side and field.
 
+use crate::record::Side;
 use crate::value::Value;
 use serde::{Deserialize, Serialize};
+
+/// The sides that still have to be told of a row: a write to them was decided and is not acknowledged, or was held back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Owed {
+    /// Nobody.
+    #[default]
+    Nobody,
+    /// The left side.
+    Left,
+    /// The right side.
+    Right,
+    /// Both: values of both were joined, and neither shows the result yet.
+    Both,
+}
+
+impl Owed {
+    /// Whether this side still has to be told.
+    pub fn to(self, side: Side) -> bool {
+        matches!((self, side), (Owed::Both, _) | (Owed::Left, Side::Left) | (Owed::Right, Side::Right))
+    }
+
+    /// Whether nobody has to be told.
+    pub fn is_nobody(&self) -> bool {
+        *self == Owed::Nobody
+    }
+
+    /// The same, and this side as well.
+    #[must_use]
+    pub fn and(self, side: Side) -> Owed {
+        if self.to(side.other()) { Owed::Both } else { side.into() }
+    }
+
+    /// The same once this side was told.
+    #[must_use]
+    pub fn without(self, side: Side) -> Owed {
+        if self.to(side.other()) { side.other().into() } else { Owed::Nobody }
+    }
+}
+
+impl From<Side> for Owed {
+    fn from(side: Side) -> Owed {
+        match side {
+            Side::Left => Owed::Left,
+            Side::Right => Owed::Right,
+        }
+    }
+}
 
 /// What one side last showed in one mapping row (one value for each of the row's fields on that side).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,6 +152,17 @@ mod tests {
 
     fn text(text: &str) -> Vec<Value> {
         vec![Value::text(text)]
+    }
+
+    #[test]
+    fn debts_add_up_and_are_paid_one_by_one() {
+        let both = Owed::default().and(Side::Left).and(Side::Right);
+        assert_eq!(both, Owed::Both);
+        assert_eq!(Owed::from(Side::Left).and(Side::Left), Owed::Left);
+        assert_eq!(both.without(Side::Left), Owed::Right);
+        assert_eq!(both.without(Side::Left).without(Side::Right), Owed::Nobody);
+        assert_eq!(Owed::Right.without(Side::Left), Owed::Right);
+        assert!(both.to(Side::Left) && both.to(Side::Right) && !Owed::Left.to(Side::Right));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Which left fields are which right fields, and how values travel between them.
 
+use crate::policy::Winner;
 use crate::record::Side;
 use serde::{Deserialize, Serialize};
 
@@ -107,7 +108,7 @@ pub struct MappingRow {
     /// When both sides mean the same.
     pub sameness: Sameness,
     /// Whose value stays when both changed; none is the pair's winner.
-    pub winner: Option<Side>,
+    pub winner: Option<Winner>,
     /// Owner, reference or plain.
     pub role: Role,
 }

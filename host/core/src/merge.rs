@@ -1,9 +1,13 @@
 //! Two sides, each held against its own base.
 
+use std::cmp::Ordering;
+
 use crate::decide::RowView;
 use crate::mapping::MappingRow;
-use crate::normalise::same;
+use crate::normalise::{list_elements, same};
+use crate::policy::Winner;
 use crate::record::Side;
+use crate::value::Value;
 
 /// What a three-way merge says about one mapping row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,4 +66,173 @@ pub fn agrees(row: &MappingRow, view: &RowView) -> bool {
                 .values()
                 .is_some_and(|carried| same(carried, &view.side(from.other()).shown, row.sameness))
         })
+}
+
+/// How one conflict ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// This side's value stays.
+    Stays(Side),
+    /// The rule prefers neither: the flow's winner stays.
+    Tie,
+    /// Each side gets what the other has besides.
+    Joined,
+    /// A person decides.
+    Question,
+}
+
+/// What a rule says of two values of which both are news. `saved_last` is the side whose record was saved last, if that is known.
+pub(crate) fn settle_conflict(rule: Winner, cell: &RowView, saved_last: Option<Side>) -> Outcome {
+    let by = |ordering: Ordering| match ordering {
+        Ordering::Greater => Outcome::Stays(Side::Left),
+        Ordering::Less => Outcome::Stays(Side::Right),
+        Ordering::Equal => Outcome::Tie,
+    };
+    let filled = |side: Side| cell.side(side).shown.iter().filter(|value| value.is_filled()).count();
+    match rule {
+        Winner::Side(side) => Outcome::Stays(side),
+        Winner::Newest => saved_last.map_or(Outcome::Tie, Outcome::Stays),
+        Winner::NonEmpty => by((filled(Side::Left) > 0).cmp(&(filled(Side::Right) > 0))),
+        Winner::Longer => by(chars(&cell.left.shown).cmp(&chars(&cell.right.shown))),
+        Winner::Union if is_lists(&cell.left.shown) && is_lists(&cell.right.shown) => Outcome::Joined,
+        Winner::Union => Outcome::Tie,
+        Winner::Maximum => by(greater(&cell.left.shown, &cell.right.shown)),
+        Winner::Ask => Outcome::Question,
+    }
+}
+
+fn chars(values: &[Value]) -> usize {
+    values.iter().map(|value| value.display().trim().chars().count()).sum()
+}
+
+fn is_lists(values: &[Value]) -> bool {
+    values.iter().all(|value| matches!(value, Value::List(_) | Value::Empty))
+}
+
+/// Compares rows of values, the first field first. A value is greater than none; what cannot be compared is equal.
+fn greater(left: &[Value], right: &[Value]) -> Ordering {
+    left.iter()
+        .zip(right)
+        .map(|(left, right)| compare(left, right))
+        .find(|order| order.is_ne())
+        .unwrap_or(Ordering::Equal)
+}
+
+fn compare(left: &Value, right: &Value) -> Ordering {
+    let number = |value: &Value| match value {
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Decimal(text) => Some(text.clone()),
+        _ => None,
+    };
+    match (left, right) {
+        (Value::Boolean(left), Value::Boolean(right)) => left.cmp(right),
+        (Value::Date(left), Value::Date(right))
+        | (Value::Instant(left), Value::Instant(right))
+        | (Value::LocalDateTime(left), Value::LocalDateTime(right))
+        | (Value::Time(left), Value::Time(right)) => left.cmp(right),
+        (left, right) => match (number(left), number(right)) {
+            (Some(left), Some(right)) => compare_decimals(&left, &right),
+            _ => left.is_filled().cmp(&right.is_filled()),
+        },
+    }
+}
+
+/// Compares decimal numbers by their digits, as floats would lose some. Exponents are not written by anybody.
+fn compare_decimals(left: &str, right: &str) -> Ordering {
+    fn parts(text: &str) -> (bool, &str, &str) {
+        let (negative, digits) = match text.trim().strip_prefix('-') {
+            Some(digits) => (true, digits),
+            None => (false, text.trim().trim_start_matches('+')),
+        };
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
+        (negative && !(whole.is_empty() && fraction.is_empty()), whole, fraction)
+    }
+    let ((left_negative, left_whole, left_rest), (right_negative, right_whole, right_rest)) =
+        (parts(left), parts(right));
+    let by_size =
+        left_whole.len().cmp(&right_whole.len()).then(left_whole.cmp(right_whole)).then(left_rest.cmp(right_rest));
+    match (left_negative, right_negative) {
+        (false, false) => by_size,
+        (true, true) => by_size.reverse(),
+        (left, right) => right.cmp(&left),
+    }
+}
+
+/// The entries of a list and those of another that it does not have. Anything else than lists stays as it is.
+pub(crate) fn union(own: &Value, more: &Value) -> Value {
+    match (own, more) {
+        (Value::Empty, Value::List(_)) => more.clone(),
+        (Value::List(own), Value::List(more)) => {
+            let mut elements = list_elements(own);
+            for element in list_elements(more) {
+                if !elements.contains(&element) {
+                    elements.push(element);
+                }
+            }
+            Value::List(format!("[{}]", elements.join(",")))
+        }
+        _ => own.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::tests_support::field;
+
+    fn cell(left: Value, right: Value) -> RowView {
+        let mut view = crate::decide::tests_support::pair(field(None, ""), field(None, "")).rows.remove(0);
+        (view.left.shown, view.right.shown) = (vec![left], vec![right]);
+        view
+    }
+
+    #[test]
+    fn rules_prefer_a_side_or_come_to_a_tie() {
+        let check = |rule: Winner, left: Value, right: Value, expected: Outcome| {
+            assert_eq!(
+                settle_conflict(rule, &cell(left.clone(), right.clone()), None),
+                expected,
+                "{rule:?} {left:?} {right:?}"
+            );
+        };
+        let text = |text: &str| Value::text(text);
+        let decimal = |text: &str| Value::Decimal(text.into());
+        let list = |text: &str| Value::List(text.into());
+        let (left, right) = (Outcome::Stays(Side::Left), Outcome::Stays(Side::Right));
+        check(Winner::Side(Side::Right), text("a"), text("b"), right);
+        check(Winner::NonEmpty, text("a"), text(""), left);
+        check(Winner::NonEmpty, text(""), text("b"), right);
+        check(Winner::NonEmpty, text("a"), text("b"), Outcome::Tie);
+        check(Winner::Longer, text("Anna Maria"), text("Anna"), left);
+        check(Winner::Longer, text("Éva"), text("Anna"), right);
+        check(Winner::Longer, text("Anna"), text("Anna   "), Outcome::Tie);
+        check(Winner::Maximum, Value::Boolean(false), Value::Boolean(true), right);
+        check(Winner::Maximum, Value::Boolean(true), Value::Empty, left);
+        check(Winner::Maximum, Value::Integer(9), Value::Integer(10), right);
+        check(Winner::Maximum, Value::Integer(10), decimal("9.99"), left);
+        check(Winner::Maximum, decimal("-2"), decimal("-10"), left);
+        check(Winner::Maximum, decimal("0.50"), decimal("0.5"), Outcome::Tie);
+        check(Winner::Maximum, decimal("-0"), decimal("0.00"), Outcome::Tie);
+        check(Winner::Maximum, decimal("123456789012345678901"), decimal("123456789012345678902"), right);
+        check(Winner::Maximum, Value::Date(2), Value::Date(1), left);
+        check(Winner::Maximum, text("b"), text("a"), Outcome::Tie);
+        check(Winner::Union, list(r#"["a"]"#), Value::Empty, Outcome::Joined);
+        check(Winner::Union, text("a"), text("b"), Outcome::Tie);
+        check(Winner::Newest, text("a"), text("b"), Outcome::Tie);
+        check(Winner::Ask, text("a"), text("b"), Outcome::Question);
+        let both = cell(text("a"), text("b"));
+        assert_eq!(settle_conflict(Winner::Newest, &both, Some(Side::Right)), right);
+    }
+
+    #[test]
+    fn lists_are_joined() {
+        let check = |own: &str, more: &str, expected: &str| {
+            let list = |text: &str| if text.is_empty() { Value::Empty } else { Value::List(text.into()) };
+            assert_eq!(union(&list(own), &list(more)), list(expected), "{own} {more}");
+        };
+        check(r#"["a","b"]"#, r#"["b", "c,d"]"#, r#"["a","b","c,d"]"#);
+        check("", r#"["b"]"#, r#"["b"]"#);
+        check(r#"["a"]"#, "", r#"["a"]"#);
+    }
 }

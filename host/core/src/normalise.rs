@@ -70,6 +70,13 @@ fn website(text: &str) -> String {
 
 /// A list's order means nothing. The elements of a JSON array of strings are compared as their spelled-out texts, sorted.
 fn comparable_list(text: &str) -> String {
+    let mut elements = list_elements(text);
+    elements.sort_unstable();
+    elements.join(",")
+}
+
+/// The elements of a JSON array of strings, each in the array's own spelling, quotes included.
+pub(crate) fn list_elements(text: &str) -> Vec<&str> {
     let inner = text.trim().trim_start_matches('[').trim_end_matches(']');
     let mut elements: Vec<&str> = Vec::new();
     let (mut start, mut in_string, mut escaped) = (0, false, false);
@@ -86,8 +93,7 @@ fn comparable_list(text: &str) -> String {
         }
     }
     elements.push(inner[start..].trim());
-    elements.sort_unstable();
-    elements.join(",")
+    elements
 }
 
 #[cfg(test)]

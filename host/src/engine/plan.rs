@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crmsync_core::decide::{Decision, HeldRow, Operation, Verdict, View, Write, decide, reason};
-use crmsync_core::{Base, PairMapping, Presence, Role, RowKey, Side, Value};
+use crmsync_core::{Base, Owed, PairMapping, Presence, Role, RowKey, Side, Value};
 
 use super::carry::carry_all;
 use super::error::Error;
@@ -196,7 +196,7 @@ impl Decided {
                 continue;
             }
             if cell.edited(survivor) {
-                bases.owed = Some(gone);
+                bases.owed = bases.owed.and(gone);
             }
             *bases.side_mut(survivor) = Some(Base::shown(row.hash, shown.clone()));
         }
@@ -228,11 +228,12 @@ impl Decided {
         }
     }
 
-    /// The side that this row still has to be told to.
-    fn owed(&self, row: usize) -> Option<Side> {
-        let written = self.decision.writes.iter().find(|write| write.rows.iter().any(|change| change.row == row));
-        let held = self.decision.held.iter().find(|held| held.row == row && held.reason != reason::DIFFERS_ASK);
-        written.map(|write| write.side).or(held.map(|held| held.side))
+    /// The sides that still have to be told of this row.
+    fn owed(&self, row: usize) -> Owed {
+        let writes = self.decision.writes.iter().filter(|write| write.rows.iter().any(|change| change.row == row));
+        let held = self.decision.held.iter().filter(|held| held.row == row && !reason::is_question(&held.reason));
+        let sides = writes.map(|write| write.side).chain(held.map(|held| held.side));
+        sides.fold(Owed::Nobody, Owed::and)
     }
 
     fn intent(&self, run: &RunSetup, pair: &PairSetup, write: &Write) -> NewIntent {
@@ -310,9 +311,16 @@ impl Decided {
             Verdict::Unchanged | Verdict::Write | Verdict::Forget => {}
         }
         for HeldRow { row, side, reason: why } in &self.decision.held {
-            let kind = if why == reason::DIFFERS_ASK { "needs-attention" } else { "left-out" };
-            let source = &self.view.rows[*row].side(side.other()).shown;
-            notes.push(note(kind, why, Some(*row), source.iter().map(Value::display).collect::<Vec<_>>().join(", ")));
+            let shown = |side: Side| {
+                self.view.rows[*row].side(side).shown.iter().map(Value::display).collect::<Vec<_>>().join(", ")
+            };
+            let (kind, detail) = if reason::is_question(why) {
+                let both = Side::BOTH.map(|side| format!("{}: {}", run.side(side).connection, shown(side)));
+                ("needs-attention", both.join("; "))
+            } else {
+                ("left-out", shown(side.other()))
+            };
+            notes.push(note(kind, why, Some(*row), detail));
         }
         notes.extend(
             self.decision.differs.iter().map(|&row| note("differs", reason::DIFFERS, Some(row), String::new())),
@@ -363,16 +371,18 @@ impl Decided {
             let cell = &self.view.rows[conflict.row];
             let values = |side: Side| json(&cell.side(side).shown);
             let key = &mapping.rows[conflict.row].key;
-            let (loser, winner) = (conflict.winner.other(), conflict.winner);
-            lines.push(line(
-                "conflict",
-                Some(loser),
-                key,
-                values(loser),
-                values(winner),
-                "both-changed",
-                String::new(),
-            ));
+            let mut tell = |side: Side, after: String, detail: &str| {
+                lines.push(line("conflict", Some(side), key, values(side), after, "both-changed", detail.to_owned()));
+            };
+            match conflict.winner {
+                Some(winner) => tell(winner.other(), values(winner), ""),
+                None => {
+                    for write in &self.decision.writes {
+                        let joined = write.rows.iter().find(|change| change.row == conflict.row);
+                        joined.into_iter().for_each(|joined| tell(write.side, json(&joined.values), "joined"));
+                    }
+                }
+            }
         }
         if let Verdict::Removed(side, why) = &self.decision.verdict {
             lines.push(line(

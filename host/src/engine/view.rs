@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crmsync_core::decide::{Carried, FieldView, RowView, View};
-use crmsync_core::{Base, MappingRow, PairMapping, Presence, Side, Value};
+use crmsync_core::{Base, MappingRow, Owed, PairMapping, Presence, Side, Value, policy};
 
 use crate::store::{InboxRow, PresenceWord, UnitRow, told_version};
 
@@ -46,7 +46,7 @@ fn side_values(unit: &UnitRow, row: &MappingRow, side: Side) -> Vec<Value> {
         return values_of(image, row, side);
     }
     // What was sent stands once it was acknowledged; while it is owed nobody knows whether it arrived.
-    let is_owed = owed(unit, row) == Some(side);
+    let is_owed = owed(unit, row).to(side);
     base_of(unit, row, side)
         .map(|base| base.sent.as_ref().filter(|_| !is_owed).unwrap_or(&base.values).clone())
         .filter(|values| values.len() == fields.len())
@@ -58,9 +58,9 @@ pub(super) fn values_of(image: &BTreeMap<String, Value>, row: &MappingRow, side:
     row.fields(side).iter().map(|field| image.get(&field.name).cloned().unwrap_or(Value::Absent)).collect()
 }
 
-/// The side that still has to be told of this row.
-fn owed(unit: &UnitRow, row: &MappingRow) -> Option<Side> {
-    unit.link.as_ref().and_then(|link| link.bases.get(&row.key.0)).and_then(|bases| bases.owed)
+/// The sides that still have to be told of this row.
+fn owed(unit: &UnitRow, row: &MappingRow) -> Owed {
+    unit.link.as_ref().and_then(|link| link.bases.get(&row.key.0)).map_or(Owed::Nobody, |bases| bases.owed)
 }
 
 fn base_of<'a>(unit: &'a UnitRow, row: &MappingRow, side: Side) -> Option<&'a Base> {
@@ -88,5 +88,10 @@ pub(super) fn view(unit: &UnitRow, shown: Shown, mapping: &PairMapping, carried:
         })
         .collect();
     let [left, right] = shown.presence;
-    View { left, right, more_than_one_match: unit.several, rows }
+    let [saved_left, saved_right] = Side::BOTH.map(|side| {
+        let row = unit.side(side).filter(|row| row.presence == PresenceWord::Live);
+        row.map(|row| row.modified_at_ms)
+    });
+    let saved_last = policy::saved_last(saved_left, saved_right);
+    View { left, right, more_than_one_match: unit.several, saved_last, rows }
 }

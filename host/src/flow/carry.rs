@@ -268,7 +268,7 @@ fn named_values(values: &[&str]) -> String {
 }
 
 /// What people call a kind of the contract.
-fn kind_name(kind: u8) -> &'static str {
+pub(super) fn kind_name(kind: u8) -> &'static str {
     match kind {
         2 => "text",
         3 => "whole number",

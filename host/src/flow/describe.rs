@@ -10,6 +10,12 @@ pub(super) const TEXT: u8 = 2;
 pub(super) const INTEGER: u8 = 3;
 /// The contract's number for decimal numbers.
 pub(super) const DECIMAL: u8 = 4;
+/// The contract's number for yes and no.
+pub(super) const BOOLEAN: u8 = 5;
+/// The contract's number for dates.
+pub(super) const DATE: u8 = 6;
+/// The contract's number for lists of texts.
+pub(super) const LIST: u8 = 11;
 /// The contract's number for references.
 pub(super) const REFERENCE: u8 = 10;
 /// The contract's word for users as a reference's target.

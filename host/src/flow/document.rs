@@ -1,6 +1,6 @@
 //! A flow file as its owner wrote it, read and checked as far as that is possible without asking a CRM.
 
-use crmsync_core::{DeletePolicy, FirstSync, Side};
+use crmsync_core::{DeletePolicy, FirstSync, Side, Winner};
 use toml::de::{DeTable, DeValue};
 use toml::value::{Date, Datetime};
 
@@ -39,8 +39,10 @@ pub struct Document {
     pub every_ms: u64,
     /// Records changed before this moment (milliseconds since 1970, midnight UTC) are matched, but join only when edited; none syncs all.
     pub records_from_ms: Option<i64>,
-    /// Whose value stays when both sides changed one field; none only if every module goes one way.
+    /// Whose value stays when both sides changed one field; none if the newest does, or if every module goes one way.
     pub winner: Option<Side>,
+    /// The value of the side whose record was saved last stays; of two saved at one moment the left one.
+    pub newest: bool,
     /// Differences of records matched for the first time.
     pub first_sync: FirstSync,
     /// Start the CRMs' workflows and mails.
@@ -169,7 +171,10 @@ fn read_document(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<Document
     // Everything below is written in the connections' names and cannot be judged without them.
     let between = read_between(reader, root)?;
     let names = [between[0].value.as_str(), between[1].value.as_str()];
-    let winner = read_winner(reader, root, "winner", names);
+    let (winner, newest) = match read_winner(reader, root, names, false).map(|winner| winner.value) {
+        Some(Winner::Side(side)) => (Some(side), false),
+        other => (None, other == Some(Winner::Newest)),
+    };
     let owners = read_owners(reader, root, names);
     let modules = read_modules(reader, root, names);
     if winner.is_none() && !root.contains_key("winner") && modules.iter().any(ModulePair::goes_both_ways) {
@@ -184,7 +189,8 @@ fn read_document(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<Document
         between: names.map(str::to_owned),
         every_ms,
         records_from_ms,
-        winner: winner.map(|winner| winner.value),
+        winner,
+        newest,
         first_sync: first_sync.map_or(FirstSync::FillEmpty, |mode| mode.value),
         automations: automations.is_some_and(|on| on.value),
         deletes,
@@ -244,10 +250,13 @@ fn read_between(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<[Placed<S
     }
     for name in [&left, &right] {
         check_name(reader, "between", name);
-        if module::is_key(&name.value) || name.value.starts_with("to-") {
+        if module::is_key(&name.value)
+            || name.value.starts_with("to-")
+            || RULES.iter().any(|(rule, _)| *rule == name.value)
+        {
             let problem = Problem::new(
                 name.spot,
-                format!("a connection named `{}` cannot be told from a key of this file", name.value),
+                format!("a connection named `{}` cannot be told from a word of this file", name.value),
             );
             reader.note(problem.hint("give the connection another name"));
         }
@@ -255,19 +264,26 @@ fn read_between(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<[Placed<S
     Some([left, right])
 }
 
-/// A key whose value is the name of one of the two connections.
+/// Rules for conflicts besides the connections' names. The first may be a whole flow's.
+const RULES: [(&str, Winner); 6] = [
+    ("newest", Winner::Newest),
+    ("non-empty", Winner::NonEmpty),
+    ("longer", Winner::Longer),
+    ("union", Winner::Union),
+    ("maximum", Winner::Maximum),
+    ("ask", Winner::Ask),
+];
+
+/// `winner`: the name of one of the two connections, or a rule; `of_row` allows all rules.
 pub(super) fn read_winner(
     reader: &mut Reader<'_>,
     table: &DeTable<'_>,
-    key: &str,
     between: [&str; 2],
-) -> Option<Placed<Side>> {
-    if let Some(newest) = table.get(key).filter(|value| value.get_ref().as_str() == Some("newest")) {
-        let problem = Problem::new(reader.spot_of(newest), format!("`{key}` = \"newest\" is not available yet"));
-        reader.note(problem.hint(format!("use \"{}\" or \"{}\"", between[0], between[1])));
-        return None;
-    }
-    reader.word(table, key, &[(between[0], Side::Left), (between[1], Side::Right)])
+    of_row: bool,
+) -> Option<Placed<Winner>> {
+    let sides = [(between[0], Winner::Side(Side::Left)), (between[1], Winner::Side(Side::Right))];
+    let rules = if of_row { &RULES[..] } else { &RULES[..1] };
+    reader.word(table, "winner", &[&sides, rules].concat())
 }
 
 fn read_every(reader: &mut Reader<'_>, root: &DeTable<'_>) -> u64 {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crmsync_core::Winner;
 use serde::Serialize;
 
 use super::describe::SideInfo;
@@ -41,6 +42,9 @@ pub fn settings_hash(document: &Document, sides: [&SideInfo; 2]) -> Result<Strin
     line("between", &document.between);
     line("records-from", &document.records_from_ms);
     line("winner", &document.winner.map(|side| side.as_str()));
+    if document.newest {
+        line("winner", &"newest");
+    }
     line("first-sync", &word(&document.first_sync));
     line("automations", &document.automations);
     line("deletes", &word(&document.deletes));
@@ -92,7 +96,10 @@ fn canonical_row(text: &mut String, row: &Row) {
     let fields = row.fields.each_ref().map(|side| side.iter().map(|field| field.value.as_str()).collect::<Vec<_>>());
     let carry = row.carry.each_ref().map(canonical_carrying);
     let direction = row.direction.as_ref().map(|direction| word(&direction.value));
-    let winner = row.winner.map(|side| side.as_str());
+    let winner = row.winner.as_ref().map(|winner| match winner.value {
+        Winner::Side(side) => side.as_str().to_owned(),
+        rule => word(&rule),
+    });
     let _ = writeln!(text, "row {fields:?} {carry:?} {direction:?} {winner:?} {}", word(&row.sameness));
 }
 

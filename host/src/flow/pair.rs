@@ -90,6 +90,7 @@ pub(super) fn resolve(
         policy: Policy {
             direction: context.direction,
             winner: document.winner_or_left(),
+            newest: document.newest,
             first_sync: document.first_sync,
             deletes: document.deletes,
         },

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crmsync_core::mapping::Sameness;
-use crmsync_core::{Direction, Side};
+use crmsync_core::{Direction, Winner};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -48,7 +48,7 @@ pub struct Row {
     /// Which way values travel; none is the module's.
     pub direction: Option<Placed<Direction>>,
     /// Whose value stays when both changed; none is the flow's winner.
-    pub winner: Option<Side>,
+    pub winner: Option<Placed<Winner>>,
     /// When both sides mean the same.
     pub sameness: Sameness,
     /// Where the row stands.
@@ -67,7 +67,9 @@ impl Row {
                 Direction::ToRight => Direction::ToLeft,
             };
         }
-        self.winner = self.winner.map(Side::other);
+        if let Some(Placed { value: Winner::Side(side), .. }) = &mut self.winner {
+            *side = side.other();
+        }
         self
     }
 
@@ -107,7 +109,7 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &DeTable<'_>, spot: Spot, bet
     let directions =
         [("both", Direction::Both), (ways[0].as_str(), Direction::ToLeft), (ways[1].as_str(), Direction::ToRight)];
     let direction = reader.word(table, "direction", &directions);
-    let winner = read_winner(reader, table, "winner", between);
+    let winner = read_winner(reader, table, between, true);
     let sameness = reader.word(table, "same", &SAMENESS);
     let carry = read_carry(reader, table, &ways);
     let [Some(left), Some(right)] = fields else { return None };
@@ -115,7 +117,7 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &DeTable<'_>, spot: Spot, bet
         fields: [left, right],
         carry,
         direction,
-        winner: winner.map(|winner| winner.value),
+        winner,
         sameness: sameness.map_or(Sameness::Text, |sameness| sameness.value),
         spot,
     })

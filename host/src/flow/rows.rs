@@ -1,10 +1,12 @@
 //! One row of the file or a preset → one row of the core's mapping.
 
 use crmsync_core::mapping::{Carry, Field, Sameness};
-use crmsync_core::{Direction, MappingRow, Role, RowKey, Side};
+use crmsync_core::{Direction, MappingRow, Role, RowKey, Side, Winner};
 
-use super::carry::{self, Journey, Way};
-use super::describe::{FieldInfo, FunctionInfo, Inversion, ModuleInfo, REFERENCE};
+use super::carry::{self, Journey, Way, kind_name};
+use super::describe::{
+    BOOLEAN, DATE, DECIMAL, FieldInfo, FunctionInfo, INTEGER, Inversion, LIST, ModuleInfo, REFERENCE, TEXT,
+};
 use super::hash::{canonical_carrying, fnv1a, word};
 use super::lookup;
 use super::problem::{Problem, Spot};
@@ -58,6 +60,7 @@ pub(super) fn resolve(context: &Context<'_>, written: &Row, origin: Origin) -> R
         warnings.clear();
     }
     check_link(context, written, &role, fields, origin, &mut warnings).map_err(|problem| vec![problem])?;
+    check_winner(context, written, fields).map_err(|problem| vec![problem])?;
 
     let mut carries = [None, None];
     let mut comparable = role == Role::Plain && left.len() == right.len();
@@ -117,7 +120,7 @@ fn mapping_row(
         to_right,
         to_left,
         sameness,
-        winner: written.winner,
+        winner: written.winner.as_ref().map(|winner| winner.value),
         role,
     }
 }
@@ -259,6 +262,35 @@ fn check_link(
             Ok(())
         }
     }
+}
+
+/// A rule that compares or joins values needs values that can be.
+fn check_winner(context: &Context<'_>, written: &Row, fields: [&[&FieldInfo]; 2]) -> Result<(), Problem> {
+    let Some(winner) = &written.winner else { return Ok(()) };
+    let (word, allowed, what): (_, &[&[u8]], _) = match winner.value {
+        Winner::Maximum => (
+            "maximum",
+            &[&[INTEGER, DECIMAL], &[BOOLEAN], &[DATE], &[7], &[8], &[9]],
+            "numbers, dates, times or yes and no",
+        ),
+        Winner::Union => ("union", &[&[LIST]], "lists"),
+        Winner::Longer => ("longer", &[&[TEXT]], "texts"),
+        _ => return Ok(()),
+    };
+    let all: Vec<&FieldInfo> = fields.iter().flat_map(|side| side.iter().copied()).collect();
+    if allowed.iter().any(|kinds| all.iter().all(|field| kinds.contains(&field.kind))) {
+        return Ok(());
+    }
+    let kind = |side: usize| fields[side].iter().map(|field| kind_name(field.kind)).collect::<Vec<_>>().join(", ");
+    let message = format!(
+        "`winner` = \"{word}\" is for {what} on both sides, and `{}` has {}, `{}` {}",
+        context.connections[0],
+        kind(0),
+        context.connections[1],
+        kind(1)
+    );
+    let names = context.connections.map(|name| format!("\"{name}\"")).join(", ");
+    Err(Problem::new(winner.spot, message).hint(format!("use {names}, \"newest\", \"non-empty\" or \"ask\"")))
 }
 
 fn row_way(context: &Context<'_>, written: &Row, role: &Role, journey: &Journey<'_>) -> Result<Way, Problem> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crmsync_core::decide::{Operation, reason};
-use crmsync_core::{Base, Side};
+use crmsync_core::{Base, Owed, Side};
 use rusqlite::Row;
 
 use super::driver::{from_json, to_json};
@@ -22,9 +22,9 @@ pub struct RowBases {
     /// What the right side showed last.
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     pub right: Option<Base>,
-    /// A write to this side was decided and has not been acknowledged, or was held back.
-    #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
-    pub owed: Option<Side>,
+    /// A write to these sides was decided and has not been acknowledged, or was held back.
+    #[serde(rename = "o", default, skip_serializing_if = "Owed::is_nobody")]
+    pub owed: Owed,
 }
 
 impl RowBases {
@@ -610,8 +610,16 @@ pub(super) fn replace_outcomes(
 ) -> Result<(), Error> {
     // A difference that was noted once stands until its row is decided about.
     tx.execute(
-        "DELETE FROM outcome WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4 AND reason NOT IN (?5, ?6)",
-        (&lease.tenant, pair, side.as_str(), record, reason::DIFFERS, reason::DIFFERS_ASK),
+        "DELETE FROM outcome WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4 AND reason NOT IN (?5, ?6, ?7)",
+        (
+            &lease.tenant,
+            pair,
+            side.as_str(),
+            record,
+            reason::DIFFERS,
+            reason::DIFFERS_ASK,
+            reason::BOTH_CHANGED_ASK,
+        ),
     )?;
     for row in decided_rows {
         tx.execute(

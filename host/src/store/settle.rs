@@ -144,7 +144,7 @@ fn settle_create(
         };
         *bases.side_mut(intent.side) = target;
         if intent.body.owed.contains(row) {
-            bases.owed = Some(intent.side);
+            bases.owed = intent.side.into();
         }
     }
     save_link(tx, &lease.tenant, pair, &link, now_ms)?;
@@ -238,7 +238,7 @@ fn settle_update(
     for change in &intent.body.rows {
         let bases = link.bases.entry(change.row.clone()).or_default();
         *bases.side_mut(intent.side) = Some(answer.base(change));
-        bases.owed = None;
+        bases.owed = bases.owed.without(intent.side);
     }
     // The answer shows an edit of another field, made since the record was read: with its version unknown the next pull stages it.
     let version = if answer.shows_news(intent, &link) { "" } else { answer.version.as_str() };

@@ -13,7 +13,9 @@ use crmsync::engine::{
 };
 use crmsync::store::{JournalQuery, Sealer, Store};
 use crmsync_core::mapping::{Field, MatchRule, Sameness};
-use crmsync_core::{DeletePolicy, Direction, FirstSync, MappingRow, PairMapping, Policy, Role, RowKey, Side, Value};
+use crmsync_core::{
+    DeletePolicy, Direction, FirstSync, MappingRow, PairMapping, Policy, Role, RowKey, Side, Value, Winner,
+};
 use crmsync_sandbox::rng::Rng;
 use futures_util::future::BoxFuture;
 
@@ -24,6 +26,8 @@ const FLOW: &str = "people";
 /// Code tells us who it is, Mail tells the engine (and is often blank), people edit the others.
 const FIELDS: [&str; 5] = ["Code", "Mail", "Name", "Phone", "Note"];
 const EDITED: usize = 2;
+/// A list to which people add entries, and which both sides' entries are joined in.
+const TAGS: &str = "Tags";
 /// The right CRM cuts texts here.
 const RIGHT_TEXT_MAX: usize = 24;
 
@@ -45,6 +49,8 @@ struct People {
     crms: [Crm; 2],
     /// Each edit: which entity, field, value, in order.
     edits: Vec<Edit>,
+    /// Each entry that was added to a list: which entity, and the entry.
+    tags: Vec<(String, String)>,
     /// Nobody deletes before the first sync has come to its end: who is in the bin then is created anew, and comes back as a twin.
     may_delete: bool,
     /// Entities that are in the bin of a side.
@@ -66,7 +72,7 @@ impl People {
         let live: Vec<(String, BTreeMap<String, Value>)> = self.crms[side].live().into_iter().collect();
         self.tokens += 1;
         let token = format!("v{}", self.tokens);
-        match self.rng.below(14) {
+        match self.rng.below(16) {
             0 | 3 | 4 => {
                 let code = format!("n{}", self.tokens);
                 let mut fields =
@@ -82,6 +88,17 @@ impl People {
                 self.delete(side, id, fields["Code"].display());
             }
             2 => self.restore(side),
+            // Before the first sync lists that differ would stay as they are.
+            5 | 6 if !live.is_empty() && self.may_delete => {
+                let (id, fields) = &live[self.rng.below(live.len())];
+                if avoid.contains(&(id.clone(), TAGS.to_owned())) {
+                    return;
+                }
+                let mut tags = tags_of(fields);
+                tags.insert(token.clone());
+                self.crms[side].person_edits(id, TAGS, Value::List(serde_json::to_string(&tags).unwrap()));
+                self.tags.push((fields["Code"].display(), token));
+            }
             _ if !live.is_empty() => {
                 let (id, fields) = &live[self.rng.below(live.len())];
                 let field = FIELDS[EDITED + self.rng.below(FIELDS.len() - EDITED)];
@@ -151,6 +168,7 @@ impl World {
             clock: clock.clone(),
             crms: crms.clone(),
             edits: vec![],
+            tags: vec![],
             may_delete: false,
             deleted: BTreeSet::new(),
             restored: BTreeSet::new(),
@@ -311,12 +329,13 @@ impl World {
             pairs: vec![PairSetup {
                 id: pair,
                 modules: [self.crms[0].module(), self.crms[1].module()],
-                mapping: mapping(),
+                mapping: mapping(self.seed),
                 paused: vec![],
                 policy: Policy {
                     direction: Direction::Both,
                     // The right side cuts texts: it wins in every other world.
                     winner: if self.seed.is_multiple_of(2) { Side::Left } else { Side::Right },
+                    newest: self.seed % 5 == 3,
                     first_sync: FirstSync::FillEmpty,
                     deletes: DeletePolicy::Report,
                 },
@@ -432,6 +451,16 @@ impl World {
                 wrong.push(format!("I4: {}.{} = {:?} is lost", edit.code, edit.field, edit.value));
             }
         }
+        for (code, tag) in &people.tags {
+            if people.is_out(code) || twins.contains(code) || asked.contains(code) {
+                continue;
+            }
+            let is_everywhere =
+                by_code.iter().all(|side| side.get(code).is_some_and(|records| tags_of(&records[0]).contains(tag)));
+            if !is_everywhere {
+                wrong.push(format!("I4: {code} lacks the entry {tag}"));
+            }
+        }
         for outcome in outcomes.iter().filter(|outcome| outcome.kind == "needs-attention") {
             let by_nature = match outcome.reason.as_str() {
                 "delete-against-edit" | "late-twin" => true,
@@ -470,12 +499,28 @@ async fn poll_some<T>(future: impl Future<Output = T>, polls: usize) -> Option<T
     .await
 }
 
-fn mapping() -> PairMapping {
-    let rows = FIELDS.iter().enumerate().map(|(index, name)| {
+/// The entries of a record's list.
+fn tags_of(fields: &BTreeMap<String, Value>) -> BTreeSet<String> {
+    match fields.get(TAGS) {
+        Some(Value::List(text)) => serde_json::from_str(text).unwrap(),
+        _ => BTreeSet::new(),
+    }
+}
+
+/// Worlds differ in how conflicts end.
+fn mapping(seed: u64) -> PairMapping {
+    let winner = |name: &str| match (name, seed % 4) {
+        (TAGS, _) => Some(Winner::Union),
+        ("Phone", 1) => Some(Winner::Longer),
+        ("Phone", 2) => Some(Winner::NonEmpty),
+        ("Note", 2 | 3) => Some(Winner::Newest),
+        _ => None,
+    };
+    let rows = FIELDS.iter().chain([&TAGS]).enumerate().map(|(index, name)| {
         let field = Field {
             name: (*name).into(),
             label: (*name).into(),
-            kind: 2,
+            kind: if *name == TAGS { 11 } else { 2 },
             mandatory: index == 0,
             read_only: false,
             length: None,
@@ -489,7 +534,7 @@ fn mapping() -> PairMapping {
             to_right: None,
             to_left: None,
             sameness: Sameness::Text,
-            winner: None,
+            winner: winner(name),
             role: Role::Plain,
         }
     });

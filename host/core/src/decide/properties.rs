@@ -8,9 +8,15 @@ use crate::mapping::Direction;
 
 /// Few values, so that sides agree often; one is long enough to be cut.
 const TEXTS: [&str; 5] = ["", "a", "b", "Customer Care, Returns and Refunds", "Customer Care, Returns and Ref"];
+const LISTS: [&str; 3] = [r#"["a"]"#, r#"["b"]"#, r#"["a","b"]"#];
 
 fn text() -> impl Strategy<Value = Value> {
-    prop::sample::select(&TEXTS[..]).prop_map(Value::text)
+    prop_oneof![
+        8 => prop::sample::select(&TEXTS[..]).prop_map(Value::text),
+        2 => prop::sample::select(&LISTS[..]).prop_map(|list| Value::List(list.to_owned())),
+        1 => any::<bool>().prop_map(Value::Boolean),
+        1 => (0..3_i64).prop_map(Value::Integer),
+    ]
 }
 
 fn base() -> impl Strategy<Value = Option<Base>> {
@@ -33,7 +39,10 @@ fn side() -> impl Strategy<Value = FieldView> {
 }
 
 fn cell() -> impl Strategy<Value = RowView> {
-    let owed = prop::option::weighted(0.2, prop::sample::select(Side::BOTH.to_vec()));
+    let owed = prop_oneof![
+        8 => Just(Owed::Nobody),
+        2 => prop::sample::select(vec![Owed::Left, Owed::Right, Owed::Both]),
+    ];
     (side(), side(), owed, any::<bool>(), any::<bool>()).prop_map(
         |(left, right, owed, left_is_receipt, right_is_receipt)| RowView {
             left,
@@ -46,7 +55,12 @@ fn cell() -> impl Strategy<Value = RowView> {
 }
 
 fn view() -> impl Strategy<Value = View> {
-    prop::collection::vec(cell(), 1..4).prop_map(|rows| View { rows, ..pair(empty(), empty()) })
+    let saved_last = prop::option::of(prop::sample::select(Side::BOTH.to_vec()));
+    (prop::collection::vec(cell(), 1..4), saved_last).prop_map(|(rows, saved_last)| View {
+        rows,
+        saved_last,
+        ..pair(empty(), empty())
+    })
 }
 
 fn empty() -> FieldView {
@@ -57,27 +71,61 @@ fn policy() -> impl Strategy<Value = Policy> {
     let directions =
         prop::sample::select(vec![Direction::Both, Direction::Both, Direction::ToLeft, Direction::ToRight]);
     let first = prop::sample::select(vec![FirstSync::FillEmpty, FirstSync::Winner, FirstSync::Ask]);
-    (directions, prop::sample::select(Side::BOTH.to_vec()), first).prop_map(|(direction, winner, first_sync)| Policy {
-        direction,
-        winner,
-        first_sync,
-        deletes: DeletePolicy::Report,
-    })
+    (directions, prop::sample::select(Side::BOTH.to_vec()), any::<bool>(), first).prop_map(
+        |(direction, winner, newest, first_sync)| Policy {
+            direction,
+            winner,
+            newest,
+            first_sync,
+            deletes: DeletePolicy::Report,
+        },
+    )
 }
 
-fn mapping(rows: usize) -> PairMapping {
-    PairMapping { rows: (0..rows).map(|index| row(&format!("f{index}"))).collect(), match_rules: vec![] }
+/// Rules of rows; there are more than rows in a view.
+fn rules() -> impl Strategy<Value = Vec<Option<Winner>>> {
+    let rules = vec![
+        Winner::Side(Side::Left),
+        Winner::Side(Side::Right),
+        Winner::Newest,
+        Winner::NonEmpty,
+        Winner::Longer,
+        Winner::Union,
+        Winner::Maximum,
+        Winner::Ask,
+    ];
+    prop::collection::vec(prop::option::weighted(0.7, prop::sample::select(rules)), 3..4)
+}
+
+fn mapping(rows: usize, rules: &[Option<Winner>]) -> PairMapping {
+    let row = |index: usize| MappingRow { winner: rules[index], ..row(&format!("f{index}")) };
+    PairMapping { rows: (0..rows).map(row).collect(), match_rules: vec![] }
+}
+
+fn mirrored_mapping(mapping: &PairMapping) -> PairMapping {
+    let mut mirror = mapping.clone();
+    for row in &mut mirror.rows {
+        if let Some(Winner::Side(side)) = row.winner {
+            row.winner = Some(Winner::Side(side.other()));
+        }
+    }
+    mirror
 }
 
 fn mirrored_view(view: &View) -> View {
     let rows = view.rows.iter().map(|cell| RowView {
         left: cell.right.clone(),
         right: cell.left.clone(),
-        owed: cell.owed.map(Side::other),
+        owed: match cell.owed {
+            Owed::Left => Owed::Right,
+            Owed::Right => Owed::Left,
+            owed => owed,
+        },
         left_is_receipt: cell.right_is_receipt,
         right_is_receipt: cell.left_is_receipt,
     });
-    View { left: view.right, right: view.left, rows: rows.collect(), ..view.clone() }
+    let saved_last = view.saved_last.map(Side::other);
+    View { left: view.right, right: view.left, rows: rows.collect(), saved_last, ..view.clone() }
 }
 
 fn mirrored_policy(policy: &Policy) -> Policy {
@@ -92,8 +140,9 @@ fn mirrored_policy(policy: &Policy) -> Policy {
 fn mirrored(mut decision: Decision) -> Decision {
     decision.writes.iter_mut().for_each(|write| write.side = write.side.other());
     decision.writes.sort_by_key(|write| write.side);
-    decision.conflicts.iter_mut().for_each(|conflict| conflict.winner = conflict.winner.other());
+    decision.conflicts.iter_mut().for_each(|conflict| conflict.winner = conflict.winner.map(Side::other));
     decision.held.iter_mut().for_each(|held| held.side = held.side.other());
+    decision.held.sort_by_key(|held| (held.row, held.side));
     decision
 }
 
@@ -102,15 +151,13 @@ fn mirrored(mut decision: Decision) -> Decision {
 fn carried_out(view: &View, decision: &Decision) -> View {
     let mut after = view.clone();
     for (index, cell) in after.rows.iter_mut().enumerate() {
-        let written = decision.writes.iter().find_map(|write| {
-            write.rows.iter().find(|change| change.row == index).map(|change| (write.side, change.values.clone()))
-        });
-        if let Some((side, values)) = written {
-            let field = if side == Side::Left { &mut cell.left } else { &mut cell.right };
-            (field.shown, field.carried) = (values.clone(), Carried::Values(values));
+        for write in &decision.writes {
+            let Some(change) = write.rows.iter().find(|change| change.row == index) else { continue };
+            let field = if write.side == Side::Left { &mut cell.left } else { &mut cell.right };
+            (field.shown, field.carried) = (change.values.clone(), Carried::Values(change.values.clone()));
         }
-        let held = decision.held.iter().find(|held| held.row == index && held.reason != reason::DIFFERS_ASK);
-        cell.owed = held.map(|held| held.side);
+        let held = decision.held.iter().filter(|held| held.row == index && !reason::is_question(&held.reason));
+        cell.owed = held.fold(Owed::Nobody, |owed, held| owed.and(held.side));
         if cell.was_read() {
             for field in [&mut cell.left, &mut cell.right] {
                 field.base = Some(Base::shown(7, field.shown.clone()));
@@ -124,16 +171,16 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn sides_are_equal_before_it(view in view(), policy in policy()) {
-        let mapping = mapping(view.rows.len());
+    fn sides_are_equal_before_it(view in view(), policy in policy(), rules in rules()) {
+        let mapping = mapping(view.rows.len(), &rules);
         let decision = decide(&view, &mapping, &policy);
-        let mirror = decide(&mirrored_view(&view), &mapping, &mirrored_policy(&policy));
+        let mirror = decide(&mirrored_view(&view), &mirrored_mapping(&mapping), &mirrored_policy(&policy));
         prop_assert_eq!(mirrored(mirror), decision);
     }
 
     #[test]
-    fn it_settles(view in view(), policy in policy()) {
-        let mapping = mapping(view.rows.len());
+    fn it_settles(view in view(), policy in policy(), rules in rules()) {
+        let mapping = mapping(view.rows.len(), &rules);
         let after = carried_out(&view, &decide(&view, &mapping, &policy));
         let again = decide(&after, &mapping, &policy);
         prop_assert!(again.writes.is_empty(), "{:?}", again);
@@ -141,8 +188,8 @@ proptest! {
     }
 
     #[test]
-    fn it_writes_nothing_that_stands_and_nothing_unread(view in view(), policy in policy()) {
-        let mapping = mapping(view.rows.len());
+    fn it_writes_nothing_that_stands_and_nothing_unread(view in view(), policy in policy(), rules in rules()) {
+        let mapping = mapping(view.rows.len(), &rules);
         for write in decide(&view, &mapping, &policy).writes {
             prop_assert!(policy.direction.writes(write.side));
             for change in write.rows {
@@ -154,8 +201,8 @@ proptest! {
     }
 
     #[test]
-    fn an_edit_that_is_replaced_is_told(view in view(), policy in policy()) {
-        let mapping = mapping(view.rows.len());
+    fn an_edit_that_is_replaced_is_told(view in view(), policy in policy(), rules in rules()) {
+        let mapping = mapping(view.rows.len(), &rules);
         let decision = decide(&view, &mapping, &policy);
         for write in &decision.writes {
             for change in &write.rows {

@@ -8,6 +8,7 @@ fn policy() -> Policy {
     Policy {
         direction: Direction::Both,
         winner: Side::Left,
+        newest: false,
         first_sync: FirstSync::FillEmpty,
         deletes: DeletePolicy::Report,
     }
@@ -26,7 +27,12 @@ fn told(decision: &Decision) -> String {
     }
     words.extend(decision.settled.iter().map(|_| "settled".to_owned()));
     words.extend(decision.differs.iter().map(|_| "differs".to_owned()));
-    words.extend(decision.conflicts.iter().map(|conflict| format!("conflict:{}", conflict.winner.as_str())));
+    words.extend(
+        decision
+            .conflicts
+            .iter()
+            .map(|conflict| format!("conflict:{}", conflict.winner.map_or("joined", Side::as_str))),
+    );
     words.extend(decision.held.iter().map(|held| format!("held:{}:{}", held.side.as_str(), held.reason)));
     if words.is_empty() { "-".into() } else { words.join(" ") }
 }
@@ -51,7 +57,7 @@ fn three_way_merge() {
 fn what_is_owed_counts_as_changed_until_it_is_told() {
     let check = |what: &str, owed: Side, left: (&str, &str), right: (&str, &str), expected: &str| {
         let mut view = pair(field(Some(left.0), left.1), field(Some(right.0), right.1));
-        view.rows[0].owed = Some(owed);
+        view.rows[0].owed = owed.into();
         assert_eq!(told(&decide(&view, &one_row(), &policy())), expected, "{what}");
     };
     check("still to be written", Side::Right, ("2", "2"), ("1", "1"), "right=2");
@@ -121,7 +127,7 @@ fn another_row_hash_is_a_first_sync_of_its_field() {
     let check = |what: &str, left: (&str, &str), right: (&str, &str), owed: Option<Side>, expected: &str| {
         let mut view = pair(field(Some(left.0), left.1), field(Some(right.0), right.1));
         view.rows[0].left.base = Some(Base::shown(8, vec![Value::text(left.0)]));
-        view.rows[0].owed = owed;
+        view.rows[0].owed = owed.map_or(Owed::Nobody, Owed::from);
         assert_eq!(told(&decide(&view, &one_row(), &policy())), expected, "{what}");
     };
     check("nobody changed anything", ("1", "1"), ("2", "2"), None, "settled differs");
@@ -160,7 +166,7 @@ fn an_unanswered_write_that_arrived_is_not_repeated() {
         let mut right = field(None, shown);
         right.base = Some(Base { row_hash: 7, values: vec![Value::text("old")], sent: Some(vec![Value::text(sent)]) });
         let mut view = pair(field(Some(sent), sent), right);
-        view.rows[0].owed = Some(Side::Right);
+        view.rows[0].owed = Owed::Right;
         assert_eq!(told(&decide(&view, &one_row(), &policy())), expected, "{shown}");
     };
     check(sent, "settled");
@@ -220,4 +226,95 @@ fn several_candidates_are_a_persons_matter() {
     let decision = decide(&view, &one_row(), &policy());
     assert_eq!(decision.verdict, Verdict::NeedsAttention(reason::MORE_THAN_ONE_MATCH.into()));
     assert!(decision.writes.is_empty());
+}
+
+fn sides(row: &mut RowView) -> [&mut FieldView; 2] {
+    [&mut row.left, &mut row.right]
+}
+
+/// A view of one row with both sides edited, in the kinds of the rule.
+fn both_edited(winner: Winner, left: Value, right: Value) -> (View, PairMapping) {
+    let mut mapping = one_row();
+    mapping.rows[0].winner = Some(winner);
+    let mut view = pair(field(Some("old"), "x"), field(Some("old"), "y"));
+    for (field, value) in sides(&mut view.rows[0]).into_iter().zip([left, right]) {
+        (field.shown, field.carried) = (vec![value.clone()], Carried::Values(vec![value]));
+    }
+    (view, mapping)
+}
+
+#[test]
+fn a_rows_rule_ends_its_conflicts() {
+    let check = |winner: Winner, left: Value, right: Value, expected: &str| {
+        let (view, mapping) = both_edited(winner, left, right);
+        assert_eq!(told(&decide(&view, &mapping, &policy())), expected, "{winner:?}");
+    };
+    let text = |text: &str| Value::text(text);
+    let list = |text: &str| Value::List(text.into());
+    check(Winner::Side(Side::Right), text("1"), text("2"), "left=2 conflict:right");
+    check(Winner::NonEmpty, text(""), text("2"), "left=2 conflict:right");
+    check(Winner::NonEmpty, text("1"), text("2"), "right=1 conflict:left");
+    check(Winner::Longer, text("1"), text("22"), "left=22 conflict:right");
+    check(Winner::Maximum, Value::Boolean(false), Value::Boolean(true), "left=yes conflict:right");
+    check(Winner::Ask, text("1"), text("2"), "held:right:both-changed-ask");
+    check(Winner::Union, list(r#"["a"]"#), list(r#"["b"]"#), r#"left=["a","b"] right=["b","a"] conflict:joined"#);
+    check(Winner::Union, list(r#"["a"]"#), list(r#"["a","b"]"#), r#"left=["a","b"] conflict:joined"#);
+}
+
+#[test]
+fn the_side_that_was_saved_last_wins_where_the_flow_says_so() {
+    let check = |newest: bool, rule: Option<Winner>, saved_last: Option<Side>, expected: &str| {
+        let (mut view, mut mapping) = both_edited(Winner::Ask, Value::text("1"), Value::text("2"));
+        mapping.rows[0].winner = rule;
+        view.saved_last = saved_last;
+        assert_eq!(told(&decide(&view, &mapping, &Policy { newest, ..policy() })), expected);
+    };
+    check(true, None, Some(Side::Right), "left=2 conflict:right");
+    check(true, None, None, "right=1 conflict:left");
+    check(false, None, Some(Side::Right), "right=1 conflict:left");
+    check(false, Some(Winner::Newest), Some(Side::Right), "left=2 conflict:right");
+    check(true, Some(Winner::Side(Side::Left)), Some(Side::Right), "right=1 conflict:left");
+    // A tie of another rule falls to the flow's own.
+    check(true, Some(Winner::Longer), Some(Side::Right), "left=2 conflict:right");
+}
+
+#[test]
+fn a_question_is_asked_once_and_an_edit_answers_it() {
+    let (mut view, mapping) = both_edited(Winner::Ask, Value::text("1"), Value::text("2"));
+    for field in sides(&mut view.rows[0]) {
+        field.base = Some(Base::shown(7, field.shown.clone()));
+    }
+    assert_eq!(told(&decide(&view, &mapping, &policy())), "-");
+    view.rows[0].right.shown = vec![Value::text("3")];
+    view.rows[0].right.carried = Carried::Values(vec![Value::text("3")]);
+    assert_eq!(told(&decide(&view, &mapping, &policy())), "left=3");
+}
+
+#[test]
+fn joined_lists_are_owed_to_both_until_each_is_told() {
+    let check = |owed: Owed, left: &str, right: &str, expected: &str| {
+        let list = |text: &str| Value::List(text.into());
+        let (mut view, mapping) = both_edited(Winner::Union, list(left), list(right));
+        for field in sides(&mut view.rows[0]) {
+            field.base = Some(Base::shown(7, field.shown.clone()));
+        }
+        view.rows[0].owed = owed;
+        assert_eq!(told(&decide(&view, &mapping, &policy())), expected, "{owed:?}");
+    };
+    check(Owed::Both, r#"["a"]"#, r#"["b"]"#, r#"left=["a","b"] right=["b","a"] conflict:joined"#);
+    check(Owed::Right, r#"["a","b"]"#, r#"["b"]"#, r#"right=["a","b"]"#);
+    check(Owed::Both, r#"["a","b"]"#, r#"["b","a"]"#, "settled");
+}
+
+#[test]
+fn a_first_sync_by_winner_follows_the_rows_rule() {
+    let (mut view, mapping) = both_edited(Winner::Longer, Value::text("1"), Value::text("22"));
+    for field in sides(&mut view.rows[0]) {
+        field.base = None;
+    }
+    let by_winner = Policy { first_sync: FirstSync::Winner, ..policy() };
+    assert_eq!(told(&decide(&view, &mapping, &by_winner)), "left=22 conflict:right");
+    let mut asking = mapping;
+    asking.rows[0].winner = Some(Winner::Ask);
+    assert_eq!(told(&decide(&view, &asking, &by_winner)), "held:right:differs-ask");
 }

@@ -34,7 +34,7 @@ fn the_whole_format_is_read() {
     assert_eq!(contacts.match_rules.as_ref().expect("rules")[1].parts, ["last name", "mobile"]);
     let Carrying::Table(values) = &contacts.rows[0].carry[1] else { panic!("a table") };
     assert_eq!(values["Gold"], "A");
-    assert_eq!(contacts.rows[0].winner, Some(Side::Right));
+    assert_eq!(contacts.rows[0].winner.as_ref().map(|winner| winner.value), Some(Winner::Side(Side::Right)));
     assert_eq!(contacts.spot, Spot { line: 18, column: 1 });
     assert_eq!(leads.direction, Some(Direction::ToRight));
     assert_eq!(accounts.names[1].value, "Organizations");
@@ -85,12 +85,12 @@ fn wrong_keys_and_words_name_what_was_meant() {
     check(
         "winner       = \"east\"",
         "winner = \"north\"",
-        &["line 7, column 10: `winner` cannot be \"north\"; it is one of \"east\", \"west\""],
+        &["line 7, column 10: `winner` cannot be \"north\"; it is one of \"east\", \"west\", \"newest\""],
     );
     check(
         "winner       = \"east\"",
-        "winner = \"newest\"",
-        &["line 7, column 10: `winner` = \"newest\" is not available yet; use \"east\" or \"west\""],
+        "winner = \"union\"",
+        &["line 7, column 10: `winner` cannot be \"union\"; it is one of \"east\", \"west\", \"newest\""],
     );
     check(
         "deletes      = \"report\"",
@@ -172,7 +172,7 @@ fn connections_must_be_two_and_their_own_words() {
     let problems = Document::parse(text).expect_err("`match` is a key");
     assert_eq!(
         problems[0].to_string(),
-        "line 3, column 12: a connection named `match` cannot be told from a key of this file; give the connection another name"
+        "line 3, column 12: a connection named `match` cannot be told from a word of this file; give the connection another name"
     );
 }
 
@@ -274,4 +274,23 @@ fn the_sides_are_known_even_if_the_rest_is_not() {
     check("between = [\"a\"]", None);
     check("between = 5", None);
     check("between = [", None);
+}
+
+#[test]
+fn a_flow_may_let_the_newest_win() {
+    let document =
+        Document::parse(&SALES.replacen("winner       = \"east\"", "winner = \"newest\"", 1)).expect("a flow");
+    assert!(document.newest);
+    assert_eq!((document.winner, document.winner_or_left()), (None, Side::Left));
+    let document = Document::parse(SALES).expect("a flow");
+    assert!(!document.newest);
+}
+
+#[test]
+fn a_row_may_end_its_conflicts_by_a_rule() {
+    for (word, winner) in super::RULES {
+        let text = SALES.replacen("winner = \"west\"", &format!("winner = \"{word}\""), 1);
+        let document = Document::parse(&text).unwrap_or_else(|problems| panic!("{problems:#?}"));
+        assert_eq!(document.modules[0].rows[0].winner.as_ref().map(|winner| winner.value), Some(winner));
+    }
 }

@@ -3,7 +3,7 @@ use crate::flow::fixture::{SALES, functions, left, right};
 use crate::flow::preset;
 use crate::flow::problem::Spot;
 use crmsync_core::mapping::Sameness;
-use crmsync_core::{Direction, MappingRow, RowKey};
+use crmsync_core::{Direction, MappingRow, RowKey, Winner};
 
 fn resolve_text(text: &str) -> Result<Vec<Pair>, Vec<Problem>> {
     let document = Document::parse(text).unwrap_or_else(|problems| panic!("{problems:#?}\n{text}"));
@@ -428,4 +428,35 @@ fn without_a_preset_the_rows_are_listed() {
         &["line 6, column 1: there are no default fields for `Contacts` of `east` and `Leads` of `west`; \
          set fields = \"none\" and list them as [[module.field]]"],
     );
+}
+
+#[test]
+fn a_rule_needs_values_that_it_can_judge() {
+    let opt_out = |rule: &str| own(&format!("east = \"Email_Opt_Out\"\nwest = \"emailoptout\"\nwinner = \"{rule}\""));
+    assert_eq!(only_pair(&opt_out("maximum")).mapping.rows[2].winner, Some(Winner::Maximum));
+    assert_eq!(only_pair(&opt_out("west")).mapping.rows[2].winner, Some(Winner::Side(Side::Right)));
+    check(
+        &opt_out("union"),
+        &[
+            "line 20, column 10: `winner` = \"union\" is for lists on both sides, and `east` has yes or no, `west` yes or no; use \"east\", \"west\", \"newest\", \"non-empty\" or \"ask\"",
+        ],
+    );
+    check(
+        &own("east = \"Title\"\nwest = \"title\"\nwinner = \"maximum\""),
+        &[
+            "line 20, column 10: `winner` = \"maximum\" is for numbers, dates, times or yes and no on both sides, and `east` has text, `west` text; use \"east\", \"west\", \"newest\", \"non-empty\" or \"ask\"",
+        ],
+    );
+}
+
+#[test]
+fn consent_once_withdrawn_stays_withdrawn() {
+    let pair = only_pair(SALES);
+    assert_eq!(row(&pair, "Email_Opt_Out=emailoptout").winner, Some(Winner::Maximum));
+}
+
+#[test]
+fn a_winner_changes_no_agreement() {
+    let hash = |lines: &str| own_row(&format!("east = \"Email_Opt_Out\"\nwest = \"emailoptout\"\n{lines}")).hash;
+    assert_eq!(hash(""), hash("winner = \"maximum\""));
 }

@@ -9,6 +9,7 @@ mod guest_memory;
 mod interrupt;
 mod login;
 mod product;
+mod references;
 mod restart;
 mod secrets;
 mod sim;

@@ -3,6 +3,7 @@
 use crmsync_core::Side;
 
 use super::error::Error;
+use super::references::Planned;
 use super::report::{PairPreview, Preview};
 use super::run::{plan, pull_both};
 use super::setup::RunSetup;
@@ -19,12 +20,13 @@ pub async fn preview(setup: &RunSetup, settings_hash: &str) -> Result<Preview, E
         settings_hash: settings_hash.to_owned(),
         ..Preview::default()
     };
+    let mut planned = Planned::default();
     for pair in &setup.pairs {
         setup.store.recover_intents(&setup.lease, pair.id).await?;
         pull_both(setup, pair).await?;
         // Creates of an earlier run whose records have come are no work any more; telling so needs the store only.
         adopt_arrivals(setup, pair).await?;
-        let plan = plan(setup, pair).await?;
+        let plan = plan(setup, pair, &mut planned).await?;
         let calls = |side: Side, creates: u64, updates: u64| {
             let rows = pair.module(side).push_rows.max(1) as u64;
             creates.div_ceil(rows) + updates.div_ceil(rows)

@@ -527,7 +527,7 @@ pub(super) fn touch(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record:
 }
 
 /// Puts a linked record, or one that waits unlinked, before the next decision again.
-fn touch_known(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &str) -> Result<(), Error> {
+pub(super) fn touch_known(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &str) -> Result<(), Error> {
     let linked = tx.one(
         &format!(
             "SELECT 1 FROM link WHERE tenant = ?1 AND pair = ?2 AND {} = ?3 AND state <> 'ended'",

@@ -22,7 +22,7 @@ pub use generate::{generate, generate_counts};
 pub(crate) use words::{DEPARTMENTS, LAST_NAMES, TITLES};
 
 /// Which of the two sandbox CRMs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
     /// The Zoho sandbox.

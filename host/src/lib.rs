@@ -6,5 +6,6 @@ pub mod egress;
 pub mod engine;
 pub mod flow;
 pub mod runtime;
+pub mod scheduler;
 pub mod service;
 pub mod store;

@@ -6,6 +6,7 @@
 pub mod crms;
 pub mod kills;
 pub mod product;
+pub mod served;
 pub mod snapshot;
 pub mod workplace;
 

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 /// Each room with the rooms that it may name, and of those with a `::`, the one item.
 const ARROWS: &[(&str, &[&str])] = &[
     ("cli", &["app", "service", "engine", "flow", "store"]),
-    ("service", &["app", "engine", "flow", "runtime", "store", "egress"]),
+    ("service", &["app", "scheduler", "engine", "flow", "runtime", "store", "egress"]),
+    ("scheduler", &[]),
     ("app", &["engine", "flow", "runtime", "store", "egress"]),
     ("engine", &["store", "egress::Admissions"]),
     ("flow", &[]),

@@ -12,4 +12,5 @@ mod product;
 mod references;
 mod restart;
 mod secrets;
+mod serve;
 mod sim;

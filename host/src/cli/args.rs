@@ -25,6 +25,8 @@ pub(super) enum Command {
     Demo(DemoOptions),
     /// Run a sandbox CRM until it is stopped
     Sandbox(SandboxOptions),
+    /// Let flows run by themselves, until it is stopped; with a status page and an API on this machine
+    Serve(ServeArguments),
     /// Add, log in and look into connections to CRMs
     #[command(subcommand)]
     Connection(ConnectionCommand),
@@ -34,6 +36,23 @@ pub(super) enum Command {
     /// Show what was written, where and why
     #[command(after_help = "Example: crmsync log sales --record 12x345")]
     Log(LogOptions),
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Example: crmsync serve --data /var/lib/crmsync")]
+pub(super) struct ServeArguments {
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:8780", value_name = "ADDRESS:PORT")]
+    pub(super) listen: SocketAddr,
+    /// Listen also where other machines reach it. There is no user management yet: everybody there sees the status page
+    #[arg(long)]
+    pub(super) allow_remote: bool,
+    /// Operator only: all flows run every so many seconds, whatever their files say
+    #[arg(long = "every", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=604_800))]
+    pub(super) every_s: Option<u32>,
+    /// How many seconds runs that are going on may take to end once it is stopped
+    #[arg(long = "grace", value_name = "SECONDS", default_value_t = 20)]
+    pub(super) grace_s: u32,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -182,7 +201,14 @@ pub(super) enum FlowCommand {
         /// Look for removed records now, where the CRM does not announce them
         #[arg(long)]
         sweep: bool,
+        /// How many seconds to wait for another run of the flow, for example one of `crmsync serve`
+        #[arg(long = "wait", value_name = "SECONDS", default_value_t = 60)]
+        wait_s: u32,
     },
+    /// Let a flow no longer run by itself; a run that is going on ends by itself
+    Pause { name: String },
+    /// Let a flow run by itself again
+    Resume { name: String },
     /// Show records and fields that are not simply in step, and why
     Outcomes { name: String },
     /// Remove a flow and what it knows of linked records; the records and the sync log stay

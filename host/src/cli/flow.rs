@@ -37,6 +37,9 @@ pub(super) async fn run(app: &App, command: FlowCommand, output: Output) -> Resu
         FlowCommand::List => {
             let flows = service::list_flows(app, LOCAL_TENANT).await?;
             output.answer(&flows, |flows| flow_list(flows));
+            if !flows.is_empty() && service::running_at(app).is_none() {
+                output.note("nothing runs by itself now: `crmsync serve` is not running");
+            }
         }
         FlowCommand::Show { name, mapping } => {
             if mapping {
@@ -71,9 +74,22 @@ pub(super) async fn run(app: &App, command: FlowCommand, output: Output) -> Resu
             let preview = service::approve(app, LOCAL_TENANT, &name).await?;
             output.answer(&preview, |_| format!("approved. Next: crmsync flow run {name}"));
         }
-        FlowCommand::Run { name, sweep } => {
+        FlowCommand::Pause { name } => {
+            service::pause(app, LOCAL_TENANT, &name).await?;
+            output.answer(&serde_json::json!({ "paused": name }), |_| {
+                format!("`{name}` runs no more by itself. To let it go on: crmsync flow resume {name}")
+            });
+        }
+        FlowCommand::Resume { name } => {
+            service::resume(app, LOCAL_TENANT, &name).await?;
+            output.answer(&serde_json::json!({ "resumed": name }), |_| {
+                format!("`{name}` runs by itself again while `crmsync serve` runs")
+            });
+        }
+        FlowCommand::Run { name, sweep, wait_s } => {
             let progress = Arc::new(Lines::new());
-            let report = service::run(app, LOCAL_TENANT, &name, RunRequest { sweep }, progress.clone()).await;
+            let patience = std::time::Duration::from_secs(wait_s.into());
+            let report = service::run_when_free(app, &name, RunRequest { sweep }, patience, progress.clone()).await;
             progress.end();
             let report = report?;
             output.answer(&report, run_text);
@@ -157,7 +173,7 @@ fn mapping_table(checked: &service::Checked) -> String {
 }
 
 fn flow_list(flows: &[service::FlowSummary]) -> String {
-    let mut table = Table::new(&["FLOW", "VERSION", "APPROVED", "FIRST SYNC", "LAST RUN"]).numbers(1);
+    let mut table = Table::new(&["FLOW", "VERSION", "APPROVED", "FIRST SYNC", "LAST RUN", "STATE"]).numbers(1);
     for flow in flows {
         let first = if flow.first_sync_at_ms == 0 { "not yet".to_owned() } else { moment(flow.first_sync_at_ms) };
         let last = flow
@@ -170,7 +186,8 @@ fn flow_list(flows: &[service::FlowSummary]) -> String {
             })
             .unwrap_or_default();
         let approved = if flow.approved { "yes" } else { "no" };
-        table.row([&flow.name, &flow.version.to_string(), approved, &first, &last]);
+        let state = flow.timetable.state.as_str();
+        table.row([&flow.name, &flow.version.to_string(), approved, &first, &last, state]);
     }
     table.text(None)
 }

@@ -11,6 +11,7 @@ mod output;
 mod process;
 mod progress;
 mod sandbox;
+mod serve;
 pub mod table;
 
 use std::ffi::OsString;
@@ -69,7 +70,7 @@ fn wrong_arguments(error: &clap::Error) -> Failure {
 
 /// A person who presses Ctrl-C, or a service manager that stops us, is told how things stand. What runs for its own sake ends by itself.
 async fn until_interrupted(arguments: Arguments, output: Output) -> Result<ExitCode, Failure> {
-    let runs_until_stopped = matches!(arguments.command, Command::Sandbox(_) | Command::Demo(_));
+    let runs_until_stopped = matches!(arguments.command, Command::Sandbox(_) | Command::Demo(_) | Command::Serve(_));
     let stopped = async {
         let mut terminated = signal(SignalKind::terminate()).ok()?;
         tokio::select! {
@@ -89,6 +90,7 @@ async fn dispatch(arguments: Arguments, output: Output) -> Result<ExitCode, Fail
     match arguments.command {
         Command::Demo(options) => return demo::run(options, output).await,
         Command::Sandbox(options) => return sandbox::run(options).await,
+        Command::Serve(options) => return serve::run(open(arguments.data)?, options, output).await,
         Command::Connection(command) => connection::run(&open(arguments.data)?, command, output).await?,
         Command::Flow(command) => return flow::run(&open(arguments.data)?, command, output).await,
         Command::Log(options) => flow::log(&open(arguments.data)?, options, output).await?,

@@ -35,7 +35,7 @@ pub struct Document {
     pub name: String,
     /// The two connections.
     pub between: [String; 2],
-    /// Pause between two runs, in milliseconds.
+    /// Time between the starts of two runs, in milliseconds.
     pub every_ms: u64,
     /// Records changed before this moment (milliseconds since 1970, midnight UTC) are matched, but join only when edited; none syncs all.
     pub records_from_ms: Option<i64>,
@@ -55,7 +55,7 @@ pub struct Document {
     pub owners: Owners,
     /// The module pairs, in the order of the file.
     pub modules: Vec<ModulePair>,
-    /// What is understood and does nothing yet.
+    /// What works, but perhaps not as meant.
     pub notes: Vec<Problem>,
 }
 
@@ -159,8 +159,8 @@ fn read_document(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<Document
     }
     let every_ms = read_every(reader, root);
     let notes = root.get("every").map(|every| {
-        let problem = Problem::new(reader.spot_of(every), "`every` is kept, but nothing runs by itself yet");
-        problem.hint("let cron or a timer start `crmsync flow run`")
+        let problem = Problem::new(reader.spot_of(every), "`every` counts while `crmsync serve` runs");
+        problem.hint("without it, a run is a command: `crmsync flow run`")
     });
     let records_from_ms = read_records_from(reader, root);
     let first_sync = [("fill-empty", FirstSync::FillEmpty), ("winner", FirstSync::Winner), ("ask", FirstSync::Ask)];

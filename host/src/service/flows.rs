@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::connections::{self, StoredCheck};
 use super::failure::{Failure, call_failed};
+use super::schedule::{self, Timetable};
 use crate::app::App;
 use crate::engine::{
     self, CheckReport, Limits, ModuleInfo, OwnerTable, PairSetup, Preview, Progress, Remote, RunOptions, RunReport,
@@ -94,6 +95,9 @@ pub struct FlowSummary {
     pub first_sync_at_ms: i64,
     /// The last run, if there was one.
     pub last_run: Option<RunRow>,
+    /// When it runs by itself.
+    #[serde(flatten)]
+    pub timetable: Timetable,
 }
 
 /// How to run.
@@ -183,23 +187,21 @@ pub async fn remove(app: &App, tenant: &str, name: &str) -> Result<(), Failure> 
 
 /// All flows.
 pub async fn list(app: &App, tenant: &str) -> Result<Vec<FlowSummary>, Failure> {
-    let mut summaries = Vec::new();
-    for flow in app.store().flows(tenant).await? {
-        let mut last_run = app.store().runs(tenant, &flow.name, 1).await?.pop();
-        if let Some(run) = last_run.as_mut().filter(|run| run.state == "running")
-            && app.is_gone(&app.store().lease_holder(tenant, &flow.name).await?)
-        {
-            run.state = "interrupted".into();
-        }
-        summaries.push(FlowSummary {
+    let watched = schedule::watch(app, tenant, None).await?;
+    let summary = |watched: schedule::Watched| {
+        let timetable = Timetable::of(&watched, false, app.now_ms());
+        let last_run = watched.last_run();
+        let flow = watched.stored.flow;
+        FlowSummary {
             approved: flow.approved.as_ref().is_some_and(|approval| approval.settings_hash == flow.settings_hash),
             name: flow.name,
             version: flow.version,
             first_sync_at_ms: flow.first_sync_at_ms,
             last_run,
-        });
-    }
-    Ok(summaries)
+            timetable,
+        }
+    };
+    Ok(watched.into_iter().map(summary).collect())
 }
 
 /// The flow's file, as it was applied.
@@ -293,12 +295,24 @@ pub async fn run(
     request: RunRequest,
     progress: Arc<dyn Progress>,
 ) -> Result<RunReport, Failure> {
+    run_as(app, tenant, name, request, "asked", progress).await
+}
+
+/// The same, with the reason that its journal names.
+pub(super) async fn run_as(
+    app: &App,
+    tenant: &str,
+    name: &str,
+    request: RunRequest,
+    cause: &str,
+    progress: Arc<dyn Progress>,
+) -> Result<RunReport, Failure> {
     let (flow, resolved) = open(app, tenant, name, Metadata::Recent).await?;
     let approval = approved(app, &flow, &resolved)?;
     let first_sync = (flow.first_sync_at_ms == 0).then_some(approval.counts);
     let lease = take(app, tenant, name).await?;
     let sides = resolved.connections.clone();
-    let outcome = journalled(app, &lease, "asked", async |run| {
+    let outcome = journalled(app, &lease, cause, async |run| {
         let (setup, _) = setup(app, tenant, &flow, resolved, lease.clone(), run, progress).await?;
         let report = engine::run(&setup, &RunOptions { sweep: request.sweep, first_sync }).await;
         if let Err(engine::Error::Call { connection, source, .. }) = &report
@@ -337,7 +351,7 @@ pub async fn runs(app: &App, tenant: &str, name: &str, most: usize) -> Result<Ve
     Ok(app.store().runs(tenant, name, most).await?)
 }
 
-async fn get(app: &App, tenant: &str, name: &str) -> Result<FlowRow, Failure> {
+pub(super) async fn get(app: &App, tenant: &str, name: &str) -> Result<FlowRow, Failure> {
     match app.store().flow(tenant, name).await? {
         Some(flow) => Ok(flow),
         None => {

@@ -2,10 +2,14 @@
 //! and a console will. It holds no rules of its own: it opens what is needed, calls the room that decides, and turns every failure into
 //! an answer that says what to do ([`Failure`]).
 
+mod api;
 mod connections;
 mod failure;
 mod flows;
 mod login;
+mod schedule;
+mod serve;
+mod tally;
 
 pub use connections::{NewConnection, Revoked, Withdrawn, add, change, check, fields, list, receivers, remove, users};
 pub use failure::{Failure, Kind};
@@ -14,3 +18,5 @@ pub use flows::{
     list as list_flows, log, outcomes, preview, remove as remove_flow, run, runs, show,
 };
 pub use login::{CALLBACK_PORT, Login, callback_address, login_with_session, parse_callback};
+pub use schedule::{Timetable, ask_for_run, pause, resume, set_debug};
+pub use serve::{ServeOptions, Served, run_when_free, running_at};

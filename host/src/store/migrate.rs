@@ -4,8 +4,11 @@ use rusqlite::Connection;
 
 use super::Error;
 
-const MIGRATIONS: [&str; 2] =
-    [include_str!("../../migrations/0001_init.sql"), include_str!("../../migrations/0002_attempts.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("../../migrations/0001_init.sql"),
+    include_str!("../../migrations/0002_attempts.sql"),
+    include_str!("../../migrations/0003_schedule.sql"),
+];
 
 /// "crms" in the file's header: so that a foreign SQLite file is never taken for ours.
 const APPLICATION_ID: i64 = 0x6372_6d73;

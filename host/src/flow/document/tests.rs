@@ -22,7 +22,7 @@ fn the_whole_format_is_read() {
     assert_eq!(document.every_ms, 300_000);
     assert_eq!(document.records_from_ms, None);
     let notes: Vec<_> = document.notes.iter().map(|note| (note.line, note.message.as_str())).collect();
-    assert_eq!(notes, [(5, "`every` is kept, but nothing runs by itself yet")]);
+    assert_eq!(notes, [(5, "`every` counts while `crmsync serve` runs")]);
     assert_eq!(document.winner, Some(Side::Left));
     assert_eq!(document.first_sync, FirstSync::FillEmpty);
     assert!(!document.automations);

@@ -97,7 +97,7 @@ impl Workplace {
             service::add(&workplace.app, LOCAL_TENANT, connection).await.map_err(told)?;
         }
         workplace.log_in().await?;
-        let file = flow_file(modules);
+        let file = flow_file_of(modules);
         service::apply(&workplace.app, LOCAL_TENANT, "people.toml", &file).await.map_err(told)?;
         Ok(workplace)
     }
@@ -188,8 +188,13 @@ impl Workplace {
     }
 }
 
-/// The flow's file.
-pub fn flow_file(modules: &[&str]) -> String {
+/// The file of the flow of contacts.
+pub fn flow_file() -> String {
+    flow_file_of(&[MODULE])
+}
+
+/// The file of a flow of these modules.
+pub fn flow_file_of(modules: &[&str]) -> String {
     Document::template(&Template {
         name: FLOW,
         between: SIDES.map(name),

@@ -209,7 +209,7 @@ pub fn told(failure: Failure) -> String {
 }
 
 /// Nobody watches.
-struct Silent;
+pub struct Silent;
 
 impl Progress for Silent {
     fn step(&self, _what: &str, _done: u64, _of: Option<u64>) {}

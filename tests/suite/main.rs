@@ -1,6 +1,7 @@
 //! The one test binary of the product: every room from outside, over real files and real sockets where they matter.
 
 mod architecture;
+mod attention;
 mod cli;
 mod egress_grant;
 mod end_to_end;

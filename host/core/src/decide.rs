@@ -18,52 +18,66 @@ use crate::value::Value;
 
 /// Stable codes of why something was left out, waits or needs a person. Never renamed: people script against them.
 pub mod reason {
-    /// Several records on one side have the same match key.
-    pub const MORE_THAN_ONE_MATCH: &str = "more-than-one-match";
-    /// A field that the other side demands has no value.
-    pub const MANDATORY_MISSING: &str = "mandatory-missing";
-    /// A field that the other side demands was emptied.
-    pub const MANDATORY_EMPTIED: &str = "mandatory-emptied";
-    /// Longer than the other side's field keeps.
-    pub const TOO_LONG: &str = "too-long";
-    /// The other side's field cannot be written.
-    pub const READ_ONLY: &str = "read-only";
-    /// Text that did not parse as its field's kind.
-    pub const DID_NOT_PARSE: &str = "did-not-parse";
-    /// A picklist value without a counterpart in the table.
-    pub const NO_COUNTERPART_VALUE: &str = "no-counterpart-value";
-    /// A transform broke on this record.
-    pub const TRANSFORM_FAILED: &str = "transform-failed";
-    /// The referenced record has no counterpart on the other side (yet).
-    pub const REFERENCE_NOT_LINKED: &str = "reference-not-linked";
-    /// The owner has no active counterpart on the other side.
-    pub const OWNER_UNKNOWN: &str = "owner-unknown";
-    /// Matched records showed different values before the first sync; both were left as they are.
-    pub const DIFFERS: &str = "differs";
-    /// Matched records showed different values before the first sync; a person decides.
-    pub const DIFFERS_ASK: &str = "differs-ask";
-    /// Both sides changed the field, both stay as they are, and a person decides.
-    pub const BOTH_CHANGED_ASK: &str = "both-changed-ask";
-    /// The record was not there when it was to be written, and whether it was removed is not known yet.
-    pub const NOT_FOUND: &str = "not-found";
-    /// One side's record left; the other side's was kept.
-    pub const REMOVED: &str = "removed";
-    /// Our key in a second record: a create that was repeated had happened after all.
-    pub const LATE_TWIN: &str = "late-twin";
-    /// A create led to a record that is linked to another one.
-    pub const ALREADY_LINKED: &str = "already-linked";
-    /// One side's record left while the other side's was edited.
-    pub const DELETE_AGAINST_EDIT: &str = "delete-against-edit";
-    /// Records do not travel this way in this module.
-    pub const ONE_WAY: &str = "one-way";
-    /// The CRM refused the write.
-    pub const REFUSED: &str = "refused-by-crm";
-    /// A unique field of the CRM holds the value already.
-    pub const DUPLICATE_VALUE: &str = "duplicate-value";
-    /// A create may have happened twice or not at all, and the CRM cannot tell.
-    pub const OUTCOME_UNKNOWN: &str = "outcome-unknown";
-    /// The write was tried as often as allowed.
-    pub const ATTEMPTS_USED_UP: &str = "attempts-used-up";
+    macro_rules! reasons {
+        ($($(#[$doc:meta])* $name:ident = $code:literal;)*) => {
+            $($(#[$doc])* pub const $name: &str = $code;)*
+            /// All codes.
+            pub const ALL: &[&str] = &[$($code),*];
+        };
+    }
+
+    reasons! {
+        /// Several records on one side have the same match key.
+        MORE_THAN_ONE_MATCH = "more-than-one-match";
+        /// A field that the other side demands has no value.
+        MANDATORY_MISSING = "mandatory-missing";
+        /// A field that the other side demands was emptied.
+        MANDATORY_EMPTIED = "mandatory-emptied";
+        /// Longer than the other side's field keeps.
+        TOO_LONG = "too-long";
+        /// The other side's field cannot be written.
+        READ_ONLY = "read-only";
+        /// Text that did not parse as its field's kind.
+        DID_NOT_PARSE = "did-not-parse";
+        /// A picklist value without a counterpart in the table.
+        NO_COUNTERPART_VALUE = "no-counterpart-value";
+        /// A transform broke on this record.
+        TRANSFORM_FAILED = "transform-failed";
+        /// The referenced record has no counterpart on the other side (yet).
+        REFERENCE_NOT_LINKED = "reference-not-linked";
+        /// The owner has no active counterpart on the other side.
+        OWNER_UNKNOWN = "owner-unknown";
+        /// Matched records showed different values before the first sync; both were left as they are.
+        DIFFERS = "differs";
+        /// Matched records showed different values before the first sync; a person decides.
+        DIFFERS_ASK = "differs-ask";
+        /// Both sides changed the field, both stay as they are, and a person decides.
+        BOTH_CHANGED_ASK = "both-changed-ask";
+        /// The record was not there when it was to be written, and whether it was removed is not known yet.
+        NOT_FOUND = "not-found";
+        /// One side's record left; the other side's was kept.
+        REMOVED = "removed";
+        /// Our key in a second record: a create that was repeated had happened after all.
+        LATE_TWIN = "late-twin";
+        /// A create led to a record that is linked to another one.
+        ALREADY_LINKED = "already-linked";
+        /// One side's record left while the other side's was edited.
+        DELETE_AGAINST_EDIT = "delete-against-edit";
+        /// A person said that the record is not synced.
+        LEFT_ALONE = "left-alone";
+        /// A person took back what was written; both sides differ since.
+        UNDONE = "undone";
+        /// Records do not travel this way in this module.
+        ONE_WAY = "one-way";
+        /// The CRM refused the write.
+        REFUSED = "refused-by-crm";
+        /// A unique field of the CRM holds the value already.
+        DUPLICATE_VALUE = "duplicate-value";
+        /// A create may have happened twice or not at all, and the CRM cannot tell.
+        OUTCOME_UNKNOWN = "outcome-unknown";
+        /// The write was tried as often as allowed.
+        ATTEMPTS_USED_UP = "attempts-used-up";
+    }
 
     /// Whether a row that is left out for this reason is a question to a person: both sides keep what they have, and nothing is owed.
     pub fn is_question(reason: &str) -> bool {
@@ -267,7 +281,8 @@ pub struct Decision {
 }
 
 impl Decision {
-    fn only(verdict: Verdict) -> Decision {
+    /// A verdict that writes and settles nothing.
+    pub fn only(verdict: Verdict) -> Decision {
         Decision { verdict, writes: vec![], settled: vec![], differs: vec![], conflicts: vec![], held: vec![] }
     }
 }

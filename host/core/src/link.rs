@@ -85,7 +85,7 @@ impl Base {
             return false;
         }
         match &self.sent {
-            Some(sent) => !version_is_receipt && !sent.iter().zip(shown).all(|(sent, shown)| is_made_of(sent, shown)),
+            Some(sent) => !version_is_receipt && !made_of(sent, shown),
             None => true,
         }
     }
@@ -93,9 +93,7 @@ impl Base {
     /// Whether a write of these values that nobody answered has arrived: they are what we sent, and the side shows what it made of
     /// them instead of what it showed before. Writing them again would change nothing.
     pub fn arrived(&self, values: &[Value], shown: &[Value]) -> bool {
-        self.sent.as_deref() == Some(values)
-            && shown != self.values.as_slice()
-            && values.iter().zip(shown).all(|(sent, shown)| is_made_of(sent, shown))
+        self.sent.as_deref() == Some(values) && shown != self.values.as_slice() && made_of(values, shown)
     }
 }
 
@@ -105,8 +103,7 @@ pub fn resembles<'a>(rows: impl IntoIterator<Item = (&'a [Value], &'a [Value])>)
     let (mut rows_all, mut alike) = (0, 0);
     for (sent, shown) in rows {
         rows_all += 1;
-        alike +=
-            u32::from(sent.len() == shown.len() && sent.iter().zip(shown).all(|(sent, shown)| is_made_of(sent, shown)));
+        alike += u32::from(made_of(sent, shown));
     }
     match alike {
         _ if rows_all == 0 => Resemblance::None,
@@ -129,6 +126,12 @@ pub enum Resemblance {
 
 /// Shorter texts are not cut by the CRM but by a person: the narrowest text field that is known to cut silently keeps 30 characters.
 const CUT_CHARS_MIN: usize = 20;
+
+/// Whether a side shows what CRMs are known to make of these values: they themselves, or texts cut or stripped of what the CRM's
+/// database has no room for.
+pub fn made_of(sent: &[Value], shown: &[Value]) -> bool {
+    sent.len() == shown.len() && sent.iter().zip(shown).all(|(sent, shown)| is_made_of(sent, shown))
+}
 
 /// Whether a side shows what CRMs are known to make of a text silently: cut at the end, trimmed, characters outside the basic
 /// plane replaced by question marks. Asked only while we have not seen what became of our own write and its version is not

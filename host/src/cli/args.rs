@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::service::AnswerWord;
 
 /// Keep two CRMs in step without losing, doubling or overwriting anything.
 #[derive(Debug, Parser)]
@@ -36,6 +39,99 @@ pub(super) enum Command {
     /// Show what was written, where and why
     #[command(after_help = "Example: crmsync log sales --record 12x345")]
     Log(LogOptions),
+    /// List, show and answer what needs a person
+    #[command(subcommand)]
+    Attention(AttentionCommand),
+    /// Say that two records are the same
+    #[command(after_help = "Example: crmsync link sales 5725767000000524157 12x240 --module Contacts")]
+    Link(LinkOptions),
+    /// Say that two linked records are not the same
+    #[command(after_help = "Example: crmsync unlink sales 12x240")]
+    Unlink(UnlinkOptions),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AttentionCommand {
+    /// List what needs a person, by reason
+    #[command(after_help = "Example: crmsync attention list sales --all")]
+    List {
+        /// The flow; all flows if left out
+        flow: Option<String>,
+        #[command(flatten)]
+        filter: AttentionFilter,
+    },
+    /// Show all that is known of one record, and which answers fit
+    #[command(after_help = "Example: crmsync attention show sales 12x240")]
+    Show { flow: String, record: String },
+    /// Answer for one record, or for all of a reason
+    #[command(
+        after_help = "Examples: crmsync attention decide sales link 12x240 --record 5725767000000524157\n          \
+        crmsync attention decide sales take zoho --reason differs --field Phone --yes"
+    )]
+    Decide {
+        flow: String,
+        /// The answer
+        #[arg(value_parser = answer_words())]
+        answer: AnswerWord,
+        /// The record of `link`, the connection of `take`
+        with: Option<String>,
+        #[command(flatten)]
+        filter: AttentionFilter,
+        /// Answer for more than one record
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Try records again in the next run, after their cause was mended
+    #[command(after_help = "Example: crmsync attention retry sales --reason refused-by-crm")]
+    Retry {
+        flow: String,
+        #[command(flatten)]
+        filter: AttentionFilter,
+    },
+}
+
+/// Which open points are meant.
+#[derive(Clone, Debug, Args)]
+pub(super) struct AttentionFilter {
+    /// Only this reason
+    #[arg(long)]
+    pub(super) reason: Option<String>,
+    /// Only this module
+    #[arg(long)]
+    pub(super) module: Option<String>,
+    /// Only this field, by its API name on either side
+    #[arg(long)]
+    pub(super) field: Option<String>,
+    /// Only where this value was left out
+    #[arg(long)]
+    pub(super) value: Option<String>,
+    /// Only this record, by its id on either side
+    #[arg(long)]
+    pub(super) record: Option<String>,
+    /// Also what waits for nobody: fields left out, differences, removals, records that are not synced
+    #[arg(long)]
+    pub(super) all: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct LinkOptions {
+    /// The flow
+    pub(super) flow: String,
+    /// Record of the flow's first connection
+    pub(super) left: String,
+    /// Record of the second one
+    pub(super) right: String,
+    /// Their module, if the flow has several
+    #[arg(long)]
+    pub(super) module: Option<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct UnlinkOptions {
+    /// The flow
+    pub(super) flow: String,
+    /// The record, by its id on either side
+    pub(super) record: String,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -211,13 +307,50 @@ pub(super) enum FlowCommand {
     Resume { name: String },
     /// Show records and fields that are not simply in step, and why
     Outcomes { name: String },
+    /// Take back what runs wrote, where nobody has changed it since
+    #[command(after_help = "Example: crmsync flow undo sales --run 12")]
+    Undo(UndoOptions),
     /// Remove a flow and what it knows of linked records; the records and the sync log stay
     Remove { name: String },
 }
 
+#[derive(Clone, Debug, Args)]
+pub(super) struct UndoOptions {
+    /// The flow
+    pub(super) name: String,
+    /// Only what this run wrote
+    #[arg(long, conflicts_with = "since")]
+    pub(super) run: Option<i64>,
+    /// Only what this run and all later ones wrote
+    #[arg(long, value_name = "RUN")]
+    pub(super) since: Option<i64>,
+    /// Only this record, by its id on either side
+    #[arg(long)]
+    pub(super) record: Option<String>,
+    /// Only this field, by its API name on either side
+    #[arg(long)]
+    pub(super) field: Option<String>,
+    /// Write; otherwise it is only shown
+    #[arg(long)]
+    pub(super) yes: bool,
+}
+
 /// What a line of the sync log can be about.
-const ACTIONS: [&str; 10] =
-    ["linked", "created", "updated", "conflict", "removed", "restored", "refused", "unknown", "parked", "attention"];
+const ACTIONS: [&str; 13] = [
+    "linked",
+    "created",
+    "updated",
+    "conflict",
+    "removed",
+    "restored",
+    "refused",
+    "unknown",
+    "parked",
+    "attention",
+    "decided",
+    "unlinked",
+    "undone",
+];
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct LogOptions {
@@ -235,6 +368,11 @@ pub(super) struct LogOptions {
     /// At most so many lines, the newest
     #[arg(long, default_value_t = 50)]
     pub(super) most: usize,
+}
+
+fn answer_words() -> impl TypedValueParser<Value = AnswerWord> {
+    let words = AnswerWord::ALL.map(AnswerWord::as_str);
+    PossibleValuesParser::new(words).try_map(|word| AnswerWord::parse(&word).ok_or("no answer"))
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

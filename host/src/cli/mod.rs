@@ -4,6 +4,7 @@
 //! 3 environment.
 
 mod args;
+mod attention;
 mod connection;
 mod demo;
 mod flow;
@@ -94,6 +95,9 @@ async fn dispatch(arguments: Arguments, output: Output) -> Result<ExitCode, Fail
         Command::Connection(command) => connection::run(&open(arguments.data)?, command, output).await?,
         Command::Flow(command) => return flow::run(&open(arguments.data)?, command, output).await,
         Command::Log(options) => flow::log(&open(arguments.data)?, options, output).await?,
+        Command::Attention(command) => attention::run(&open(arguments.data)?, command, output).await?,
+        Command::Link(options) => attention::link(&open(arguments.data)?, options, output).await?,
+        Command::Unlink(options) => attention::unlink(&open(arguments.data)?, options, output).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

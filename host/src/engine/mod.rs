@@ -22,6 +22,7 @@ mod run;
 mod setup;
 mod stage;
 mod sweep;
+mod undo;
 mod unknown;
 mod view;
 
@@ -34,6 +35,7 @@ pub use remote::{
 pub use report::{PairPreview, PairReport, PlanCounts, Preview, RunReport};
 pub use run::{RunOptions, run};
 pub use setup::{Limits, OwnerTable, PairSetup, Progress, RunSetup, SideSetup};
+pub use undo::{UndoReport, UndoRequest, UndoValue, undo};
 
 /// Every key of ours begins so: a value in the key field that does not is not ours.
 pub const KEY_MARK: &str = "crmsync:";

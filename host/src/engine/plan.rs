@@ -47,6 +47,9 @@ pub(super) async fn decide_portion(
             decision =
                 Decision { verdict: Verdict::Waiting(reason::OUTCOME_UNKNOWN.into()), writes: vec![], ..decision };
         }
+        if unit.left_alone && view.presence(unit.own_side()) == Presence::Live {
+            decision = Decision::only(Verdict::OutOfScope(reason::LEFT_ALONE.into()));
+        }
         Decided { unit, view, decision }
     });
     Ok(decided.collect())

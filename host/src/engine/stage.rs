@@ -13,6 +13,9 @@ use crate::store::{CursorRow, Staged, StagedPage};
 /// Known ids have never been looked for since the stream of changes began anew.
 pub(super) const NEVER_SWEPT: i64 = 0;
 
+/// Records that are read by id before they are decided, at once.
+const UNSEEN_AT_ONCE: usize = 500;
+
 /// What one pull brought.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pulled {
@@ -181,6 +184,7 @@ fn match_keys(mapping: &PairMapping, side: Side, image: &BTreeMap<String, Value>
 
 /// Matches what is staged, by keys of today's match rules; and if the mapping rows are others than before, all links are looked at.
 pub(super) async fn match_staged(run: &RunSetup, pair: &PairSetup) -> Result<(), Error> {
+    read_unseen(run, pair).await?;
     let rows = pair.mapping.rows.iter().map(|row| format!("{} {}", row.key.0, row.hash)).collect::<Vec<_>>();
     run.store.adopt_mapping(&run.lease, pair.id, texts_hash(&rows)).await?;
     let rules = pair.mapping.match_rules.iter().map(|rule| {
@@ -192,6 +196,22 @@ pub(super) async fn match_staged(run: &RunSetup, pair: &PairSetup) -> Result<(),
     let keys = move |side: Side, image: &BTreeMap<String, Value>| match_keys(&mapping, side, image);
     run.store.rekey(&run.lease, pair.id, texts_hash(&rules.collect::<Vec<_>>()), keys).await?;
     run.store.refresh_pairings(&run.lease, pair.id, pair.mapping.match_rules.len()).await?;
+    Ok(())
+}
+
+/// Reads records about which people decided something, so that what they show can be decided about. One that is not there stays as it
+/// is: the sweep says what became of it.
+async fn read_unseen(run: &RunSetup, pair: &PairSetup) -> Result<(), Error> {
+    for side in Side::BOTH {
+        let mut after = String::new();
+        loop {
+            let ids = run.store.unseen_records(run.tenant(), pair.id, side, &after, UNSEEN_AT_ONCE).await?;
+            let Some(last) = ids.last() else { break };
+            after.clone_from(last);
+            reread(run, pair, side, &ids).await?;
+            super::call::renew(run).await?;
+        }
+    }
     Ok(())
 }
 

@@ -32,7 +32,7 @@ fn presence(unit: &UnitRow, side: Side) -> Presence {
     match unit.side(side).map(|row| row.presence) {
         Some(PresenceWord::Live) => Presence::Live,
         Some(PresenceWord::Removed(reason)) => Presence::Removed(reason),
-        Some(PresenceWord::Unread) | None => match &unit.link {
+        Some(PresenceWord::Unread | PresenceWord::Unseen) | None => match &unit.link {
             Some(link) if link.removed == Some(side) => Presence::Removed(crmsync_core::RemovalReason::Unknown),
             Some(_) => Presence::Unread,
             None => Presence::Missing,

@@ -25,6 +25,10 @@ const APPROVAL_LIFE_MS: i64 = 24 * 60 * 60 * 1_000;
 /// A run trusts what a CRM said about itself for so long: modules, fields, users, who we are. Everything else asks anew.
 const METADATA_LIFE_MS: i64 = 60 * 60 * 1_000;
 
+/// A person who answers waits at most so long for a run to end.
+const SHORT_WAIT_MS: u64 = 20_000;
+const SHORT_WAIT_TURN_MS: u64 = 250;
+
 /// One module pair of a flow, for people.
 #[derive(Clone, Debug, Serialize)]
 pub struct ModuleSummary {
@@ -235,7 +239,7 @@ pub async fn preview(app: &App, tenant: &str, name: &str, progress: Arc<dyn Prog
 }
 
 /// Does the work of a run: begun in the store, and ended there whatever becomes of it.
-async fn journalled<T: Serialize>(
+pub(super) async fn journalled<T: Serialize>(
     app: &App,
     lease: &Lease,
     cause: &str,
@@ -368,14 +372,19 @@ pub(super) async fn get(app: &App, tenant: &str, name: &str) -> Result<FlowRow, 
 
 /// How old the CRMs' descriptions of themselves may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Metadata {
+pub(super) enum Metadata {
     /// Asked now.
     Fresh,
     /// Asked within the hour.
     Recent,
 }
 
-async fn open(app: &App, tenant: &str, name: &str, metadata: Metadata) -> Result<(FlowRow, Resolved), Failure> {
+pub(super) async fn open(
+    app: &App,
+    tenant: &str,
+    name: &str,
+    metadata: Metadata,
+) -> Result<(FlowRow, Resolved), Failure> {
     let flow = get(app, tenant, name).await?;
     let resolved = resolve(app, tenant, name, &flow.document, metadata).await?;
     for connection in &resolved.connections {
@@ -409,7 +418,7 @@ fn approved(app: &App, flow: &FlowRow, resolved: &Resolved) -> Result<Approval, 
 }
 
 /// A flow file held against both CRMs.
-struct Resolved {
+pub(super) struct Resolved {
     document: Document,
     pairs: Vec<Pair>,
     settings_hash: String,
@@ -615,7 +624,7 @@ fn function_info((plugin, function): (String, crate::runtime::types::FunctionInf
 }
 
 /// Everything that one run of the engine is given.
-async fn setup(
+pub(super) async fn setup(
     app: &App,
     tenant: &str,
     flow: &FlowRow,
@@ -729,6 +738,23 @@ fn owner_tables(document: &Document, users: [&Vec<User>; 2], checks: [&CheckRepo
         table.fallback = fallback.or(own_user).cloned();
         table
     })
+}
+
+/// The connections of a flow, left first.
+pub(super) fn sides_of(flow: &FlowRow) -> [String; 2] {
+    Document::sides(&flow.document).unwrap_or_default()
+}
+
+/// Takes the flow for a person's short work: waits a moment for a run to end.
+pub(super) async fn take_soon(app: &App, tenant: &str, name: &str) -> Result<Lease, Failure> {
+    let mut turns = SHORT_WAIT_MS / SHORT_WAIT_TURN_MS;
+    loop {
+        match take(app, tenant, name).await {
+            Err(failure) if failure.code == "flow.busy" && turns > 0 => turns -= 1,
+            taken => return taken,
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(SHORT_WAIT_TURN_MS)).await;
+    }
 }
 
 /// Takes the flow, from a process that is gone at once.

@@ -3,20 +3,32 @@
 //! an answer that says what to do ([`Failure`]).
 
 mod api;
+mod attention;
 mod connections;
 mod failure;
 mod flows;
+mod guide;
 mod login;
 mod schedule;
 mod serve;
+mod story;
 mod tally;
+mod undo;
 
+pub use attention::{
+    Answered, Attention, Candidate, FieldShown, PointFilter, PointShown, RecordInNeed, Said,
+    decide as decide_attention, link, list as list_attention, points as attention_points, retry as retry_attention,
+    show as show_attention, unlink,
+};
 pub use connections::{NewConnection, Revoked, Withdrawn, add, change, check, fields, list, receivers, remove, users};
 pub use failure::{Failure, Kind};
 pub use flows::{
     Applied, Checked, FlowSummary, ModuleSummary, RunRequest, apply, approve, check as check_flow, document,
     list as list_flows, log, outcomes, preview, remove as remove_flow, run, runs, show,
 };
+pub use guide::{AnswerWord, Guide, guide};
 pub use login::{CALLBACK_PORT, Login, callback_address, login_with_session, parse_callback};
 pub use schedule::{Timetable, ask_for_run, pause, resume, set_debug};
 pub use serve::{ServeOptions, Served, run_when_free, running_at};
+pub use story::{Story, StoryLine, story};
+pub use undo::undo;

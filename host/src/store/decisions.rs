@@ -8,9 +8,9 @@ use rusqlite::Row;
 
 use super::driver::{from_json, to_json};
 use super::journal::{JournalLine, write_journal};
-use super::keys::forget_keys;
+use super::keys::{choice_of, forget_keys};
 use super::outbox::IntentBody;
-use super::staging::{INBOX_COLUMNS, InboxRow, InboxState, id_column, parse_inbox, read_inbox};
+use super::staging::{INBOX_COLUMNS, InboxRow, InboxState, id_column, inbox_row, parse_inbox, read_inbox};
 use super::{Error, Lease, PairId, Store, Tx};
 
 /// Both bases of one mapping row, and what one side still owes the other.
@@ -156,11 +156,18 @@ pub struct UnitRow {
     pub rule: Option<usize>,
     /// Several records share a match key.
     pub several: bool,
+    /// A person said that this unlinked record is not synced.
+    pub left_alone: bool,
     /// Our key in an unlinked record belongs to a link already: a late twin of a create that was repeated.
     pub late_twin: bool,
 }
 
 impl UnitRow {
+    /// The side whose record is staged; the left one if both are.
+    pub fn own_side(&self) -> Side {
+        if self.left.is_some() { Side::Left } else { Side::Right }
+    }
+
     /// One side's staged record.
     pub fn side(&self, side: Side) -> Option<&InboxRow> {
         match side {
@@ -336,22 +343,14 @@ fn unit_of(tx: &Tx<'_>, tenant: &str, pair: PairId, row: InboxRow) -> Result<Opt
             )?
             .is_some();
     let late_twin = link.is_none() && !row.create_key.is_empty() && key_is_linked(tx, tenant, pair, &row.create_key)?;
+    let choice = if link.is_none() { choice_of(tx, tenant, pair, side, &own)? } else { None };
+    let left_alone = choice.is_some_and(|choice| choice == "left-alone");
     // A row of the other side that only waits for a person is still what the other side shows.
     let (left, right) = match side {
         Side::Left => (Some(row), other_row),
         Side::Right => (other_row, Some(row)),
     };
-    Ok(Some(UnitRow { left, right, link, rule, several, late_twin }))
-}
-
-fn inbox_row(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &str) -> Result<Option<InboxRow>, Error> {
-    tx.one(
-        &format!("SELECT {INBOX_COLUMNS} FROM inbox WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4"),
-        (tenant, pair, side.as_str(), record),
-        read_inbox,
-    )?
-    .map(parse_inbox)
-    .transpose()
+    Ok(Some(UnitRow { left, right, link, rule, several, left_alone, late_twin }))
 }
 
 pub(super) fn find_pairing(
@@ -369,7 +368,7 @@ pub(super) fn find_pairing(
     tx.one(&sql, (tenant, pair, record), |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as usize)))
 }
 
-fn has_open_intent(tx: &Tx<'_>, tenant: &str, pair: PairId, link: i64) -> Result<bool, Error> {
+pub(super) fn has_open_intent(tx: &Tx<'_>, tenant: &str, pair: PairId, link: i64) -> Result<bool, Error> {
     let found = tx.one(
         "SELECT 1 FROM intent WHERE tenant = ?1 AND pair = ?2 AND link = ?3 AND link <> 0",
         (tenant, pair, link),
@@ -469,6 +468,10 @@ pub(super) fn save_link(tx: &Tx<'_>, tenant: &str, pair: PairId, link: &LinkRow,
     }
     for side in Side::BOTH {
         forget_keys(tx, tenant, pair, side, link.id_of(side))?;
+        tx.execute(
+            "DELETE FROM choice WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4",
+            (tenant, pair, side.as_str(), link.id_of(side)),
+        )?;
     }
     // I2: a link that is made anew after one of its records was in another that ended is the next generation.
     let former: Option<i64> = tx
@@ -536,7 +539,7 @@ fn commit_unit(
     unit.journal.iter().try_for_each(|line| write_journal(tx, lease, pair, run, line, now_ms))
 }
 
-fn insert_intent(
+pub(super) fn insert_intent(
     tx: &Tx<'_>,
     lease: &Lease,
     pair: PairId,
@@ -584,7 +587,7 @@ pub(super) fn replace_outcomes(
 ) -> Result<(), Error> {
     // A difference that was noted once stands until its row is decided about.
     tx.execute(
-        "DELETE FROM outcome WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4 AND reason NOT IN (?5, ?6, ?7)",
+        "DELETE FROM outcome WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4 AND reason NOT IN (?5, ?6, ?7, ?8)",
         (
             &lease.tenant,
             pair,
@@ -593,6 +596,7 @@ pub(super) fn replace_outcomes(
             reason::DIFFERS,
             reason::DIFFERS_ASK,
             reason::BOTH_CHANGED_ASK,
+            reason::UNDONE,
         ),
     )?;
     for row in decided_rows {

@@ -19,6 +19,15 @@ pub struct Approval {
     pub counts: std::collections::BTreeMap<String, u64>,
 }
 
+/// One module pair as the store knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairRow {
+    /// Its number.
+    pub id: PairId,
+    /// API names of the modules, left first.
+    pub modules: [String; 2],
+}
+
 /// A flow as it was applied.
 #[derive(Clone, Debug)]
 pub struct FlowRow {
@@ -115,7 +124,7 @@ impl Store {
         self.step(move |tx| {
             lease.check(tx)?;
             let key = (&lease.tenant, &lease.flow);
-            for table in ["cursor", "inbox", "match_key", "pairing", "link", "intent", "outcome"] {
+            for table in ["cursor", "inbox", "match_key", "pairing", "link", "intent", "outcome", "choice"] {
                 let sql = format!(
                     "DELETE FROM {table} WHERE tenant = ?1 AND pair IN (SELECT id FROM pair WHERE tenant = ?1 AND flow = ?2)"
                 );
@@ -181,6 +190,19 @@ impl Store {
                 (&lease.tenant, &lease.flow, now_ms),
             )?;
             Ok(())
+        })
+        .await
+    }
+
+    /// The module pairs of a flow that were ever read.
+    pub async fn pairs(&self, tenant: &str, flow: &str) -> Result<Vec<PairRow>, Error> {
+        let (tenant, flow) = (tenant.to_owned(), flow.to_owned());
+        self.step(move |tx| {
+            tx.all(
+                "SELECT id, left_module, right_module FROM pair WHERE tenant = ?1 AND flow = ?2 ORDER BY id",
+                (&tenant, &flow),
+                |row| Ok(PairRow { id: row.get(0)?, modules: [row.get(1)?, row.get(2)?] }),
+            )
         })
         .await
     }

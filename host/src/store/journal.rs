@@ -76,7 +76,7 @@ pub struct JournalQuery {
 }
 
 /// One stored outcome.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct OutcomeRow {
     /// Left module.
     pub left_module: String,

@@ -17,6 +17,10 @@ pub(super) fn put_keys(
     keys: &[(usize, String)],
 ) -> Result<(), Error> {
     forget_keys(tx, tenant, pair, side, record)?;
+    // A record about which a person decided takes no part in matching.
+    if choice_of(tx, tenant, pair, side, record)?.is_some() {
+        return Ok(());
+    }
     for (rule, key) in keys {
         tx.execute(
             "INSERT INTO match_key (tenant, pair, side, record, rule, key, verdict) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'open')",
@@ -24,6 +28,21 @@ pub(super) fn put_keys(
         )?;
     }
     Ok(())
+}
+
+/// What a person chose for a record, `left-alone` or `new`.
+pub(super) fn choice_of(
+    tx: &Tx<'_>,
+    tenant: &str,
+    pair: PairId,
+    side: Side,
+    record: &str,
+) -> Result<Option<String>, Error> {
+    tx.one(
+        "SELECT choice FROM choice WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4",
+        (tenant, pair, side.as_str(), record),
+        |row| row.get(0),
+    )
 }
 
 /// Records whose images are read at once.

@@ -4,10 +4,11 @@
 //! A step is one closure over [`Tx`], run on the one writer thread; steps that wait at the same time are committed together
 //! (group commit), each inside a savepoint of its own, and answered only after the commit is on disk. Start at [`Store`];
 //! the steps of a run are in `staging.rs` (rule 2), `decisions.rs` (rules 1 and 3), `outbox.rs` (rules 1 and 7) and `settle.rs` (rule 3);
-//! `keys.rs` matches, `references.rs` tells what is linked.
+//! `keys.rs` matches, `references.rs` tells what is linked, `attention.rs` carries out what people decide about single records.
 //!
 //! One SQL text serves SQLite now and PostgreSQL later: tenant first in every key, `BIGINT` times, no dialect beyond both.
 
+mod attention;
 mod connections;
 mod decisions;
 mod driver;
@@ -22,14 +23,17 @@ mod schedule;
 mod seal;
 mod settle;
 mod staging;
+mod undo;
 
+pub use attention::{Answer, Obstacle, Point, PointGroup, PointQuery};
 pub use connections::{ConnectionRow, ConnectionState};
 pub use decisions::{Bases, LinkRow, NewIntent, OutcomeNote, RowBases, UnitCommit, UnitRow};
 pub use driver::{Error, Store, Tx};
-pub use flows::{Approval, FlowRow, PairId, RunRow};
+pub use flows::{Approval, FlowRow, PairId, PairRow, RunRow};
 pub use journal::{JournalLine, JournalQuery, JournalRow, OutcomeCount, OutcomeRow};
 pub use leases::Lease;
 pub use outbox::{IntentBody, IntentRow, IntentState, RowChange, Settlement};
 pub use schedule::{ScheduleChange, ScheduleRow, Scheduled};
 pub use seal::Sealer;
 pub use staging::{CursorRow, InboxRow, InboxState, PresenceWord, Staged, StagedPage, told_version};
+pub use undo::{UndoWrite, WrittenLine, WrittenQuery};

@@ -56,6 +56,9 @@ pub struct IntentBody {
     /// For a create: the new record's bases in rows that are not written. What the CRM puts there by itself is no edit (S1).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub blank: BTreeMap<String, Base>,
+    /// It takes back what was written earlier: the other side is left as it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undo: bool,
     /// For a create that a person has to decide about: records that may be what it made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<String>,

@@ -245,7 +245,15 @@ fn settle_update(
     link.see(intent.side, version, if version.is_empty() { "" } else { answer.awaited() });
     link.attempts = 0;
     save_link(tx, &lease.tenant, pair, &link, now_ms)?;
-    write_journal(tx, lease, pair, run, &line(intent, "updated", &answer.record, ""), now_ms)
+    if !intent.body.undo {
+        return write_journal(tx, lease, pair, run, &line(intent, "updated", &answer.record, ""), now_ms);
+    }
+    for change in &intent.body.rows {
+        let (field, detail) = (change.row.clone(), String::new());
+        let note = OutcomeNote { kind: "differs", reason: reason::UNDONE.into(), field, detail };
+        add_outcome(tx, lease, pair, run, Side::Left, &link.left_id, &note, now_ms)?;
+    }
+    write_journal(tx, lease, pair, run, &line(intent, "undone", &answer.record, ""), now_ms)
 }
 
 fn refuse(

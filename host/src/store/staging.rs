@@ -53,6 +53,8 @@ pub enum PresenceWord {
     Live,
     /// Not read again, only to be decided again.
     Unread,
+    /// To be read before it is decided: a person decided something about it, and what it shows now is not known.
+    Unseen,
     /// It left.
     Removed(RemovalReason),
 }
@@ -62,6 +64,7 @@ impl PresenceWord {
         match self {
             PresenceWord::Live => "live",
             PresenceWord::Unread => "unread",
+            PresenceWord::Unseen => "unseen",
             PresenceWord::Removed(reason) => reason.as_str(),
         }
     }
@@ -70,6 +73,7 @@ impl PresenceWord {
         match word {
             "live" => PresenceWord::Live,
             "unread" => PresenceWord::Unread,
+            "unseen" => PresenceWord::Unseen,
             reason => PresenceWord::Removed(RemovalReason::parse(reason)),
         }
     }
@@ -310,7 +314,7 @@ impl Store {
             let mut staged = BTreeSet::new();
             for record in records {
                 let found = tx.one(
-                    "SELECT 1 FROM inbox WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4 AND state = 'staged' AND presence <> 'unread'",
+                    "SELECT 1 FROM inbox WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4 AND state = 'staged' AND presence NOT IN ('unread', 'unseen')",
                     (&tenant, pair, side.as_str(), &record),
                     |_| Ok(()),
                 )?;
@@ -319,6 +323,27 @@ impl Store {
                 }
             }
             Ok(staged)
+        })
+        .await
+    }
+
+    /// Staged records of one side, behind this id, that have to be read before they are decided.
+    pub async fn unseen_records(
+        &self,
+        tenant: &str,
+        pair: PairId,
+        side: Side,
+        after: &str,
+        most: usize,
+    ) -> Result<Vec<String>, Error> {
+        let (tenant, after) = (tenant.to_owned(), after.to_owned());
+        self.step(move |tx| {
+            tx.all(
+                "SELECT record FROM inbox WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND state = 'staged' AND presence = 'unseen'
+                 AND record > ?4 ORDER BY record LIMIT ?5",
+                (&tenant, pair, side.as_str(), &after, most as i64),
+                |row| row.get(0),
+            )
         })
         .await
     }
@@ -440,21 +465,33 @@ fn reopen_link(
     side: Side,
     record: &str,
 ) -> Result<Option<(String, String, String)>, Error> {
-    let ended: Option<i64> = tx.one(
+    let ended: Option<(i64, String, String)> = tx.one(
         &format!(
-            "SELECT e.id FROM link e WHERE e.tenant = ?1 AND e.pair = ?2 AND e.{id} = ?3 AND e.state = 'ended'
+            "SELECT e.id, e.{other}, e.reopened_by FROM link e WHERE e.tenant = ?1 AND e.pair = ?2 AND e.{id} = ?3 AND e.state = 'ended' AND e.reopened_by IN ('both', ?4)
              AND NOT EXISTS (SELECT 1 FROM link l WHERE l.tenant = ?1 AND l.pair = ?2 AND l.{other} = e.{other} AND l.state <> 'ended')
              ORDER BY e.generation DESC, e.id DESC LIMIT 1",
             id = id_column(side),
             other = id_column(side.other())
         ),
-        (tenant, pair, record),
-        |row| row.get(0),
+        (tenant, pair, record, side.as_str()),
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
     )?;
-    let Some(ended) = ended else { return Ok(None) };
-    // The other record may be there, unlinked, only because it came back earlier; then it would have opened the link itself.
-    let state = format!("{}-removed", side.other().as_str());
-    tx.execute("UPDATE link SET state = ?2 WHERE id = ?1", (ended, &state))?;
+    let Some((ended, partner, reopened_by)) = ended else { return Ok(None) };
+    let state = if reopened_by == "both" {
+        // The other record may be there, unlinked, only because it came back earlier; then it would have opened the link itself.
+        format!("{}-removed", side.other().as_str())
+    } else {
+        // The other one was kept without a partner.
+        stage_unseen(tx, tenant, pair, side.other(), &partner)?;
+        "active".to_owned()
+    };
+    tx.execute("UPDATE link SET state = ?2, reopened_by = 'both' WHERE id = ?1", (ended, &state))?;
+    // Whatever a person chose for one of them was chosen for a record without a partner.
+    tx.execute(
+        "DELETE FROM choice WHERE tenant = ?1 AND pair = ?2 AND EXISTS (SELECT 1 FROM link l WHERE l.id = ?3
+         AND ((choice.side = 'left' AND choice.record = l.left_id) OR (choice.side = 'right' AND choice.record = l.right_id)))",
+        (tenant, pair, ended),
+    )?;
     Ok(Some((String::new(), String::new(), state)))
 }
 
@@ -512,6 +549,11 @@ fn put_inbox(
         (tenant, pair, side.as_str(), record, presence.as_str(), version, modified_at_ms, create_key, image),
     )?;
     Ok(())
+}
+
+/// Puts a record before the next decision, which reads it first.
+pub(super) fn stage_unseen(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &str) -> Result<(), Error> {
+    put_inbox(tx, tenant, pair, side, record, PresenceWord::Unseen, "", 0, "", "{}")
 }
 
 /// Puts a linked record before the next decision again, without having read it.
@@ -609,6 +651,23 @@ pub(super) fn read_inbox(row: &Row<'_>) -> rusqlite::Result<(InboxRow, String)> 
 
 pub(super) fn parse_inbox((inbox, image): (InboxRow, String)) -> Result<InboxRow, Error> {
     Ok(InboxRow { image: from_json("record image", &image)?, ..inbox })
+}
+
+/// The staged row of one record.
+pub(super) fn inbox_row(
+    tx: &Tx<'_>,
+    tenant: &str,
+    pair: PairId,
+    side: Side,
+    record: &str,
+) -> Result<Option<InboxRow>, Error> {
+    tx.one(
+        &format!("SELECT {INBOX_COLUMNS} FROM inbox WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4"),
+        (tenant, pair, side.as_str(), record),
+        read_inbox,
+    )?
+    .map(parse_inbox)
+    .transpose()
 }
 
 pub(super) fn inbox_by_seq(tx: &Tx<'_>, seq: i64) -> Result<Option<InboxRow>, Error> {

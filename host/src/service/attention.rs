@@ -1,0 +1,548 @@
+//! Records and fields that need a person: listed by what they have in common, shown with all that is known, answered one by one or all
+//! at once. Links by hand. The next run carries answers out.
+
+use std::collections::BTreeMap;
+
+use crmsync_core::{Side, Value};
+use serde::Serialize;
+
+use super::connections;
+use super::failure::{Failure, call_failed};
+use super::flows::{get, journalled, sides_of, take_soon};
+use super::guide::{AnswerWord, guide};
+use crate::app::App;
+use crate::engine::{Limits, Remote};
+use crate::store::{Answer, InboxRow, Obstacle, PairId, Point, PointGroup, PointQuery};
+
+/// Points that are answered at once.
+const POINTS_AT_ONCE: usize = 500;
+/// Refusals that an answer to many points tells.
+const REFUSALS_TOLD_MAX: usize = 20;
+
+/// Kinds of outcomes that wait for a person.
+const WAITING_FOR_PEOPLE: [&str; 2] = ["needs-attention", "failed"];
+
+/// Which points are meant; what is empty matches all.
+#[derive(Clone, Debug, Default)]
+pub struct PointFilter {
+    /// Reason code.
+    pub reason: String,
+    /// A module of either side, by its API name.
+    pub module: String,
+    /// A field, by the API name of either side.
+    pub field: String,
+    /// The value that was left out.
+    pub value: String,
+    /// A record of either side.
+    pub record: String,
+    /// Also what waits for nobody: fields left out, differences, removals, records that are not synced.
+    pub all: bool,
+}
+
+impl PointFilter {
+    /// Whether it names anything at all: an answer to everything is no answer.
+    pub fn is_open(&self) -> bool {
+        self.reason.is_empty() && self.record.is_empty()
+    }
+
+    fn query(&self, fields: &Fields) -> PointQuery {
+        // Whoever names a reason or a record means it, whatever its kind.
+        let kinds = if self.all || !self.is_open() { vec![] } else { WAITING_FOR_PEOPLE.to_vec() };
+        PointQuery {
+            kinds,
+            reason: self.reason.clone(),
+            module: self.module.clone(),
+            field: fields.row(&self.field),
+            value: self.value.clone(),
+            record: self.record.clone(),
+            skip: 0,
+            most: usize::MAX >> 1,
+        }
+    }
+}
+
+/// Mapping rows by the names of their fields: rows are called `left fields=right fields`.
+struct Fields(Vec<String>);
+
+impl Fields {
+    async fn of(app: &App, tenant: &str, flow: &str) -> Result<Fields, Failure> {
+        let groups = app.store().point_groups(tenant, flow, PointQuery::default()).await?;
+        Ok(Fields(groups.into_iter().map(|group| group.field).collect()))
+    }
+
+    /// The row that a field belongs to; an unknown name stays, and matches nothing.
+    fn row(&self, field: &str) -> String {
+        let of_row = |row: &&String| row.split(['=', '+']).any(|name| name.eq_ignore_ascii_case(field));
+        let known = self.0.iter().find(|row| *row == field).or_else(|| self.0.iter().find(of_row));
+        known.filter(|_| !field.is_empty()).cloned().unwrap_or_else(|| field.to_owned())
+    }
+}
+
+/// Points that are alike, with what they mean.
+#[derive(Clone, Debug, Serialize)]
+pub struct Attention {
+    /// The flow.
+    pub flow: String,
+    /// What they have in common.
+    #[serde(flatten)]
+    pub group: PointGroup,
+    /// What happened.
+    pub meaning: &'static str,
+    /// What to do.
+    pub fix: &'static str,
+    /// Answers that fit.
+    pub answers: &'static [AnswerWord],
+}
+
+/// What is open in one flow, or in all, by reason.
+///
+/// # Errors
+/// There is no such flow.
+pub async fn list(
+    app: &App,
+    tenant: &str,
+    flow: Option<&str>,
+    filter: &PointFilter,
+) -> Result<Vec<Attention>, Failure> {
+    let flows = match flow {
+        Some(name) => vec![get(app, tenant, name).await?.name],
+        None => app.store().flows(tenant).await?.into_iter().map(|flow| flow.name).collect(),
+    };
+    let mut all = Vec::new();
+    for flow in flows {
+        let query = filter.query(&Fields::of(app, tenant, &flow).await?);
+        let groups = app.store().point_groups(tenant, &flow, query).await?;
+        all.extend(groups.into_iter().map(|group| {
+            let guide = guide(&group.reason);
+            Attention {
+                flow: flow.clone(),
+                meaning: guide.map_or("", |guide| guide.meaning),
+                fix: guide.map_or("", |guide| guide.fix),
+                answers: guide.map_or(&[], |guide| guide.answers),
+                group,
+            }
+        }));
+    }
+    Ok(all)
+}
+
+/// A field with what both sides show of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldShown {
+    /// Mapping row: left fields, `=`, right fields; of a record that is in no link its own field.
+    pub field: String,
+    /// Left value, as people read it.
+    pub left: String,
+    /// Right value.
+    pub right: String,
+}
+
+/// A record that could be the counterpart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Candidate {
+    /// Its id.
+    pub record: String,
+    /// What it shows, by field.
+    pub values: BTreeMap<String, String>,
+}
+
+/// Everything that is known of a record that needs a person.
+#[derive(Clone, Debug, Serialize)]
+pub struct RecordInNeed {
+    /// Connections, left first.
+    pub between: [String; 2],
+    /// Left module.
+    pub left_module: String,
+    /// Right module.
+    pub right_module: String,
+    /// Left record, "" if there is none.
+    pub left: String,
+    /// Right record, "" if there is none.
+    pub right: String,
+    /// What is open, each with what it means and what to do.
+    pub points: Vec<PointShown>,
+    /// What both sides showed last.
+    pub values: Vec<FieldShown>,
+    /// Records of the other side with the same match key.
+    pub candidates: Vec<Candidate>,
+}
+
+/// One point with its explanation.
+#[derive(Clone, Debug, Serialize)]
+pub struct PointShown {
+    /// The point.
+    #[serde(flatten)]
+    pub point: Point,
+    /// What happened.
+    pub meaning: &'static str,
+    /// What to do.
+    pub fix: &'static str,
+    /// Answers that fit.
+    pub answers: &'static [AnswerWord],
+}
+
+/// Everything about one record.
+///
+/// # Errors
+/// Nothing is open about it.
+pub async fn show(app: &App, tenant: &str, flow: &str, record: &str) -> Result<RecordInNeed, Failure> {
+    let known = get(app, tenant, flow).await?;
+    let filter = PointFilter { record: record.to_owned(), ..PointFilter::default() };
+    let points = app.store().points(tenant, flow, filter.query(&Fields(vec![]))).await?;
+    let Some(first) = points.first().cloned() else {
+        return Err(Failure::input(
+            "attention.nothing",
+            format!("nothing is open about record {record} in flow `{flow}`"),
+            format!("its story: crmsync log {flow} --record {record}"),
+        ));
+    };
+    let (side, id) = first.place();
+    let store = app.store();
+    let link = store.link_of(tenant, first.pair, side, id).await?;
+    let (mut values, mut candidates) = (Vec::new(), Vec::new());
+    match &link {
+        Some(link) => {
+            let shown =
+                |base: &Option<crmsync_core::Base>| base.as_ref().map_or(String::new(), |base| read(&base.values));
+            values.extend(link.bases.iter().map(|(row, bases)| FieldShown {
+                field: row.clone(),
+                left: shown(&bases.left),
+                right: shown(&bases.right),
+            }));
+        }
+        None => {
+            if let Some(row) = store.unlinked_record(tenant, first.pair, side, id).await? {
+                values.extend(row.image.iter().map(|(field, value)| {
+                    let (left, right) = match side {
+                        Side::Left => (value.display(), String::new()),
+                        Side::Right => (String::new(), value.display()),
+                    };
+                    FieldShown { field: field.clone(), left, right }
+                }));
+            }
+            candidates = store.candidates(tenant, first.pair, side, id).await?.into_iter().map(candidate).collect();
+        }
+    }
+    values.retain(|field| !(field.left.is_empty() && field.right.is_empty()));
+    let points = points.into_iter().map(|point| {
+        let guide = guide(&point.reason);
+        PointShown {
+            point,
+            meaning: guide.map_or("", |guide| guide.meaning),
+            fix: guide.map_or("", |guide| guide.fix),
+            answers: guide.map_or(&[], |guide| guide.answers),
+        }
+    });
+    Ok(RecordInNeed {
+        between: sides_of(&known),
+        left_module: first.left_module.clone(),
+        right_module: first.right_module.clone(),
+        left: first.left.clone(),
+        right: first.right.clone(),
+        points: points.collect(),
+        values,
+        candidates,
+    })
+}
+
+fn candidate(row: InboxRow) -> Candidate {
+    let values = row.image.iter().map(|(field, value)| (field.clone(), value.display()));
+    Candidate { record: row.record, values: values.filter(|(_, value)| !value.is_empty()).collect() }
+}
+
+fn read(values: &[Value]) -> String {
+    values.iter().map(Value::display).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", ")
+}
+
+/// The records of the points that a filter means, one page, for people who want to see them before they answer for all.
+///
+/// # Errors
+/// There is no such flow.
+pub async fn points(
+    app: &App,
+    tenant: &str,
+    flow: &str,
+    filter: &PointFilter,
+    skip: usize,
+    most: usize,
+) -> Result<Vec<Point>, Failure> {
+    get(app, tenant, flow).await?;
+    let query = PointQuery { skip, most, ..filter.query(&Fields::of(app, tenant, flow).await?) };
+    Ok(app.store().points(tenant, flow, query).await?)
+}
+
+/// What a person says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The answer.
+    pub word: AnswerWord,
+    /// Its object: the record of `link`, the connection of `take`.
+    pub with: Option<String>,
+}
+
+/// What an answer did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Answered {
+    /// Points that were answered.
+    pub done: u64,
+    /// Points that could not be, with the reason; the first ones.
+    pub refused: Vec<String>,
+    /// How many could not be.
+    pub refused_count: u64,
+}
+
+impl Answered {
+    fn refuse(&mut self, point: &Point, said: &Said, obstacle: &Obstacle) {
+        self.refused_count += 1;
+        if self.refused.len() < REFUSALS_TOLD_MAX {
+            self.refused.push(format!("{}: {}", named(point), obstacle_words(point, said, obstacle)));
+        }
+    }
+}
+
+/// Answers all points that the filter means. The next run carries it out.
+///
+/// # Errors
+/// The filter means nothing or everything, the answer lacks its object, a run is going on.
+pub async fn decide(
+    app: &App,
+    tenant: &str,
+    flow: &str,
+    filter: &PointFilter,
+    said: &Said,
+) -> Result<Answered, Failure> {
+    let known = get(app, tenant, flow).await?;
+    let points = chosen(app, tenant, flow, filter).await?;
+    let answer = answer(&sides_of(&known), said)?;
+    if matches!(answer, Answer::Link(_)) && points.iter().any(|point| point.place() != points[0].place()) {
+        return Err(Failure::input(
+            "attention.one_record",
+            "`link` is an answer for one record",
+            "name it with --record",
+        ));
+    }
+    let lease = take_soon(app, tenant, flow).await?;
+    let outcome = journalled(app, &lease, "decided", async |run| {
+        let mut answered = Answered::default();
+        for points in points.chunks(POINTS_AT_ONCE) {
+            let fits = |point: &&Point| guide(&point.reason).is_some_and(|guide| guide.answers.contains(&said.word));
+            let (points, misfits): (Vec<&Point>, Vec<&Point>) = points.iter().partition(fits);
+            misfits.into_iter().for_each(|point| answered.refuse(point, said, &Obstacle::DoesNotFit));
+            let given = points.iter().copied().cloned().collect();
+            let outcomes = app.store().decide_points(&lease, run, given, answer.clone(), app.now_ms()).await?;
+            for (point, outcome) in points.into_iter().zip(outcomes) {
+                match outcome {
+                    Ok(()) => answered.done += 1,
+                    Err(obstacle) => answered.refuse(point, said, &obstacle),
+                }
+            }
+            app.store().renew_lease(&lease, app.now_ms(), Limits::default().lease_ms).await?;
+        }
+        Ok(answered)
+    })
+    .await;
+    app.store().release_lease(&lease).await?;
+    outcome
+}
+
+fn named(point: &Point) -> String {
+    let ids = [&point.left, &point.right].into_iter().filter(|id| !id.is_empty()).cloned().collect::<Vec<_>>();
+    let field = if point.field.is_empty() { String::new() } else { format!(" {}", point.field) };
+    format!("{}{field}", ids.join(" and "))
+}
+
+fn obstacle_words(point: &Point, said: &Said, obstacle: &Obstacle) -> String {
+    match obstacle {
+        Obstacle::Linked(left, right) => {
+            format!("{left} and {right} are linked already; `crmsync unlink` them first if that is wrong")
+        }
+        Obstacle::UnderWay => "a write of it is under way; run the flow first, then answer".to_owned(),
+        Obstacle::NotLinked => "it is in no link".to_owned(),
+        Obstacle::DoesNotFit => {
+            let (word, reason) = (said.word.as_str(), &point.reason);
+            let answers = guide(reason).map_or(&[][..], |guide| guide.answers);
+            match answers.iter().map(|answer| answer.as_str()).collect::<Vec<_>>().as_slice() {
+                [] => format!("`{word}` is no answer to {reason}; what helps: `attention show`"),
+                fits => format!("`{word}` is no answer to {reason}; answers are {}", fits.join(", ")),
+            }
+        }
+    }
+}
+
+fn answer(between: &[String; 2], said: &Said) -> Result<Answer, Failure> {
+    let lacks = |what: &str, hint: String| {
+        Failure::input("attention.answer", format!("`{}` lacks {what}", said.word.as_str()), hint)
+    };
+    if said.with.is_some() && !matches!(said.word, AnswerWord::Link | AnswerWord::Take) {
+        return Err(Failure::input(
+            "attention.answer",
+            format!("`{}` stands alone", said.word.as_str()),
+            "only `link ID` and `take CONNECTION` have an object",
+        ));
+    }
+    Ok(match said.word {
+        AnswerWord::Link => match &said.with {
+            Some(id) => Answer::Link(id.clone()),
+            None => return Err(lacks("the record", "write link ID, with the id on the other side".into())),
+        },
+        AnswerWord::Take => {
+            let names = format!("write take {} or take {}", between[0], between[1]);
+            let connection = said.with.as_ref().ok_or_else(|| lacks("the connection", names.clone()))?;
+            match between.iter().position(|name| name == connection) {
+                Some(0) => Answer::Take(Side::Left),
+                Some(_) => Answer::Take(Side::Right),
+                None => {
+                    let message = format!("`{connection}` is none of the flow's connections");
+                    return Err(Failure::input("attention.answer", message, names));
+                }
+            }
+        }
+        AnswerWord::New => Answer::New,
+        AnswerWord::LeaveAlone => Answer::LeaveAlone,
+        AnswerWord::Keep => Answer::Keep,
+        AnswerWord::Again => Answer::Again,
+        AnswerWord::Restore => Answer::Restore,
+    })
+}
+
+/// Puts the records of all points that the filter means before the next run again, as after a fix. Gives how many records.
+///
+/// # Errors
+/// The filter means nothing, or a run is going on.
+pub async fn retry(app: &App, tenant: &str, flow: &str, filter: &PointFilter) -> Result<u64, Failure> {
+    get(app, tenant, flow).await?;
+    let mut points = chosen(app, tenant, flow, filter).await?;
+    let lease = take_soon(app, tenant, flow).await?;
+    let outcome = async {
+        let mut records = 0;
+        while !points.is_empty() {
+            let rest = points.split_off(points.len().min(POINTS_AT_ONCE));
+            records += app.store().retry_points(&lease, std::mem::replace(&mut points, rest)).await?;
+        }
+        Ok(records)
+    }
+    .await;
+    app.store().release_lease(&lease).await?;
+    outcome
+}
+
+async fn chosen(app: &App, tenant: &str, flow: &str, filter: &PointFilter) -> Result<Vec<Point>, Failure> {
+    if filter.is_open() {
+        return Err(Failure::input(
+            "attention.which",
+            "it is not said which records are meant",
+            "name one with --record, or all of a reason with --reason; see: crmsync attention list",
+        ));
+    }
+    let query = filter.query(&Fields::of(app, tenant, flow).await?);
+    let points = app.store().points(tenant, flow, query).await?;
+    if points.is_empty() {
+        return Err(Failure::input(
+            "attention.nothing",
+            "nothing is open that fits",
+            format!("what is open: crmsync attention list {flow} --all"),
+        ));
+    }
+    Ok(points)
+}
+
+/// Links two records by hand: they are the same thing. Records that cannot be read are refused.
+///
+/// # Errors
+/// One of them is not there, is in another link, or a write of it is under way.
+pub async fn link(app: &App, tenant: &str, flow: &str, module: Option<&str>, ids: [String; 2]) -> Result<(), Failure> {
+    let (pair, modules) = pair_of(app, tenant, flow, module).await?;
+    let between = sides_of(&get(app, tenant, flow).await?);
+    for side in Side::BOTH {
+        let (connection, module, id) = (&between[side as usize], &modules[side as usize], &ids[side as usize]);
+        exists(app, tenant, connection, module, id).await?;
+    }
+    let lease = take_soon(app, tenant, flow).await?;
+    let outcome = journalled(app, &lease, "linked by hand", async |run| {
+        match app.store().link_by_hand(&lease, pair, run, ids, app.now_ms()).await? {
+            Ok(()) => Ok(()),
+            Err(Obstacle::Linked(left, right)) => Err(Failure::failed(
+                "link.taken",
+                format!("{left} and {right} are linked already"),
+                format!("if that is wrong: crmsync unlink {flow} {left}"),
+            )),
+            Err(_) => Err(under_way(flow)),
+        }
+    })
+    .await;
+    app.store().release_lease(&lease).await?;
+    outcome
+}
+
+/// Ends the link of a record for good; both records are left alone. Gives both ids, left first.
+///
+/// # Errors
+/// It is in no link, or a write of it is under way.
+pub async fn unlink(app: &App, tenant: &str, flow: &str, record: &str) -> Result<[String; 2], Failure> {
+    get(app, tenant, flow).await?;
+    let mut found = None;
+    for pair in app.store().pairs(tenant, flow).await? {
+        for side in Side::BOTH {
+            if let Some(link) = app.store().link_of(tenant, pair.id, side, record).await? {
+                found = Some((pair.id, side, [link.left_id, link.right_id]));
+            }
+        }
+    }
+    let Some((pair, side, ids)) = found else {
+        return Err(Failure::input("link.unknown", format!("record {record} is in no link of flow `{flow}`"), ""));
+    };
+    let lease = take_soon(app, tenant, flow).await?;
+    let outcome = journalled(app, &lease, "unlinked by hand", async |run| {
+        match app.store().unlink_by_hand(&lease, pair, run, side, record.to_owned(), app.now_ms()).await? {
+            Ok(()) => Ok(ids),
+            Err(_) => Err(under_way(flow)),
+        }
+    })
+    .await;
+    app.store().release_lease(&lease).await?;
+    outcome
+}
+
+/// Whether a CRM shows a record, before it is linked.
+async fn exists(app: &App, tenant: &str, connection: &str, module: &str, id: &str) -> Result<(), Failure> {
+    let crm = app.crm(tenant, &connections::get(app, tenant, connection).await?).await?;
+    let fetched = crm.fetch(module, &[id.to_owned()], &[]).await;
+    let fetched = fetched.map_err(|error| call_failed(connection, &format!("read {module} {id}"), &error))?;
+    match fetched.live.is_empty() {
+        false => Ok(()),
+        true => Err(Failure::input(
+            "link.no_record",
+            format!("`{connection}` shows no record {id} in {module}"),
+            "ids are given in the order of the flow's connections; see the id in the CRM's address line or in the sync log",
+        )),
+    }
+}
+
+fn under_way(flow: &str) -> Failure {
+    Failure::failed(
+        "link.under_way",
+        "a write of one of these records is under way, and nobody knows its outcome yet",
+        format!("let it come to its end first: crmsync flow run {flow}"),
+    )
+}
+
+/// The module pair that is meant: the named one, or the only one.
+async fn pair_of(app: &App, tenant: &str, flow: &str, module: Option<&str>) -> Result<(PairId, [String; 2]), Failure> {
+    get(app, tenant, flow).await?;
+    let pairs = app.store().pairs(tenant, flow).await?;
+    let names: Vec<&str> = pairs.iter().map(|pair| pair.modules[0].as_str()).collect();
+    let hint = if names.is_empty() {
+        format!("run `crmsync flow preview {flow}` first")
+    } else {
+        format!("modules of this flow: {}", names.join(", "))
+    };
+    let fits = |name: &str| pairs.iter().find(|pair| pair.modules.iter().any(|module| module == name));
+    match (module, pairs.as_slice()) {
+        (Some(name), _) => match fits(name) {
+            Some(pair) => Ok((pair.id, pair.modules.clone())),
+            None => Err(Failure::input("link.module", format!("flow `{flow}` has no module `{name}`"), hint)),
+        },
+        (None, [pair]) => Ok((pair.id, pair.modules.clone())),
+        (None, _) => Err(Failure::input("link.module", "it is not said which module is meant", hint)),
+    }
+}

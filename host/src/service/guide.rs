@@ -1,0 +1,241 @@
+//! What each reason code means and what to do about it, for people. Every code has an entry, and a test of the suite carries out each
+//! fix and sees the record go on.
+
+use crmsync_core::decide::reason;
+
+/// What a person can say to a point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AnswerWord {
+    /// `link ID`.
+    Link,
+    /// `new`.
+    New,
+    /// `leave-alone`.
+    LeaveAlone,
+    /// `take CONNECTION`.
+    Take,
+    /// `keep`.
+    Keep,
+    /// `again`.
+    Again,
+    /// `restore`.
+    Restore,
+}
+
+impl AnswerWord {
+    /// All of them.
+    pub const ALL: [AnswerWord; 7] = [
+        AnswerWord::Link,
+        AnswerWord::New,
+        AnswerWord::LeaveAlone,
+        AnswerWord::Take,
+        AnswerWord::Keep,
+        AnswerWord::Again,
+        AnswerWord::Restore,
+    ];
+
+    /// The answer that is typed so.
+    pub fn parse(word: &str) -> Option<AnswerWord> {
+        AnswerWord::ALL.into_iter().find(|answer| answer.as_str() == word)
+    }
+
+    /// As it is typed.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AnswerWord::Link => "link",
+            AnswerWord::New => "new",
+            AnswerWord::LeaveAlone => "leave-alone",
+            AnswerWord::Take => "take",
+            AnswerWord::Keep => "keep",
+            AnswerWord::Again => "again",
+            AnswerWord::Restore => "restore",
+        }
+    }
+}
+
+/// What to know about one reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guide {
+    /// The code.
+    pub reason: &'static str,
+    /// What happened, as a sentence.
+    pub meaning: &'static str,
+    /// What to do, as a sentence.
+    pub fix: &'static str,
+    /// Answers that fit.
+    pub answers: &'static [AnswerWord],
+}
+
+const NONE: &[AnswerWord] = &[];
+
+const GUIDES: &[Guide] = &[
+    Guide {
+        reason: reason::MORE_THAN_ONE_MATCH,
+        meaning: "several records have the same match key, and nobody can tell which is which",
+        fix: "say which is which with `link ID`, or `new` if it has no counterpart; or make the keys differ in the CRM",
+        answers: &[AnswerWord::Link, AnswerWord::New, AnswerWord::LeaveAlone],
+    },
+    Guide {
+        reason: reason::MANDATORY_MISSING,
+        meaning: "the other CRM demands a field that has no value",
+        fix: "fill the field in the CRM; the next run creates the record",
+        answers: &[AnswerWord::LeaveAlone],
+    },
+    Guide {
+        reason: reason::MANDATORY_EMPTIED,
+        meaning: "a field was emptied that the other CRM demands; the other side keeps its value",
+        fix: "fill the field in the CRM again",
+        answers: NONE,
+    },
+    Guide {
+        reason: reason::TOO_LONG,
+        meaning: "the value is longer than the other side's field keeps; the rest of the record was synced",
+        fix: "shorten the value, or make the field of the other CRM longer and `attention retry`",
+        answers: NONE,
+    },
+    Guide {
+        reason: reason::READ_ONLY,
+        meaning: "the other side's field cannot be written",
+        fix: "give the login write access to the field and `attention retry`, or skip the field in the flow file",
+        answers: NONE,
+    },
+    Guide {
+        reason: reason::DID_NOT_PARSE,
+        meaning: "the value is none of its field's kind",
+        fix: "correct the value in the CRM",
+        answers: NONE,
+    },
+    Guide {
+        reason: reason::NO_COUNTERPART_VALUE,
+        meaning: "the picklist value has no counterpart in the value table; the rest of the record was synced",
+        fix: "add the value to `values` of the field in the flow file and apply it",
+        answers: NONE,
+    },
+    Guide {
+        reason: reason::TRANSFORM_FAILED,
+        meaning: "the transform of this field broke on this record",
+        fix: "correct the value, or use another transform in the flow file and apply it",
+        answers: NONE,
+    },
+    Guide {
+        reason: reason::REFERENCE_NOT_LINKED,
+        meaning: "the record that it points to has no counterpart on the other side yet",
+        fix: "nothing if that record will be synced: it fills in by itself; else sync its module, or link it by hand",
+        answers: NONE,
+    },
+    Guide {
+        reason: reason::OWNER_UNKNOWN,
+        meaning: "the owner is no active user of the other CRM",
+        fix: "add the user there with the same e-mail address, or a line to `[owners.table]` of the flow file, and `attention retry`",
+        answers: NONE,
+    },
+    Guide {
+        reason: reason::DIFFERS,
+        meaning: "both sides had different values when they were matched; both were left as they are",
+        fix: "choose a side with `take CONNECTION`, or `keep` both; or edit one of them",
+        answers: &[AnswerWord::Take, AnswerWord::Keep],
+    },
+    Guide {
+        reason: reason::UNDONE,
+        meaning: "somebody took back what was written here; both sides differ since",
+        fix: "choose a side with `take CONNECTION`, or `keep` both; or edit one of them",
+        answers: &[AnswerWord::Take, AnswerWord::Keep],
+    },
+    Guide {
+        reason: reason::DIFFERS_ASK,
+        meaning: "both sides have different values, and the flow says that a person decides",
+        fix: "choose a side with `take CONNECTION`, or `keep` both",
+        answers: &[AnswerWord::Take, AnswerWord::Keep],
+    },
+    Guide {
+        reason: reason::BOTH_CHANGED_ASK,
+        meaning: "both sides changed the field, and the flow says that a person decides",
+        fix: "choose a side with `take CONNECTION`, or `keep` both",
+        answers: &[AnswerWord::Take, AnswerWord::Keep],
+    },
+    Guide {
+        reason: reason::NOT_FOUND,
+        meaning: "the record was not there when it was to be written",
+        fix: "nothing: the next run says whether it was removed",
+        answers: NONE,
+    },
+    Guide {
+        reason: reason::REMOVED,
+        meaning: "the record left one side; the other side's was kept",
+        fix: "`keep` it as it is, or `restore` to create it again where it was removed",
+        answers: &[AnswerWord::Keep, AnswerWord::Restore],
+    },
+    Guide {
+        reason: reason::LATE_TWIN,
+        meaning: "a create that was repeated had happened after all: this is its second record",
+        fix: "delete it in the CRM, or merge it there into the linked one; or `leave-alone`",
+        answers: &[AnswerWord::LeaveAlone],
+    },
+    Guide {
+        reason: reason::ALREADY_LINKED,
+        meaning: "a create led to a record that is linked to another one",
+        fix: "look at both: `crmsync unlink` what is joined wrongly, then `link ID`; or `leave-alone`",
+        answers: &[AnswerWord::Link, AnswerWord::LeaveAlone],
+    },
+    Guide {
+        reason: reason::DELETE_AGAINST_EDIT,
+        meaning: "the record was deleted on one side while the other side's was edited; the edited one was kept",
+        fix: "`restore` to create it again where it was deleted, or `keep` it as it is",
+        answers: &[AnswerWord::Restore, AnswerWord::Keep],
+    },
+    Guide {
+        reason: reason::LEFT_ALONE,
+        meaning: "somebody said that the record is not synced",
+        fix: "`link ID` or `new` to sync it after all",
+        answers: &[AnswerWord::Link, AnswerWord::New],
+    },
+    Guide {
+        reason: reason::ONE_WAY,
+        meaning: "records of this module do not travel this way",
+        fix: "nothing, or another `direction` of the module in the flow file",
+        answers: NONE,
+    },
+    Guide {
+        reason: reason::REFUSED,
+        meaning: "the CRM refused the write",
+        fix: "do what the CRM's message says, then `attention retry`",
+        answers: &[AnswerWord::LeaveAlone],
+    },
+    Guide {
+        reason: reason::DUPLICATE_VALUE,
+        meaning: "a unique field of the CRM holds the value in another record already",
+        fix: "say that it is that record with `link ID`, or change the value and `attention retry`",
+        answers: &[AnswerWord::Link, AnswerWord::LeaveAlone],
+    },
+    Guide {
+        reason: reason::OUTCOME_UNKNOWN,
+        meaning: "a create may have happened or not, and the CRM cannot tell",
+        fix: "look in the CRM: `link ID` if the record is there, `again` if it is not",
+        answers: &[AnswerWord::Link, AnswerWord::Again, AnswerWord::LeaveAlone],
+    },
+    Guide {
+        reason: reason::ATTEMPTS_USED_UP,
+        meaning: "the write was tried as often as allowed without an answer",
+        fix: "see that the CRM answers, then `attention retry`; it is tried again within the hour anyway",
+        answers: &[AnswerWord::LeaveAlone],
+    },
+];
+
+/// What to know about a reason.
+pub fn guide(reason: &str) -> Option<&'static Guide> {
+    GUIDES.iter().find(|guide| guide.reason == reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_explained() {
+        for code in reason::ALL {
+            assert!(guide(code).is_some(), "`{code}` has no entry");
+        }
+        assert_eq!(GUIDES.len(), reason::ALL.len(), "an entry for a code that is none");
+    }
+}

@@ -1,0 +1,606 @@
+//! What people decide about single records: links made and ended by hand, records left alone or copied, values taken from one side,
+//! creates that only a person can tell about. Each decision needs the flow's lease and leaves a line in the journal. It prepares and
+//! writes to no CRM: the next run reads the records, decides and writes.
+
+use crmsync_core::decide::{Operation, reason};
+use crmsync_core::{Base, Side, Value};
+
+use super::decisions::{LinkRow, find_link, forget_outcomes, save_link};
+use super::driver::to_json;
+use super::journal::{JournalLine, write_journal};
+use super::keys::forget_keys;
+use super::outbox::{IntentRow, IntentState, Settlement, load_intent};
+use super::settle::settle;
+use super::staging::{INBOX_COLUMNS, InboxRow, parse_inbox, read_inbox, stage_unseen, touch_known};
+use super::{Error, Lease, PairId, Store, Tx};
+
+/// Which open points are meant; what is empty matches all.
+#[derive(Clone, Debug, Default)]
+pub struct PointQuery {
+    /// Kinds of outcomes.
+    pub kinds: Vec<&'static str>,
+    /// Reason code.
+    pub reason: String,
+    /// A module of either side.
+    pub module: String,
+    /// Mapping row.
+    pub field: String,
+    /// The value that was left out.
+    pub value: String,
+    /// A record of either side.
+    pub record: String,
+    /// Behind this one, for pages: the number of points to pass over.
+    pub skip: usize,
+    /// At most so many.
+    pub most: usize,
+}
+
+/// One open point: a record, or a field of one, that is not simply in step.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Point {
+    /// Number of the module pair.
+    #[serde(skip)]
+    pub pair: PairId,
+    /// Left module.
+    pub left_module: String,
+    /// Right module.
+    pub right_module: String,
+    /// Left record, "" if there is none.
+    pub left: String,
+    /// Right record, "" if there is none.
+    pub right: String,
+    /// Kind of the outcome.
+    pub kind: String,
+    /// Reason code.
+    pub reason: String,
+    /// Mapping row, "" for the whole record.
+    pub field: String,
+    /// Words, or the value that was left out.
+    pub detail: String,
+    /// When it was noted, milliseconds since 1970.
+    pub at_ms: i64,
+}
+
+impl Point {
+    /// The record under which the point is kept: of a linked pair the left one.
+    pub fn place(&self) -> (Side, &str) {
+        if self.left.is_empty() { (Side::Right, &self.right) } else { (Side::Left, &self.left) }
+    }
+}
+
+/// Points that are alike.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct PointGroup {
+    /// Left module.
+    pub left_module: String,
+    /// Right module.
+    pub right_module: String,
+    /// Kind.
+    pub kind: String,
+    /// Reason code.
+    pub reason: String,
+    /// Mapping row, "" for whole records.
+    pub field: String,
+    /// The value that was left out, where that is what they have in common; else "".
+    pub value: String,
+    /// How many.
+    pub count: u64,
+    /// When the oldest was noted, milliseconds since 1970.
+    pub since_ms: i64,
+}
+
+/// A person's answer to a point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The record is this one of the other side.
+    Link(String),
+    /// It has no counterpart: copy it to the other side.
+    New,
+    /// Do not sync it.
+    LeaveAlone,
+    /// The value of this side goes to the other one.
+    Take(Side),
+    /// Leave both sides as they are.
+    Keep,
+    /// A create without an answer did not happen: create the record once more.
+    Again,
+    /// Create the record again on the side that it left.
+    Restore,
+}
+
+/// Why an answer cannot be carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// One of the records is in another link, of these two.
+    Linked(String, String),
+    /// A write of the record is under way and nobody knows its outcome yet.
+    UnderWay,
+    /// This answer is none to this point.
+    DoesNotFit,
+    /// The record is in no link.
+    NotLinked,
+}
+
+/// Reasons whose points have a value in common rather than words of their own.
+const BY_VALUE: [&str; 2] = [reason::NO_COUNTERPART_VALUE, reason::OWNER_UNKNOWN];
+
+impl Store {
+    /// Open points of a flow.
+    pub async fn points(&self, tenant: &str, flow: &str, query: PointQuery) -> Result<Vec<Point>, Error> {
+        let (tenant, flow) = (tenant.to_owned(), flow.to_owned());
+        self.step(move |tx| points(tx, &tenant, &flow, &query)).await
+    }
+
+    /// Open points of a flow, counted by what they have in common, the most frequent first.
+    pub async fn point_groups(&self, tenant: &str, flow: &str, query: PointQuery) -> Result<Vec<PointGroup>, Error> {
+        let (tenant, flow) = (tenant.to_owned(), flow.to_owned());
+        self.step(move |tx| {
+            let sql = format!(
+                "SELECT p.left_module, p.right_module, o.kind, o.reason, o.field,
+                        CASE WHEN o.reason IN ('{}', '{}') THEN o.detail ELSE '' END AS value, count(*), min(o.at_ms)
+                 FROM outcome o JOIN pair p ON p.id = o.pair WHERE o.tenant = ?1 AND p.flow = ?2 AND {}
+                 GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 7 DESC, 1, 3, 4, 5, 6",
+                BY_VALUE[0],
+                BY_VALUE[1],
+                condition(&query)
+            );
+            tx.all(
+                &sql,
+                (&tenant, &flow, &query.reason, &query.module, &query.field, &query.value, &query.record),
+                |row| {
+                    Ok(PointGroup {
+                        left_module: row.get(0)?,
+                        right_module: row.get(1)?,
+                        kind: row.get(2)?,
+                        reason: row.get(3)?,
+                        field: row.get(4)?,
+                        value: row.get(5)?,
+                        count: row.get::<_, i64>(6)? as u64,
+                        since_ms: row.get(7)?,
+                    })
+                },
+            )
+        })
+        .await
+    }
+
+    /// Live records of the other side that share a match key with this one, strongest key first.
+    pub async fn candidates(
+        &self,
+        tenant: &str,
+        pair: PairId,
+        side: Side,
+        record: &str,
+    ) -> Result<Vec<InboxRow>, Error> {
+        let (tenant, record) = (tenant.to_owned(), record.to_owned());
+        self.step(move |tx| {
+            let sql = format!(
+                "SELECT {INBOX_COLUMNS} FROM inbox b WHERE b.tenant = ?1 AND b.pair = ?2 AND b.side = ?3 AND b.record IN (
+                    SELECT other.record FROM match_key own JOIN match_key other
+                    ON other.tenant = own.tenant AND other.pair = own.pair AND other.rule = own.rule AND other.key = own.key AND other.side = ?3
+                    WHERE own.tenant = ?1 AND own.pair = ?2 AND own.side = ?4 AND own.record = ?5) ORDER BY b.record LIMIT 50"
+            );
+            let rows = tx.all(&sql, (&tenant, pair, side.other().as_str(), side.as_str(), &record), read_inbox)?;
+            rows.into_iter().map(parse_inbox).collect()
+        })
+        .await
+    }
+
+    /// The staged image of a record that is in no link, if it was read.
+    pub async fn unlinked_record(
+        &self,
+        tenant: &str,
+        pair: PairId,
+        side: Side,
+        record: &str,
+    ) -> Result<Option<InboxRow>, Error> {
+        let (tenant, record) = (tenant.to_owned(), record.to_owned());
+        self.step(move |tx| {
+            let sql = format!(
+                "SELECT {INBOX_COLUMNS} FROM inbox WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4 AND presence = 'live'"
+            );
+            tx.one(&sql, (&tenant, pair, side.as_str(), &record), read_inbox)?.map(parse_inbox).transpose()
+        })
+        .await
+    }
+
+    /// The living link of a record.
+    pub async fn link_of(
+        &self,
+        tenant: &str,
+        pair: PairId,
+        side: Side,
+        record: &str,
+    ) -> Result<Option<LinkRow>, Error> {
+        let (tenant, record) = (tenant.to_owned(), record.to_owned());
+        self.step(move |tx| find_link(tx, &tenant, pair, side, &record)).await
+    }
+
+    /// Carries out one answer to each of these points, and tells of each whether it could be.
+    pub async fn decide_points(
+        &self,
+        lease: &Lease,
+        run: i64,
+        points: Vec<Point>,
+        answer: Answer,
+        now_ms: i64,
+    ) -> Result<Vec<Result<(), Obstacle>>, Error> {
+        let lease = lease.clone();
+        self.step(move |tx| {
+            lease.check(tx)?;
+            let decide =
+                |point: &Point| Desk { tx, lease: &lease, pair: point.pair, run, now_ms }.decide(point, answer.clone());
+            points.iter().map(decide).collect()
+        })
+        .await
+    }
+
+    /// Links two records by hand. Both are read and decided by the next run, like records that were matched.
+    pub async fn link_by_hand(
+        &self,
+        lease: &Lease,
+        pair: PairId,
+        run: i64,
+        ids: [String; 2],
+        now_ms: i64,
+    ) -> Result<Result<(), Obstacle>, Error> {
+        let lease = lease.clone();
+        self.step(move |tx| {
+            lease.check(tx)?;
+            Desk { tx, lease: &lease, pair, run, now_ms }.link(&ids[0], &ids[1])
+        })
+        .await
+    }
+
+    /// Ends a link for good: its records are not joined again by themselves, and both are left alone until a person says otherwise.
+    pub async fn unlink_by_hand(
+        &self,
+        lease: &Lease,
+        pair: PairId,
+        run: i64,
+        side: Side,
+        record: String,
+        now_ms: i64,
+    ) -> Result<Result<(), Obstacle>, Error> {
+        let lease = lease.clone();
+        self.step(move |tx| {
+            lease.check(tx)?;
+            Desk { tx, lease: &lease, pair, run, now_ms }.unlink(side, &record)
+        })
+        .await
+    }
+
+    /// Puts the records of these points before the next decision again, with their attempts forgotten. Gives how many there are.
+    pub async fn retry_points(&self, lease: &Lease, points: Vec<Point>) -> Result<u64, Error> {
+        let lease = lease.clone();
+        self.step(move |tx| {
+            lease.check(tx)?;
+            let mut records = std::collections::BTreeSet::new();
+            for point in &points {
+                let (side, record) = point.place();
+                records.insert((point.pair, side, record.to_owned()));
+            }
+            for (pair, side, record) in &records {
+                if let Some(link) = find_link(tx, &lease.tenant, *pair, *side, record)? {
+                    tx.execute("UPDATE link SET attempts = 0 WHERE id = ?1", [link.id])?;
+                }
+                touch_known(tx, &lease.tenant, *pair, *side, record)?;
+            }
+            Ok(records.len() as u64)
+        })
+        .await
+    }
+}
+
+/// The condition of a query, with its texts as `?3` to `?7` behind tenant and flow.
+fn condition(query: &PointQuery) -> String {
+    let kinds = if query.kinds.is_empty() {
+        "1 = 1".to_owned()
+    } else {
+        let kinds: Vec<String> = query.kinds.iter().map(|kind| format!("'{kind}'")).collect();
+        format!("o.kind IN ({})", kinds.join(", "))
+    };
+    format!(
+        "{kinds} AND (?3 = '' OR o.reason = ?3) AND (?4 = '' OR p.left_module = ?4 OR p.right_module = ?4) AND (?5 = '' OR o.field = ?5)
+         AND (?6 = '' OR o.detail = ?6) AND (?7 = '' OR o.record = ?7 OR (o.side = 'left' AND EXISTS (SELECT 1 FROM link l
+         WHERE l.tenant = o.tenant AND l.pair = o.pair AND l.left_id = o.record AND l.right_id = ?7 AND l.state <> 'ended')))"
+    )
+}
+
+fn points(tx: &Tx<'_>, tenant: &str, flow: &str, query: &PointQuery) -> Result<Vec<Point>, Error> {
+    let sql = format!(
+        "SELECT o.pair, p.left_module, p.right_module, o.side, o.record, o.kind, o.reason, o.field, o.detail, o.at_ms,
+                COALESCE((SELECT l.right_id FROM link l WHERE o.side = 'left' AND l.tenant = o.tenant AND l.pair = o.pair
+                          AND l.left_id = o.record AND l.state <> 'ended'), '')
+         FROM outcome o JOIN pair p ON p.id = o.pair WHERE o.tenant = ?1 AND p.flow = ?2 AND {}
+         ORDER BY o.pair, o.kind, o.reason, o.field, o.side, o.record LIMIT ?8 OFFSET ?9",
+        condition(query)
+    );
+    let pages = (query.most as i64, query.skip as i64);
+    tx.all(
+        &sql,
+        (tenant, flow, &query.reason, &query.module, &query.field, &query.value, &query.record, pages.0, pages.1),
+        |row| {
+            let (side, record): (String, String) = (row.get(3)?, row.get(4)?);
+            let partner: String = row.get(10)?;
+            let (left, right) = if side == "left" { (record, partner) } else { (String::new(), record) };
+            Ok(Point {
+                pair: row.get(0)?,
+                left_module: row.get(1)?,
+                right_module: row.get(2)?,
+                left,
+                right,
+                kind: row.get(5)?,
+                reason: row.get(6)?,
+                field: row.get(7)?,
+                detail: row.get(8)?,
+                at_ms: row.get(9)?,
+            })
+        },
+    )
+}
+
+/// Where one decision is carried out.
+struct Desk<'a> {
+    tx: &'a Tx<'a>,
+    lease: &'a Lease,
+    pair: PairId,
+    run: i64,
+    now_ms: i64,
+}
+
+type Carried = Result<Result<(), Obstacle>, Error>;
+
+impl Desk<'_> {
+    fn tenant(&self) -> &str {
+        &self.lease.tenant
+    }
+
+    fn decide(&self, point: &Point, answer: Answer) -> Carried {
+        let (side, record) = point.place();
+        let link = find_link(self.tx, self.tenant(), self.pair, side, record)?;
+        let parked = self.parked_create(side, record)?;
+        match (answer, link, parked) {
+            (Answer::Link(with), None, Some(create)) => self.tell_create(&create, with),
+            (Answer::Link(with), None, None) => match side {
+                Side::Left => self.link(record, &with),
+                Side::Right => self.link(&with, record),
+            },
+            (Answer::Again, None, Some(create)) => self.create_again(&create),
+            (Answer::New, None, None) => self.choose(side, record, "new"),
+            (Answer::LeaveAlone, None, parked) => {
+                if let Some(create) = parked {
+                    self.forget_create(&create)?;
+                }
+                self.choose(side, record, "left-alone")
+            }
+            (Answer::LeaveAlone, Some(_), _) => self.unlink(side, record),
+            (Answer::Take(from), Some(link), _) if !point.field.is_empty() => self.take(link, point, from),
+            (Answer::Keep, Some(link), _) if link.removed.is_some() => {
+                let reopened_by = link.removed.map_or("none", Side::as_str);
+                self.part(link, reopened_by)
+            }
+            (Answer::Keep, Some(link), _) => self.keep(&link, point),
+            (Answer::Restore, Some(link), _) if link.removed.is_some() => self.restore(link),
+            _ => Ok(Err(Obstacle::DoesNotFit)),
+        }
+    }
+
+    fn link(&self, left: &str, right: &str) -> Carried {
+        for (side, id) in [(Side::Left, left), (Side::Right, right)] {
+            if let Some(link) = find_link(self.tx, self.tenant(), self.pair, side, id)? {
+                return Ok(Err(Obstacle::Linked(link.left_id, link.right_id)));
+            }
+            match self.open_create(side, id)? {
+                Some(create) if create.state == IntentState::Planned && create.attempts == 0 => {
+                    self.forget_create(&create)?;
+                }
+                Some(_) => return Ok(Err(Obstacle::UnderWay)),
+                None => {}
+            }
+        }
+        save_link(self.tx, self.tenant(), self.pair, &LinkRow::new(left, right), self.now_ms)?;
+        for (side, id) in [(Side::Left, left), (Side::Right, right)] {
+            forget_outcomes(self.tx, self.tenant(), self.pair, side, id)?;
+            stage_unseen(self.tx, self.tenant(), self.pair, side, id)?;
+        }
+        self.note("linked", None, left, right, "by hand")?;
+        Ok(Ok(()))
+    }
+
+    fn unlink(&self, side: Side, record: &str) -> Carried {
+        match find_link(self.tx, self.tenant(), self.pair, side, record)? {
+            Some(link) => self.part(link, "none"),
+            None => Ok(Err(Obstacle::NotLinked)),
+        }
+    }
+
+    /// Ends a link and leaves alone those of its records that are still there.
+    fn part(&self, link: LinkRow, reopened_by: &str) -> Carried {
+        if let Err(obstacle) = self.end(&link, reopened_by)? {
+            return Ok(Err(obstacle));
+        }
+        for side in Side::BOTH.into_iter().filter(|side| link.removed != Some(*side)) {
+            self.set_choice(side, link.id_of(side), "left-alone")?;
+        }
+        self.note("unlinked", None, &link.left_id, &link.right_id, "by hand; both are left alone")?;
+        Ok(Ok(()))
+    }
+
+    /// The survivor becomes a record without a partner, and is copied to the side where its former partner was.
+    fn restore(&self, link: LinkRow) -> Carried {
+        let Some(gone) = link.removed else { return Ok(Err(Obstacle::DoesNotFit)) };
+        if let Err(obstacle) = self.end(&link, "none")? {
+            return Ok(Err(obstacle));
+        }
+        self.set_choice(gone.other(), link.id_of(gone.other()), "new")?;
+        self.note("decided", Some(gone), &link.left_id, &link.right_id, "the record is created again")?;
+        Ok(Ok(()))
+    }
+
+    fn end(&self, link: &LinkRow, reopened_by: &str) -> Carried {
+        let under_way = self.tx.one(
+            "SELECT 1 FROM intent WHERE tenant = ?1 AND pair = ?2 AND link = ?3 AND link <> 0 AND state <> 'planned'",
+            (self.tenant(), self.pair, link.id),
+            |_| Ok(()),
+        )?;
+        if under_way.is_some() {
+            return Ok(Err(Obstacle::UnderWay));
+        }
+        self.tx.execute("DELETE FROM intent WHERE link = ?1 AND link <> 0", [link.id])?;
+        self.tx.execute("UPDATE link SET state = 'ended', reopened_by = ?2 WHERE id = ?1", (link.id, reopened_by))?;
+        for side in Side::BOTH {
+            forget_outcomes(self.tx, self.tenant(), self.pair, side, link.id_of(side))?;
+        }
+        Ok(Ok(()))
+    }
+
+    fn choose(&self, side: Side, record: &str, choice: &str) -> Carried {
+        if self.open_create(side, record)?.is_some() {
+            return Ok(Err(Obstacle::UnderWay));
+        }
+        self.set_choice(side, record, choice)?;
+        let (left, right) = if side == Side::Left { (record, "") } else { ("", record) };
+        let words = if choice == "new" { "it has no counterpart" } else { "it is left alone" };
+        self.note("decided", Some(side), left, right, words)?;
+        Ok(Ok(()))
+    }
+
+    fn set_choice(&self, side: Side, record: &str, choice: &str) -> Result<(), Error> {
+        self.tx.execute(
+            "INSERT INTO choice (tenant, pair, side, record, choice, at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (tenant, pair, side, record) DO UPDATE SET choice = excluded.choice, at_ms = excluded.at_ms",
+            (self.tenant(), self.pair, side.as_str(), record, choice, self.now_ms),
+        )?;
+        forget_keys(self.tx, self.tenant(), self.pair, side, record)?;
+        forget_outcomes(self.tx, self.tenant(), self.pair, side, record)?;
+        stage_unseen(self.tx, self.tenant(), self.pair, side, record)
+    }
+
+    /// One side's last agreed value of a row is owed to the other side from now on.
+    fn take(&self, mut link: LinkRow, point: &Point, from: Side) -> Carried {
+        let Some(bases) = link.bases.get_mut(&point.field) else { return Ok(Err(Obstacle::DoesNotFit)) };
+        let (Some(_), Some(_)) = (&bases.left, &bases.right) else { return Ok(Err(Obstacle::DoesNotFit)) };
+        bases.owed = from.other().into();
+        let values = |base: &Option<Base>| base.as_ref().map(|base| base.values.clone()).unwrap_or_default();
+        let (loser, winner) = (values(bases.side(from.other())), values(bases.side(from)));
+        save_link(self.tx, self.tenant(), self.pair, &link, self.now_ms)?;
+        self.forget_point(point)?;
+        touch_known(self.tx, self.tenant(), self.pair, Side::Left, &link.left_id)?;
+        self.line(
+            "decided",
+            Some(from.other()),
+            &link.left_id,
+            &link.right_id,
+            &point.field,
+            &loser,
+            &winner,
+            "taken by hand",
+        )?;
+        Ok(Ok(()))
+    }
+
+    fn keep(&self, link: &LinkRow, point: &Point) -> Carried {
+        self.forget_point(point)?;
+        self.line("decided", None, &link.left_id, &link.right_id, &point.field, &[], &[], "both stay as they are")?;
+        Ok(Ok(()))
+    }
+
+    fn forget_point(&self, point: &Point) -> Result<(), Error> {
+        let (side, record) = point.place();
+        self.tx.execute(
+            "DELETE FROM outcome WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4 AND kind = ?5 AND reason = ?6 AND field = ?7",
+            (self.tenant(), self.pair, side.as_str(), record, &point.kind, &point.reason, &point.field),
+        )?;
+        Ok(())
+    }
+
+    /// The create of a record that waits for a person.
+    fn parked_create(&self, side: Side, source: &str) -> Result<Option<IntentRow>, Error> {
+        Ok(self.open_create(side, source)?.filter(|create| create.state == IntentState::Parked))
+    }
+
+    fn open_create(&self, source_side: Side, source: &str) -> Result<Option<IntentRow>, Error> {
+        let id = self.tx.one(
+            "SELECT id FROM intent WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND source = ?4 AND operation = 'create'",
+            (self.tenant(), self.pair, source_side.other().as_str(), source),
+            |row| row.get(0),
+        )?;
+        id.map_or(Ok(None), |id| load_intent(self.tx, id))
+    }
+
+    /// A person found the record that a create without an answer made.
+    fn tell_create(&self, create: &IntentRow, record: String) -> Carried {
+        debug_assert!(create.operation == Operation::Create, "only creates are parked");
+        if let Some(link) = find_link(self.tx, self.tenant(), self.pair, create.side, &record)? {
+            return Ok(Err(Obstacle::Linked(link.left_id, link.right_id)));
+        }
+        let happened = Settlement::Stored {
+            intent: create.id,
+            record: record.clone(),
+            version: String::new(),
+            shown: Default::default(),
+            told: false,
+        };
+        settle(self.tx, self.lease, self.pair, self.run, happened, self.now_ms)?;
+        stage_unseen(self.tx, self.tenant(), self.pair, create.side, &record)?;
+        Ok(Ok(()))
+    }
+
+    fn create_again(&self, create: &IntentRow) -> Carried {
+        self.forget_create(create)?;
+        let side = create.side.other();
+        forget_outcomes(self.tx, self.tenant(), self.pair, side, &create.source)?;
+        stage_unseen(self.tx, self.tenant(), self.pair, side, &create.source)?;
+        let (left, right) =
+            if side == Side::Left { (create.source.as_str(), "") } else { ("", create.source.as_str()) };
+        self.note("decided", Some(create.side), left, right, "the create did not happen; once more")?;
+        Ok(Ok(()))
+    }
+
+    fn forget_create(&self, create: &IntentRow) -> Result<(), Error> {
+        self.tx.execute("DELETE FROM intent WHERE id = ?1", [create.id])?;
+        Ok(())
+    }
+
+    fn note(
+        &self,
+        action: &'static str,
+        side: Option<Side>,
+        left: &str,
+        right: &str,
+        words: &str,
+    ) -> Result<(), Error> {
+        self.line(action, side, left, right, "", &[], &[], words)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one column each")]
+    fn line(
+        &self,
+        action: &'static str,
+        side: Option<Side>,
+        left: &str,
+        right: &str,
+        field: &str,
+        before: &[Value],
+        after: &[Value],
+        words: &str,
+    ) -> Result<(), Error> {
+        let values = |values: &[Value]| match values {
+            [] => Ok(String::new()),
+            values => to_json("journal values", &values),
+        };
+        let line = JournalLine {
+            action,
+            side,
+            left_id: left.to_owned(),
+            right_id: right.to_owned(),
+            field: field.to_owned(),
+            before: values(before)?,
+            after: values(after)?,
+            reason: String::new(),
+            detail: words.to_owned(),
+        };
+        write_journal(self.tx, self.lease, self.pair, self.run, &line, self.now_ms)
+    }
+}

@@ -1,5 +1,7 @@
 //! What records point to, over both sandboxes: organizations before contacts, second passes, references that wait for their targets.
 
+use std::collections::BTreeMap;
+
 use crmsync_sandbox::history::{Actor, Event};
 use crmsync_sandbox::people::Side;
 use crmsync_tests::crms::{Crms, SIDES};
@@ -37,6 +39,17 @@ fn id(record: &Value) -> String {
 async fn ours(crms: &Crms, side: Side, id: &str) -> Vec<Event> {
     let events = crms.events(side).await.unwrap();
     events.into_iter().filter(|event| event.id == id && event.actor == Actor::Api).collect()
+}
+
+/// Counts of what was left out by reason alone. An owner without a counterpart is known at the create only.
+fn by_reason(left_out: &BTreeMap<String, u64>) -> BTreeMap<&str, u64> {
+    let mut counts = BTreeMap::new();
+    for (why, count) in left_out {
+        let reason = why.split(':').next().unwrap_or_default();
+        *counts.entry(reason).or_default() += count;
+    }
+    counts.remove("owner-unknown");
+    counts
 }
 
 async fn writes_nothing(workplace: &Workplace) {
@@ -200,16 +213,8 @@ fn a_preview_counts_what_the_first_sync_then_writes() {
                     "seed {seed} {}: creates and updates, left and right",
                     planned.name
                 );
-                assert_eq!(
-                    plan.left_out,
-                    done.left_out
-                        .iter()
-                        .filter(|(why, _)| !why.starts_with("owner-unknown"))
-                        .map(|(why, count)| (why.clone(), *count))
-                        .collect(),
-                    "seed {seed} {}",
-                    planned.name
-                );
+                // A preview names fields as the written side does, a run as the left one: the reasons count.
+                assert_eq!(by_reason(&plan.left_out), by_reason(&done.left_out), "seed {seed} {}", planned.name);
                 assert_eq!(plan.needs_attention, done.needs_attention, "seed {seed} {}", planned.name);
             }
         }

@@ -18,9 +18,9 @@ use crate::store::{
 
 /// One decided unit.
 pub(super) struct Decided {
-    unit: UnitRow,
-    view: View,
-    decision: Decision,
+    pub(super) unit: UnitRow,
+    pub(super) view: View,
+    pub(super) decision: Decision,
 }
 
 /// Decides a portion; a preview says what it has planned so far.
@@ -143,7 +143,7 @@ impl Decided {
         self.decision.writes.iter().any(|write| write.operation == Operation::Create)
     }
 
-    fn becomes_linked(&self) -> bool {
+    pub(super) fn becomes_linked(&self) -> bool {
         self.unit.link.is_none()
             && self.unit.rule.is_some()
             && matches!(self.decision.verdict, Verdict::Unchanged | Verdict::Write)
@@ -296,18 +296,25 @@ impl Decided {
         }
     }
 
+    /// Whether a row that settles does so because somebody changed it or it was never agreed on, and not only because a CRM shows what it
+    /// made of our write.
+    fn is_news(&self, row: usize) -> bool {
+        let cell = &self.view.rows[row];
+        !cell.owed.is_nobody() || Side::BOTH.into_iter().any(|side| cell.edited(side) || cell.side(side).base.is_none())
+    }
+
     /// Rows that are written, settled, held back or fought over.
     fn decided_rows(&self, mapping: &PairMapping) -> Vec<String> {
         let decision = &self.decision;
         let written = decision.writes.iter().flat_map(|write| write.rows.iter().map(|change| change.row));
         let rows = written
-            .chain(decision.settled.iter().copied())
+            .chain(decision.settled.iter().copied().filter(|&row| self.is_news(row)))
             .chain(decision.held.iter().map(|held| held.row))
             .chain(decision.conflicts.iter().map(|conflict| conflict.row));
         rows.map(|row| mapping.rows[row].key.0.clone()).collect()
     }
 
-    fn outcomes(&self, run: &RunSetup, mapping: &PairMapping) -> Vec<OutcomeNote> {
+    pub(super) fn outcomes(&self, run: &RunSetup, mapping: &PairMapping) -> Vec<OutcomeNote> {
         let note = |kind: &'static str, why: &str, row: Option<usize>, detail: String| OutcomeNote {
             kind,
             reason: why.to_owned(),

@@ -56,7 +56,7 @@ impl ModulePair {
     }
 }
 
-const KEYS: [&str; 5] = ["fields", "skip", "match", "direction", "field"];
+pub(super) const KEYS: [&str; 5] = ["fields", "skip", "match", "direction", "field"];
 
 /// Whether a word is a key of a module or row and so cannot be a connection's name.
 pub(super) fn is_key(word: &str) -> bool {

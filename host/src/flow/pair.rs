@@ -3,6 +3,7 @@
 use crmsync_core::{PairMapping, Policy, Side};
 
 use super::checks;
+use super::depth;
 use super::document::{Document, Owners};
 use super::lookup::{self, NoRow};
 use super::module::{FieldSet, ModulePair};
@@ -81,6 +82,7 @@ pub(super) fn resolve(
     if !problems.is_empty() {
         return Err(problems);
     }
+    warnings.extend(depth::lengths(context, module, &resolved));
     warnings.extend(resolved.iter_mut().flat_map(|row| row.warnings.drain(..)));
     let [left_module, right_module] = context.modules.map(|module| module.name.clone());
     Ok(Pair {

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::error::Error;
-use crate::egress::{AuthSpec, Limits, OriginSpec};
+use crate::egress::{AuthSpec, BudgetSpec, Limits, OriginSpec};
 
 /// The contract that this host speaks; a plugin for another minor version of it is refused.
 pub const CONTRACT: &str = "0.1";
@@ -41,9 +41,18 @@ pub struct Manifest {
     /// RFC 6901 pointers into answers whose values no guest may see.
     #[serde(default)]
     pub secret_fields: Vec<String>,
+    /// Whether the CRM's automations can be left asleep.
+    #[serde(default)]
+    pub automations: Automations,
+    /// How a person makes the field for our keys, step by step; `{module}` stands for the module.
+    #[serde(default)]
+    pub prepare: Vec<String>,
     /// The CRM's documented limits; a connector has them, a transform does not.
     #[serde(default)]
     pub limits: Option<Limits>,
+    /// What the CRM lets one organisation call in a minute and a day, by edition; none if it counts nothing.
+    #[serde(default)]
+    pub budget: Option<BudgetSpec>,
 }
 
 /// What a plugin is.
@@ -54,6 +63,17 @@ pub enum PluginKind {
     Connector,
     /// Only reshapes values.
     Transform,
+}
+
+/// Whether writes start the CRM's own workflows and mails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Automations {
+    /// As each write says.
+    #[default]
+    Chosen,
+    /// With every write: the CRM has no switch.
+    Always,
 }
 
 /// What a plugin was written in. The order is that of what it needs.
@@ -114,7 +134,8 @@ impl Manifest {
             let powerless = self.origins.is_empty()
                 && self.auth.is_empty()
                 && self.secret_fields.is_empty()
-                && self.limits.is_none();
+                && self.limits.is_none()
+                && self.budget.is_none();
             return (!powerless).then(|| "a transform has neither origins nor logins nor limits of a CRM".to_owned());
         }
         if self.limits.is_none_or(|limits| limits.requests_parallel == 0 || limits.request_timeout_ms == 0) {

@@ -59,10 +59,17 @@ pub struct ConnectionRow {
     pub org_name: String,
     /// Whether it can be used.
     pub state: ConnectionState,
-    /// The last check as JSON, "" before it.
+    /// The last check as JSON, "" before it; shown to programs as what it is.
+    #[serde(serialize_with = "as_document")]
     pub checked: String,
     /// When it was added.
     pub created_at_ms: i64,
+}
+
+/// The document of a text, null if it holds none.
+fn as_document<S: serde::Serializer>(text: &str, to: S) -> Result<S::Ok, S::Error> {
+    let document: Option<serde_json::Value> = serde_json::from_str(text).ok();
+    serde::Serialize::serialize(&document, to)
 }
 
 const COLUMNS: &str =
@@ -170,6 +177,8 @@ impl Store {
         self.step(move |tx| {
             tx.execute("DELETE FROM vault WHERE tenant = ?1 AND connection = ?2", (&tenant, &name))?;
             tx.execute("DELETE FROM metadata WHERE tenant = ?1 AND connection = ?2", (&tenant, &name))?;
+            tx.execute("DELETE FROM budget WHERE tenant = ?1 AND connection = ?2", (&tenant, &name))?;
+            tx.execute("DELETE FROM usage WHERE tenant = ?1 AND connection = ?2", (&tenant, &name))?;
             Ok(tx.execute("DELETE FROM connection WHERE tenant = ?1 AND name = ?2", (&tenant, &name))? > 0)
         })
         .await

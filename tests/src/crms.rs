@@ -158,8 +158,15 @@ impl Crms {
     /// # Errors
     /// The screen refuses.
     pub async fn create(&self, side: Side, set: &BTreeMap<&str, String>) -> Outcome<String> {
-        let answer =
-            self.post(side, "/_sandbox/person/create", &json!({ "module": MODULE, "set": spelled(side, set) })).await?;
+        self.create_spelled(side, &spelled(side, set)).await
+    }
+
+    /// The same with the fields as that side's screen has them.
+    ///
+    /// # Errors
+    /// The screen refuses.
+    pub async fn create_spelled(&self, side: Side, set: &Value) -> Outcome<String> {
+        let answer = self.post(side, "/_sandbox/person/create", &json!({ "module": MODULE, "set": set })).await?;
         let id = answer["record"]["id"].as_str();
         id.map(str::to_owned).ok_or_else(|| format!("a created record has no id: {answer}"))
     }

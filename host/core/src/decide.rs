@@ -29,6 +29,14 @@ pub mod reason {
     reasons! {
         /// Several records on one side have the same match key.
         MORE_THAN_ONE_MATCH = "more-than-one-match";
+        /// One record on each side has the same match key, but the names contradict.
+        MATCH_IN_DOUBT = "match-in-doubt";
+        /// Last changed before the flow's start date.
+        BEFORE_START_DATE = "before-start-date";
+        /// The module's filter does not mean this record.
+        OUTSIDE_FILTER = "outside-filter";
+        /// The module's filter does not mean this linked record any more: it is not updated until it does again.
+        LEFT_FILTER = "left-filter";
         /// A field that the other side demands has no value.
         MANDATORY_MISSING = "mandatory-missing";
         /// A field that the other side demands was emptied.
@@ -160,6 +168,18 @@ impl RowView {
     }
 }
 
+/// Whether the flow is about a record at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// It is.
+    #[default]
+    In,
+    /// A filter says that it is not.
+    Outside,
+    /// It was last changed before the start date: it is known, and joins with its next edit.
+    Old,
+}
+
 /// Everything that a decision about one record, or one pair of records, looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
@@ -169,6 +189,12 @@ pub struct View {
     pub right: Presence,
     /// The records share a match key with several others: a person decides.
     pub more_than_one_match: bool,
+    /// The records were matched by a key, and their names contradict: a person decides.
+    pub match_in_doubt: bool,
+    /// The records are in a link already.
+    pub linked: bool,
+    /// Whether the flow is about them.
+    pub scope: Scope,
     /// The side whose record was saved last, if that is known.
     pub saved_last: Option<Side>,
     /// One entry for each row of the mapping.
@@ -294,6 +320,17 @@ pub fn decide(view: &View, mapping: &PairMapping, policy: &Policy) -> Decision {
         return Decision::only(Verdict::NeedsAttention(reason::MORE_THAN_ONE_MATCH.into()));
     }
     match (view.left, view.right) {
+        (Live | Unread, Live | Unread | Missing) | (Missing, Live | Unread) if view.scope == Scope::Outside => {
+            let why = if view.linked { reason::LEFT_FILTER } else { reason::OUTSIDE_FILTER };
+            Decision::only(Verdict::OutOfScope(why.into()))
+        }
+        (Live | Unread, Missing) | (Missing, Live | Unread) if view.scope == Scope::Old => {
+            Decision::only(Verdict::OutOfScope(reason::BEFORE_START_DATE.into()))
+        }
+        (Live | Unread, Live | Unread) if view.match_in_doubt => {
+            Decision::only(Verdict::NeedsAttention(reason::MATCH_IN_DOUBT.into()))
+        }
+        (Live | Unread, Live | Unread) if view.scope == Scope::Old && !view.linked => agree_as_they_are(view),
         (Live | Unread, Live | Unread) => decide_pair(view, mapping, policy),
         (Live | Unread, Missing) => decide_single(view, mapping, policy, Side::Left),
         (Missing, Live | Unread) => decide_single(view, mapping, policy, Side::Right),
@@ -301,6 +338,12 @@ pub fn decide(view: &View, mapping: &PairMapping, policy: &Policy) -> Decision {
         (Live | Unread, Removed(why)) => decide_removed(view, policy, Side::Right, why),
         (Removed(_) | Missing, Removed(_) | Missing) => Decision::only(Verdict::Forget),
     }
+}
+
+/// S18: old records are linked as they are; whatever is edited from now on travels.
+fn agree_as_they_are(view: &View) -> Decision {
+    let settled = (0..view.rows.len()).filter(|&row| view.rows[row].was_read()).collect();
+    Decision { settled, ..Decision::only(Verdict::Unchanged) }
 }
 
 /// One side left. In every mode an edit on the other side survives and is put before a person (S14).
@@ -323,6 +366,12 @@ fn decide_single(view: &View, mapping: &PairMapping, policy: &Policy, from: Side
     let mut rows = Vec::new();
     for (index, row) in mapping.rows.iter().enumerate() {
         let source = view.rows[index].side(from);
+        if let Role::Constant(value) = &row.role {
+            if !row.fields(to).is_empty() {
+                rows.push(RowWrite { row: index, values: vec![value.clone()] });
+            }
+            continue;
+        }
         if !row.direction.writes(to) || row.fields(to).iter().all(|field| field.read_only) {
             continue;
         }
@@ -357,6 +406,9 @@ fn decide_pair(view: &View, mapping: &PairMapping, policy: &Policy) -> Decision 
     let mut decision = Decision::only(Verdict::Unchanged);
     let mut writes = [Vec::new(), Vec::new()];
     for (index, row) in mapping.rows.iter().enumerate() {
+        if matches!(row.role, Role::Constant(_)) {
+            continue;
+        }
         let cell = &view.rows[index];
         match merge::merge_row(row, cell) {
             Merged::First => first_time(index, row, view, policy, &mut decision, &mut writes),

@@ -16,6 +16,7 @@
 //! 7. Only the holder of the current lease writes; every commit names its fencing token.
 
 pub mod decide;
+pub mod filter;
 pub mod link;
 pub mod mapping;
 pub mod matching;
@@ -26,6 +27,7 @@ pub mod record;
 pub mod retry;
 pub mod value;
 
+pub use filter::Filter;
 pub use link::{Base, Owed, Resemblance};
 pub use mapping::{Direction, MappingRow, PairMapping, Role, RowKey};
 pub use policy::{DeletePolicy, FirstSync, Policy, Winner};

@@ -2,6 +2,7 @@
 
 use crate::policy::Winner;
 use crate::record::Side;
+use crate::value::Value;
 use serde::{Deserialize, Serialize};
 
 /// Which way values or records travel.
@@ -41,6 +42,8 @@ pub enum Role {
     Owner,
     /// A reference to a record of another module: carried by links.
     Reference,
+    /// A value that new records of one side are given; the other side has no field for it.
+    Constant(Value),
 }
 
 /// When two spellings mean the same, for agreement of both sides and for match keys.
@@ -95,9 +98,9 @@ pub struct MappingRow {
     pub key: RowKey,
     /// Changes with anything that changes what the row agrees on.
     pub hash: u64,
-    /// Left fields, at least one.
+    /// Left fields, at least one but for a constant.
     pub left: Vec<Field>,
-    /// Right fields, at least one.
+    /// Right fields, at least one but for a constant.
     pub right: Vec<Field>,
     /// Which way this row's values travel; never wider than the pair's direction.
     pub direction: Direction,
@@ -138,6 +141,8 @@ pub struct MatchRule {
     pub label: String,
     /// Indexes of mapping rows.
     pub rows: Vec<usize>,
+    /// Rows that must not contradict: the names of people who share an e-mail address tell who they are.
+    pub guards: Vec<usize>,
 }
 
 /// The mapping of one module pair.

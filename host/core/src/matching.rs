@@ -1,7 +1,7 @@
 //! Which record is this? Keys that are equal on both sides for the same thing; the store joins them by index.
 
-use crate::mapping::{MappingRow, MatchRule};
-use crate::normalise::comparable;
+use crate::mapping::{MappingRow, MatchRule, Sameness};
+use crate::normalise::{comparable, folded, names_agree};
 use crate::record::Side;
 use crate::value::Value;
 
@@ -17,7 +17,10 @@ pub fn key<'a>(rule: &MatchRule, rows: &[MappingRow], values: impl Fn(usize) -> 
         let sameness = rows[index].sameness;
         let mut filled = false;
         for value in values(index) {
-            let part = comparable(value, sameness);
+            let part = match sameness {
+                Sameness::Name => folded(&comparable(value, sameness)),
+                _ => comparable(value, sameness),
+            };
             filled |= !part.is_empty();
             key.push_str(&part);
             key.push(PART);
@@ -49,6 +52,17 @@ pub fn group(left: usize, right: usize) -> Group {
     }
 }
 
+/// Whether two records with one key under this rule are perhaps two people all the same, as the names that the key does not name
+/// contradict: families share an e-mail address.
+pub fn in_doubt<'a>(
+    rule: &MatchRule,
+    left: impl Fn(usize) -> &'a [Value],
+    right: impl Fn(usize) -> &'a [Value],
+) -> bool {
+    let name = |values: &[Value]| values.iter().map(Value::display).collect::<Vec<_>>().join(" ");
+    rule.guards.iter().any(|&row| !names_agree(&name(left(row)), &name(right(row))))
+}
+
 /// One row's values on one side, by index, as [`key`] wants them.
 pub fn side_values<'a>(side: Side, left: &'a [Vec<Value>], right: &'a [Vec<Value>]) -> impl Fn(usize) -> &'a [Value] {
     move |index| match side {
@@ -61,22 +75,45 @@ pub fn side_values<'a>(side: Side, left: &'a [Vec<Value>], right: &'a [Vec<Value
 mod tests {
     use super::*;
     use crate::decide::tests_support::row;
-    use crate::mapping::Sameness;
 
     #[test]
     fn keys_are_equal_for_the_same_person() {
         let mut rows = vec![row("Email"), row("Last_Name")];
         rows[0].sameness = Sameness::Email;
         rows[1].sameness = Sameness::Name;
-        let rule = MatchRule { label: "email + last name".into(), rows: vec![0, 1] };
+        let rule = MatchRule { label: "email + last name".into(), rows: vec![0, 1], guards: vec![] };
         let key_of = |email: &str, name: &str| {
             let values = [vec![Value::text(email)], vec![Value::text(name)]];
             key(&rule, &rows, |index| values[index].as_slice())
         };
         assert_eq!(key_of("Anna@x.example ", "DE  LA CRUZ"), key_of("anna@x.example", "de la Cruz"));
         assert_ne!(key_of("anna@x.example", "Cruz"), key_of("anna@x.example", "Kruz"));
+        assert_eq!(key_of("anna@x.example", "Müller-Łuk"), key_of("anna@x.example", "MULLER LUK"));
+        assert_ne!(key_of("anna@x.example", "李"), key_of("anna@x.example", "王"));
         assert_eq!(key_of("", "Cruz"), None);
         assert_eq!(key_of("anna@x.example", ""), None);
+    }
+
+    #[test]
+    fn names_tell_the_members_of_a_family_apart() {
+        let rule = MatchRule { label: "email".into(), rows: vec![0], guards: vec![1] };
+        let check = |left: &str, right: &str, doubtful: bool| {
+            let values = |name: &str| [vec![Value::text("x@y.example")], vec![Value::text(name)]];
+            let (left_values, right_values) = (values(left), values(right));
+            let found = in_doubt(&rule, |row| left_values[row].as_slice(), |row| right_values[row].as_slice());
+            assert_eq!(found, doubtful, "{left:?} {right:?}");
+        };
+        check("Anna", "Bob", true);
+        check("Anna", "anna", false);
+        check("Anna", "", false);
+        check("Anna", "A.", false);
+        check("Anna", "Anna Maria", false);
+        check("Maria", "Anna-Maria", false);
+        check("Rob", "Robert", false);
+        check("Jon", "John", false);
+        check("Sørine", "Sorine", false);
+        check("Jan", "Ian", true);
+        check("Robert", "Bob", true);
     }
 
     #[test]

@@ -119,21 +119,23 @@ fn greater(left: &[Value], right: &[Value]) -> Ordering {
 }
 
 fn compare(left: &Value, right: &Value) -> Ordering {
+    order(left, right).unwrap_or_else(|| left.is_filled().cmp(&right.is_filled()))
+}
+
+/// The order of two numbers, dates, times or booleans; none for anything else.
+pub(crate) fn order(left: &Value, right: &Value) -> Option<Ordering> {
     let number = |value: &Value| match value {
         Value::Integer(number) => Some(number.to_string()),
         Value::Decimal(text) => Some(text.clone()),
         _ => None,
     };
     match (left, right) {
-        (Value::Boolean(left), Value::Boolean(right)) => left.cmp(right),
+        (Value::Boolean(left), Value::Boolean(right)) => Some(left.cmp(right)),
         (Value::Date(left), Value::Date(right))
         | (Value::Instant(left), Value::Instant(right))
         | (Value::LocalDateTime(left), Value::LocalDateTime(right))
-        | (Value::Time(left), Value::Time(right)) => left.cmp(right),
-        (left, right) => match (number(left), number(right)) {
-            (Some(left), Some(right)) => compare_decimals(&left, &right),
-            _ => left.is_filled().cmp(&right.is_filled()),
-        },
+        | (Value::Time(left), Value::Time(right)) => Some(left.cmp(right)),
+        (left, right) => Some(compare_decimals(&number(left)?, &number(right)?)),
     }
 }
 

@@ -32,6 +32,77 @@ fn comparable_text(text: &str, sameness: Sameness) -> String {
     }
 }
 
+/// A name as match keys spell it, more lenient than agreement: small letters without accents, and nothing but letters and digits.
+pub(crate) fn folded(name: &str) -> String {
+    let letters: String = name.to_lowercase().chars().map(without_accent).collect();
+    let words = letters.split(|letter: char| !(letter.is_alphanumeric() || letter == '\'' || letter == '’'));
+    let words = words.map(|word| word.replace(['\'', '’'], "")).filter(|word| !word.is_empty());
+    let spelled = words.collect::<Vec<_>>().join(" ");
+    // A name of signs alone is a name all the same.
+    if spelled.is_empty() { name.to_owned() } else { spelled }
+}
+
+/// Latin letters without their accents, as people without the right keyboard type them.
+fn without_accent(letter: char) -> String {
+    let plain = match letter {
+        'à'..='å' | 'ā' | 'ă' | 'ą' => "a",
+        'æ' => "ae",
+        'ç' | 'ć' | 'ĉ' | 'ċ' | 'č' => "c",
+        'ď' | 'đ' | 'ð' => "d",
+        'è'..='ë' | 'ē' | 'ĕ' | 'ė' | 'ę' | 'ě' => "e",
+        'ĝ' | 'ğ' | 'ġ' | 'ģ' => "g",
+        'ĥ' | 'ħ' => "h",
+        'ì'..='ï' | 'ĩ' | 'ī' | 'ĭ' | 'į' | 'ı' => "i",
+        'ĵ' => "j",
+        'ķ' => "k",
+        'ĺ' | 'ļ' | 'ľ' | 'ŀ' | 'ł' => "l",
+        'ñ' | 'ń' | 'ņ' | 'ň' => "n",
+        'ò'..='ö' | 'ø' | 'ō' | 'ŏ' | 'ő' => "o",
+        'œ' => "oe",
+        'ŕ' | 'ŗ' | 'ř' => "r",
+        'ś' | 'ŝ' | 'ş' | 'š' | 'ș' => "s",
+        'ß' => "ss",
+        'ţ' | 'ť' | 'ŧ' | 'ț' => "t",
+        'ù'..='ü' | 'ũ' | 'ū' | 'ŭ' | 'ů' | 'ű' | 'ų' => "u",
+        'ŵ' => "w",
+        'ý' | 'ÿ' | 'ŷ' => "y",
+        'ź' | 'ż' | 'ž' => "z",
+        // Accents that stand apart from their letter.
+        '\u{300}'..='\u{36f}' => "",
+        other => return other.to_string(),
+    };
+    plain.to_owned()
+}
+
+/// Shorter words that differ in one letter are other names (Jan, Ian), longer ones are typed wrong (Jon, John).
+const TYPO_CHARS_MIN: usize = 4;
+
+/// Whether two spellings may be one person's name: nothing is said on one side, a word is in both, begins another (an initial, a short
+/// form) or differs in one letter.
+pub(crate) fn names_agree(left: &str, right: &str) -> bool {
+    let words = |name: &str| folded(name).split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let (left, right) = (words(left), words(right));
+    let alike = |one: &String, other: &String| {
+        let longer = one.chars().count().max(other.chars().count());
+        one.starts_with(other.as_str())
+            || other.starts_with(one.as_str())
+            || (longer >= TYPO_CHARS_MIN && one_letter_apart(one, other))
+    };
+    left.is_empty() || right.is_empty() || left.iter().any(|one| right.iter().any(|other| alike(one, other)))
+}
+
+/// Whether one letter was left out, added or replaced.
+fn one_letter_apart(one: &str, other: &str) -> bool {
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    let (short, long) = if one.len() <= other.len() { (one, other) } else { (other, one) };
+    if long.len() - short.len() > 1 {
+        return false;
+    }
+    let same = short.iter().zip(&long).take_while(|(one, other)| one == other).count();
+    let rest = if long.len() == short.len() { &short[(same + 1).min(short.len())..] } else { &short[same..] };
+    rest == &long[(same + 1).min(long.len())..]
+}
+
 /// CRMs rewrite line ends; they never mean anything.
 fn line_ends(text: &str) -> String {
     if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text.to_owned() }

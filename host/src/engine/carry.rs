@@ -60,6 +60,7 @@ fn plain(
         Role::Owner => owner(run, shown, from, !unit.is_there(to)),
         Role::Reference => reference(shown, linked),
         Role::Plain => fit(shown, row, to),
+        Role::Constant(_) => Carried::Values(Vec::new()),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Decides portions of staged units. A preview counts the decisions, a run commits them: the same code, the same answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crmsync_core::decide::{Decision, HeldRow, Operation, Verdict, View, Write, decide, reason};
+use crmsync_core::decide::{Decision, HeldRow, Operation, Scope, Verdict, View, Write, decide, reason};
 use crmsync_core::{Base, Owed, PairMapping, Presence, Role, RowKey, Side, Value};
 
 use super::carry::carry_all;
@@ -34,8 +34,12 @@ pub(super) async fn decide_portion(
     let shown: Vec<Shown> = units.iter().map(|unit| Shown::of(unit, &pair.mapping)).collect();
     settle_lost_targets(run, pair, &mut units, &shown).await?;
     let carried = carry_all(run, pair, &shown, planned).await?;
+    let referenced = referenced(run, pair, &units).await?;
     let decided = units.into_iter().zip(shown).zip(carried).map(|((unit, shown), carried)| {
-        let view = view(&unit, shown, &pair.mapping, carried);
+        let is_referenced = Side::BOTH
+            .into_iter()
+            .any(|side| unit.side(side).is_some_and(|row| referenced[side as usize].contains(&row.record)));
+        let view = view(&unit, shown, pair, carried, is_referenced);
         let mut decision = decide(&view, &pair.mapping, &pair.policy);
         if unit.late_twin {
             decision =
@@ -53,6 +57,21 @@ pub(super) async fn decide_portion(
         Decided { unit, view, decision }
     });
     Ok(decided.collect())
+}
+
+/// Unlinked records of before the start date that records in scope point to, left and right.
+async fn referenced(run: &RunSetup, pair: &PairSetup, units: &[UnitRow]) -> Result<[BTreeSet<String>; 2], Error> {
+    let mut referenced = [BTreeSet::new(), BTreeSet::new()];
+    let Some(from_ms) = pair.records_from_ms else { return Ok(referenced) };
+    for side in Side::BOTH {
+        let old = units.iter().filter(|unit| unit.link.is_none()).filter_map(|unit| unit.side(side));
+        let old: Vec<String> = old.filter(|row| row.modified_at_ms < from_ms).map(|row| row.record.clone()).collect();
+        if !old.is_empty() {
+            let module = &pair.module(side).name;
+            referenced[side as usize] = run.store.referenced(run.tenant(), &run.lease.flow, module, old).await?;
+        }
+    }
+    Ok(referenced)
 }
 
 impl Decided {
@@ -90,6 +109,9 @@ impl Decided {
         }
         if self.becomes_linked() {
             counts.linked += 1;
+            if self.view.scope == Scope::Old {
+                count(&mut counts.out_of_scope, reason::BEFORE_START_DATE);
+            }
         }
         for write in &self.decision.writes {
             let (creates, updates) = match write.side {
@@ -173,6 +195,8 @@ impl Decided {
     /// The link to save: what both sides were seen at, their bases, and what is owed (rule 3).
     fn link(&self, pair: &PairSetup) -> Option<crate::store::LinkRow> {
         let mut link = match &self.unit.link {
+            // Its staged records stay: what was edited meanwhile travels when the filter means them again.
+            Some(_) if matches!(self.decision.verdict, Verdict::OutOfScope(_)) => return None,
             Some(link) => link.clone(),
             None if self.becomes_linked() => {
                 crate::store::LinkRow::new(&self.record(Side::Left), &self.record(Side::Right))
@@ -228,6 +252,9 @@ impl Decided {
         // S12: a row that was taken out of the mapping is no agreement any more; should it come back, it is adopted anew.
         link.bases.retain(|key, _| paused.contains(key) || mapping.rows.iter().any(|row| row.key.0 == *key));
         for (index, row) in mapping.rows.iter().enumerate() {
+            if matches!(row.role, Role::Constant(_)) {
+                continue;
+            }
             let cell = &self.view.rows[index];
             let read = Side::BOTH.into_iter().all(|side| cell.side(side).shown.iter().all(Value::is_read));
             // Rule 4: a row that was not read on both sides keeps what is known of it.
@@ -278,7 +305,7 @@ impl Decided {
             body.source_version = source.map(|row| row.version.clone()).unwrap_or_default();
             for (row, cell) in pair.mapping.rows.iter().zip(&self.view.rows) {
                 let shown = &cell.side(source_side).shown;
-                if shown.iter().all(Value::is_read) {
+                if shown.iter().all(Value::is_read) && !matches!(row.role, Role::Constant(_)) {
                     body.source.insert(row.key.0.clone(), Base::shown(row.hash, shown.clone()));
                 }
             }
@@ -336,6 +363,9 @@ impl Decided {
                     None,
                     format!("{}: {}", run.side(*side).connection, why.as_str()),
                 ));
+            }
+            Verdict::Unchanged if self.view.scope == Scope::Old && self.becomes_linked() => {
+                notes.push(note("out-of-scope", reason::BEFORE_START_DATE, None, String::new()));
             }
             Verdict::Unchanged | Verdict::Write | Verdict::Forget => {}
         }
@@ -437,6 +467,8 @@ fn json(values: &[Value]) -> String {
 
 /// What people call a row on one side: its fields' labels.
 pub(super) fn field_label(mapping: &PairMapping, row: usize, side: Side) -> String {
+    // A constant has fields on one side only.
+    let side = if mapping.rows[row].fields(side).is_empty() { side.other() } else { side };
     let labels: Vec<&str> = mapping.rows[row].fields(side).iter().map(|field| field.label.as_str()).collect();
     labels.join(" + ")
 }

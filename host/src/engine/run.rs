@@ -68,6 +68,11 @@ pub async fn run(setup: &RunSetup, options: &RunOptions) -> Result<RunReport, Er
         setup.store.touch_left_out(&setup.lease, pair.id, vec![reason::OUTCOME_UNKNOWN], i64::MAX).await?;
         let before_ms = setup.now_ms() - setup.limits.try_again_ms;
         setup.store.touch_left_out(&setup.lease, pair.id, vec![reason::ATTEMPTS_USED_UP], before_ms).await?;
+        if pair.records_from_ms.is_some() {
+            for side in Side::BOTH {
+                setup.store.touch_referenced(&setup.lease, pair.id, side, &pair.module(side).name).await?;
+            }
+        }
     }
     let mut pulled = Vec::with_capacity(setup.pairs.len());
     for pair in &setup.pairs {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crmsync_core::{PairMapping, Policy, Side};
+use crmsync_core::{Filter, PairMapping, Policy, Side};
 
 use super::remote::{ModuleInfo, Remote, Transforms};
 use crate::store::{Lease, PairId, Store};
@@ -92,6 +92,10 @@ pub struct PairSetup {
     pub paused: Vec<String>,
     /// Policies.
     pub policy: Policy,
+    /// Which records of each side are synced, left first; none is all.
+    pub filters: [Option<Filter>; 2],
+    /// Records changed before this moment (milliseconds since 1970) are known, and join only when edited; none syncs all (S18).
+    pub records_from_ms: Option<i64>,
     /// Start the CRMs' automations.
     pub automations: bool,
 }
@@ -102,12 +106,15 @@ impl PairSetup {
         &self.modules[side as usize]
     }
 
-    /// API names of the fields that are read on one side: those of the mapping, then the one that holds our keys.
+    /// API names of the fields that are read on one side: those of the mapping and of the filter, then the one that holds our keys.
     pub fn read_fields(&self, side: Side) -> Vec<String> {
         let mut fields: Vec<String> = self.mapping.fields(side).into_iter().map(|field| field.name.clone()).collect();
         let key_field = &self.module(side).key_field;
-        if !key_field.is_empty() && !fields.contains(key_field) {
-            fields.push(key_field.clone());
+        let filtered = self.filters[side as usize].iter().flat_map(Filter::fields);
+        for name in filtered.chain([key_field.as_str()].into_iter().filter(|name| !name.is_empty())) {
+            if !fields.iter().any(|field| field == name) {
+                fields.push(name.to_owned());
+            }
         }
         fields
     }

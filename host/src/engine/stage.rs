@@ -2,16 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crmsync_core::{Fault, PairMapping, RemovalReason, Side, Value, matching};
+use crmsync_core::{Fault, PairMapping, RemovalReason, Role, Side, Value, matching};
 
 use super::error::Error;
 use super::remote::{CallError, Cursor, RemoteRecord};
 use super::setup::{PairSetup, RunSetup};
 use super::view::values_of;
-use crate::store::{CursorRow, Staged, StagedPage};
+use crate::store::{CursorRow, KnownAs, PairId, Staged, StagedPage};
 
 /// Known ids have never been looked for since the stream of changes began anew.
 pub(super) const NEVER_SWEPT: i64 = 0;
+
+/// Grows when keys are spelled otherwise, so that staged records get new ones.
+const KEYS_VERSION: u32 = 2;
 
 /// Records that are read by id before they are decided, at once.
 const UNSEEN_AT_ONCE: usize = 500;
@@ -31,7 +34,9 @@ pub(super) struct Pulled {
 /// Reads one side to its head.
 pub(super) async fn pull_to_head(run: &RunSetup, pair: &PairSetup, side: Side) -> Result<Pulled, Error> {
     let fields = pair.read_fields(side);
-    let field_set = texts_hash(&fields);
+    // Another filter may mean records that nobody has touched since.
+    let filter = pair.filters[side as usize].as_ref().map(|filter| format!("{filter:?}"));
+    let field_set = texts_hash(&fields.iter().cloned().chain(filter).collect::<Vec<_>>());
     let what = format!("read {} from {}", pair.module(side).name, run.side(side).connection);
     let known = run.store.cursor(run.tenant(), pair.id, side).await?;
     // A first scan shows what is there: looking for what is not makes sense only later.
@@ -160,7 +165,8 @@ fn staged(pair: &PairSetup, side: Side, fields: &[String], record: RemoteRecord)
         Some(Value::Text(text)) => text.strip_prefix(super::KEY_MARK).map(|_| text.clone()).unwrap_or_default(),
         _ => String::new(),
     };
-    let keys = match_keys(&pair.mapping, side, &image);
+    // What it refers to may not be matched yet: keys with references are made when it is.
+    let keys = match_keys(&pair.mapping, side, &image, &|_| Ok(None)).unwrap_or_default();
     Staged {
         record: record.id,
         version: record.version,
@@ -171,15 +177,38 @@ fn staged(pair: &PairSetup, side: Side, fields: &[String], record: RemoteRecord)
     }
 }
 
-/// Match keys of a record as (rule, key).
-fn match_keys(mapping: &PairMapping, side: Side, image: &BTreeMap<String, Value>) -> Vec<(usize, String)> {
-    let rows: Vec<Vec<Value>> = mapping.rows.iter().map(|row| values_of(image, row, side)).collect();
+/// Match keys of a record as (rule, key). What it refers to counts as the thing that both sides know it as.
+fn match_keys(
+    mapping: &PairMapping,
+    side: Side,
+    image: &BTreeMap<String, Value>,
+    known_as: &KnownAs<'_>,
+) -> Result<Vec<(usize, String)>, crate::store::Error> {
+    let mut rows: Vec<Vec<Value>> = mapping.rows.iter().map(|row| values_of(image, row, side)).collect();
+    for (row, values) in mapping.rows.iter().zip(&mut rows).filter(|(row, _)| row.role == Role::Reference) {
+        debug_assert_eq!(row.fields(side).len(), values.len());
+        for value in values {
+            *value = match &*value {
+                Value::Reference(reference) => known_as(reference)?.map_or(Value::Empty, Value::Text),
+                _ => Value::Empty,
+            };
+        }
+    }
     let rules = mapping.match_rules.iter().enumerate();
-    rules
-        .filter_map(|(index, rule)| {
-            matching::key(rule, &mapping.rows, |row| rows[row].as_slice()).map(|key| (index, key))
-        })
-        .collect()
+    let keys = rules.filter_map(|(index, rule)| {
+        matching::key(rule, &mapping.rows, |row| rows[row].as_slice()).map(|key| (index, key))
+    });
+    Ok(keys.collect())
+}
+
+/// The pairs by which references in match rules are known, by their modules on each side.
+fn referenced_pairs(run: &RunSetup, pair: &PairSetup) -> [BTreeMap<String, PairId>; 2] {
+    let mut rows = pair.mapping.match_rules.iter().flat_map(|rule| &rule.rows);
+    if !rows.any(|&row| pair.mapping.rows[row].role == Role::Reference) {
+        return [BTreeMap::new(), BTreeMap::new()];
+    }
+    let others = || run.pairs.iter().filter(|other| other.id != pair.id);
+    Side::BOTH.map(|side| others().map(|other| (other.module(side).name.clone(), other.id)).collect())
 }
 
 /// Matches what is staged, by keys of today's match rules; and if the mapping rows are others than before, all links are looked at.
@@ -190,11 +219,14 @@ pub(super) async fn match_staged(run: &RunSetup, pair: &PairSetup) -> Result<(),
     let rules = pair.mapping.match_rules.iter().map(|rule| {
         let rows: Vec<_> =
             rule.rows.iter().map(|&row| &pair.mapping.rows[row]).map(|row| (&row.key.0, row.sameness)).collect();
-        format!("{rows:?}")
+        format!("{KEYS_VERSION} {rows:?}")
     });
     let mapping = pair.mapping.clone();
-    let keys = move |side: Side, image: &BTreeMap<String, Value>| match_keys(&mapping, side, image);
-    run.store.rekey(&run.lease, pair.id, texts_hash(&rules.collect::<Vec<_>>()), keys).await?;
+    let rules_hash = texts_hash(&rules.collect::<Vec<_>>());
+    let keys = move |side: Side, image: &BTreeMap<String, Value>, known_as: &KnownAs<'_>| {
+        match_keys(&mapping, side, image, known_as)
+    };
+    run.store.rekey(&run.lease, pair.id, rules_hash, referenced_pairs(run, pair), keys).await?;
     run.store.refresh_pairings(&run.lease, pair.id, pair.mapping.match_rules.len()).await?;
     Ok(())
 }

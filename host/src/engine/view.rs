@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crmsync_core::decide::{Carried, FieldView, RowView, View};
-use crmsync_core::{Base, MappingRow, Owed, PairMapping, Presence, Side, Value, policy};
+use crmsync_core::decide::{Carried, FieldView, RowView, Scope, View};
+use crmsync_core::{Base, MappingRow, Owed, PairMapping, Presence, Side, Value, matching, policy};
 
+use super::setup::PairSetup;
 use crate::store::{InboxRow, PresenceWord, UnitRow, told_version};
 
 /// What both sides of a unit show, before anything is carried.
@@ -68,7 +69,16 @@ fn base_of<'a>(unit: &'a UnitRow, row: &MappingRow, side: Side) -> Option<&'a Ba
 }
 
 /// The view of one unit, once both sides' values were carried: `carried[side][row]` are that side's values on their way to the other.
-pub(super) fn view(unit: &UnitRow, shown: Shown, mapping: &PairMapping, carried: [Vec<Carried>; 2]) -> View {
+///
+/// `is_referenced` says that records in scope point to an unlinked one, which joins by that.
+pub(super) fn view(
+    unit: &UnitRow,
+    shown: Shown,
+    pair: &PairSetup,
+    carried: [Vec<Carried>; 2],
+    is_referenced: bool,
+) -> View {
+    let mapping = &pair.mapping;
     let [carried_left, carried_right] = carried;
     let is_receipt = Side::BOTH.map(|side| {
         let receipt = unit.link.as_ref().map_or("", |link| link.receipt_of(side));
@@ -93,5 +103,43 @@ pub(super) fn view(unit: &UnitRow, shown: Shown, mapping: &PairMapping, carried:
         row.map(|row| row.modified_at_ms)
     });
     let saved_last = policy::saved_last(saved_left, saved_right);
-    View { left, right, more_than_one_match: unit.several, saved_last, rows }
+    View {
+        left,
+        right,
+        more_than_one_match: unit.several,
+        match_in_doubt: is_match_in_doubt(unit, &pair.mapping),
+        linked: unit.link.is_some(),
+        scope: scope(unit, pair, is_referenced),
+        saved_last,
+        rows,
+    }
+}
+
+/// Whether the names of two matched records contradict.
+fn is_match_in_doubt(unit: &UnitRow, mapping: &PairMapping) -> bool {
+    let rule = unit.rule.filter(|_| unit.link.is_none()).and_then(|rule| mapping.match_rules.get(rule));
+    let (Some(rule), Some(left), Some(right)) = (rule, &unit.left, &unit.right) else { return false };
+    let values = |row: &InboxRow, side: Side| -> Vec<Vec<Value>> {
+        mapping.rows.iter().map(|mapped| values_of(&row.image, mapped, side)).collect()
+    };
+    let (left, right) = (values(left, Side::Left), values(right, Side::Right));
+    matching::in_doubt(rule, |row| left[row].as_slice(), |row| right[row].as_slice())
+}
+
+/// Whether the flow is about these records (S18). A record that was not read anew stays as it was judged.
+fn scope(unit: &UnitRow, pair: &PairSetup, is_referenced: bool) -> Scope {
+    let live = || {
+        let rows = Side::BOTH.into_iter().filter_map(|side| unit.side(side));
+        rows.filter(|row| row.presence == PresenceWord::Live)
+    };
+    let is_outside = |row: &InboxRow| {
+        let filter = pair.filters[row.side as usize].as_ref();
+        let value_of = |field: &str| row.image.get(field).cloned().unwrap_or(Value::Absent);
+        filter.is_some_and(|filter| filter.holds(&value_of) == Some(false))
+    };
+    if live().any(is_outside) {
+        return Scope::Outside;
+    }
+    let is_old = |row: &InboxRow| pair.records_from_ms.is_some_and(|from_ms| row.modified_at_ms < from_ms);
+    if unit.link.is_none() && !is_referenced && live().all(is_old) { Scope::Old } else { Scope::In }
 }

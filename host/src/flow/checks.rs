@@ -1,7 +1,7 @@
 //! What can only be judged when all rows of a module pair are known: fields written twice, mandatory fields, match rules.
 
 use crmsync_core::mapping::MatchRule;
-use crmsync_core::{MappingRow, Side};
+use crmsync_core::{MappingRow, Role, Side};
 
 use super::lookup;
 use super::module::{MatchText, ModulePair};
@@ -130,15 +130,52 @@ fn match_rule(context: &Context<'_>, text: &MatchText, rows: &[Resolved]) -> Res
     for part in &text.parts {
         let index = lookup::row(&all, context.fields, part)
             .map_err(|why| why.problem("match", &Placed { value: part.clone(), spot: text.spot }))?;
-        if !rows[index].comparable {
+        if rows[index].row.role == Role::Reference {
+            check_reference_part(context, &rows[index].row, part, text)?;
+        } else if !rows[index].comparable {
             let message =
                 format!("`match`: the values of `{part}` cannot be compared, as the sides spell them differently");
-            let hint = "use fields with plain values, not references or fields with a table";
+            let hint = "use fields with plain values, or references to records that are matched before";
             return Err(Problem::new(text.spot, message).hint(hint));
         }
         if !indexes.contains(&index) {
             indexes.push(index);
         }
     }
-    Ok(MatchRule { label: text.label.clone(), rows: indexes })
+    let guards =
+        (0..rows.len()).filter(|index| !indexes.contains(index) && is_persons_name(context, &rows[*index].row));
+    Ok(MatchRule { label: text.label.clone(), guards: guards.collect(), rows: indexes })
+}
+
+/// Records are known by what they refer to only if that was matched before them.
+fn check_reference_part(context: &Context<'_>, row: &MappingRow, part: &str, text: &MatchText) -> Result<(), Problem> {
+    let targets = |side: Side| {
+        let field = &row.fields(side)[0].name;
+        let info = context.fields[side as usize].iter().find(|info| info.name == *field);
+        info.map(|info| info.targets.as_slice()).unwrap_or_default()
+    };
+    let own = context.modules.map(|module| module.name.as_str());
+    let is_before = context.linked.iter().any(|[left, right]| {
+        targets(Side::Left).contains(left)
+            && targets(Side::Right).contains(right)
+            && [left.as_str(), right.as_str()] != own
+    });
+    if is_before {
+        return Ok(());
+    }
+    let named = targets(Side::Left).iter().map(|target| format!("`{target}`")).collect::<Vec<_>>().join(", ");
+    let message = format!("`match`: `{part}` points to {named}, which this flow does not match before");
+    Err(Problem::new(text.spot, message).hint("add a [[module]] for it, or match by other fields"))
+}
+
+/// First and last names: people who share an e-mail address or a phone are told apart by them.
+fn is_persons_name(context: &Context<'_>, row: &MappingRow) -> bool {
+    let is_name = |side: Side| {
+        let mut names = row.fields(side).iter().map(|field| field.name.as_str());
+        names.any(|name| {
+            let info = context.fields[side as usize].iter().find(|info| info.name == name);
+            info.is_some_and(|info| matches!(info.meaning.as_str(), "given-name" | "family-name"))
+        })
+    };
+    row.role == Role::Plain && Side::BOTH.into_iter().all(is_name)
 }

@@ -312,8 +312,9 @@ fn parse_duration_ms(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(unit_ms)
 }
 
-fn read_records_from(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<i64> {
-    let value = root.get("records_from")?;
+/// `records_from`, of the flow or of one module: none is "all".
+pub(super) fn read_records_from(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Option<i64> {
+    let value = table.get("records_from")?;
     let written = match value.get_ref() {
         DeValue::String(text) if text == "all" => return None,
         DeValue::String(text) => text.parse().ok(),
@@ -322,12 +323,10 @@ fn read_records_from(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<i64>
     };
     let date = written.filter(|moment: &Datetime| moment.time.is_none()).and_then(|moment| moment.date);
     let midnight_ms = date.and_then(midnight_ms);
-    if midnight_ms.is_some() {
-        let problem = Problem::new(reader.spot_of(value), "`records_from` with a date is not supported yet");
-        reader.note(problem.hint("use \"all\", or leave it out"));
-    } else {
+    if midnight_ms.is_none() {
         let problem = Problem::new(reader.spot_of(value), "`records_from` must be \"all\" or a date");
-        reader.note(problem.hint("use \"all\", or leave it out"));
+        reader
+            .note(problem.hint("write it as \"2024-01-31\": older records are matched, and join when they are edited"));
     }
     midnight_ms
 }

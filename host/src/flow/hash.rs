@@ -79,6 +79,14 @@ fn canonical_module(module: &ModulePair, sides: [&SideInfo; 2]) -> Result<String
     }
     module.rows.iter().for_each(|row| canonical_row(&mut text, row));
     let _ = writeln!(text, "match {match_rules:?}");
+    for (side, filter) in ["left", "right"].into_iter().zip(&module.filters) {
+        if let Some(filter) = filter {
+            let _ = writeln!(text, "filter {side} {:?}", filter.text);
+        }
+    }
+    if let Some(records_from_ms) = module.records_from_ms {
+        let _ = writeln!(text, "records-from {records_from_ms:?}");
+    }
     Ok(text)
 }
 
@@ -101,6 +109,9 @@ fn canonical_row(text: &mut String, row: &Row) {
         rule => word(&rule),
     });
     let _ = writeln!(text, "row {fields:?} {carry:?} {direction:?} {winner:?} {}", word(&row.sameness));
+    if let Some(constant) = &row.constant {
+        let _ = writeln!(text, "constant {:?}", constant.value);
+    }
 }
 
 #[cfg(test)]

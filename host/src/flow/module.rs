@@ -3,6 +3,8 @@
 use crmsync_core::Direction;
 use toml::de::DeTable;
 
+use super::document::read_records_from;
+use super::filter;
 use super::problem::{Placed, Problem, Spot};
 use super::reader::Reader;
 use super::row::{self, Row};
@@ -43,6 +45,11 @@ pub struct ModulePair {
     pub match_rules: Option<Vec<MatchText>>,
     /// Which way records travel; none is switched off.
     pub direction: Option<Direction>,
+    /// Which records of each side are synced, left first; none is all.
+    pub filters: [Option<filter::Written>; 2],
+    /// Records changed before this moment (milliseconds since 1970) join only when edited; the outer none is the flow's, the inner one
+    /// syncs all.
+    pub records_from_ms: Option<Option<i64>>,
     /// The person's own rows.
     pub rows: Vec<Row>,
     /// Where the module stands.
@@ -56,7 +63,8 @@ impl ModulePair {
     }
 }
 
-pub(super) const KEYS: [&str; 5] = ["fields", "skip", "match", "direction", "field"];
+pub(super) const KEYS: [&str; 8] =
+    ["fields", "skip", "match", "direction", "filter", "when_it_leaves", "records_from", "field"];
 
 /// Whether a word is a key of a module or row and so cannot be a connection's name.
 pub(super) fn is_key(word: &str) -> bool {
@@ -90,6 +98,8 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &DeTable<'_>, spot: Spot, bet
         reader.note(problem.hint("remove `skip`"));
     }
     let match_rules = read_match(reader, table);
+    let filters = read_filters(reader, table, between);
+    let records_from_ms = table.contains_key("records_from").then(|| read_records_from(reader, table));
     let tables = reader.tables(table, "field");
     if let Some(first_too_many) = tables.get(ROWS_MAX) {
         reader.note(Problem::new(first_too_many.spot, format!("a module has at most {ROWS_MAX} rows")));
@@ -102,9 +112,36 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &DeTable<'_>, spot: Spot, bet
         fields,
         skip,
         match_rules,
+        filters,
+        records_from_ms,
         direction: direction.map_or(Some(Direction::Both), |direction| direction.value),
         rows,
         spot,
+    })
+}
+
+/// `filter`, one condition for each side, and what becomes of a record that does not meet it any more.
+fn read_filters(reader: &mut Reader<'_>, table: &DeTable<'_>, between: [&str; 2]) -> [Option<filter::Written>; 2] {
+    if let Some(mode) = reader.text(table, "when_it_leaves").filter(|mode| mode.value != "stop-updating") {
+        let problem = match mode.value.as_str() {
+            "mark" | "recycle" => {
+                Problem::new(mode.spot, format!("`when_it_leaves` = \"{}\" is not available yet", mode.value))
+            }
+            _ => Problem::new(mode.spot, format!("`when_it_leaves` cannot be \"{}\"", mode.value)),
+        };
+        reader.note(problem.hint("use \"stop-updating\": the other side keeps what it has"));
+    }
+    let Some(filters) = reader.table(table, "filter") else { return [None, None] };
+    reader.known_keys(filters, &between);
+    between.map(|connection| {
+        let written = reader.text(filters, connection)?;
+        match filter::parse(&written) {
+            Ok(filter) => Some(filter),
+            Err(problem) => {
+                reader.note(problem);
+                None
+            }
+        }
     })
 }
 

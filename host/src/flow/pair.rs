@@ -1,10 +1,11 @@
 //! One module pair of a flow, from the preset's rows and the person's own to the core's mapping.
 
-use crmsync_core::{PairMapping, Policy, Side};
+use crmsync_core::{Filter, PairMapping, Policy, Side};
 
 use super::checks;
 use super::depth;
 use super::document::{Document, Owners};
+use super::filter::Fields;
 use super::lookup::{self, NoRow};
 use super::module::{FieldSet, ModulePair};
 use super::preset::{self, Preset};
@@ -22,6 +23,8 @@ pub struct Pair {
     pub mapping: PairMapping,
     /// Direction, winner, first sync, deletes.
     pub policy: Policy,
+    /// Which records of each side are synced, left first; none is all.
+    pub filters: [Option<Filter>; 2],
     /// Start the CRMs' automations.
     pub automations: bool,
     /// Records changed before this moment (milliseconds since 1970) join only when edited; none syncs all.
@@ -79,6 +82,7 @@ pub(super) fn resolve(
     checks::mandatory_fields(context, module, &resolved, &mut warnings, &mut problems);
     let preset_match = preset.as_ref().and_then(|preset| preset.match_rules.as_deref());
     let match_rules = checks::match_rules(context, module, preset_match, &resolved, &mut left_out, &mut problems);
+    let filters = filters(context, module, &mut warnings, &mut problems);
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -96,11 +100,34 @@ pub(super) fn resolve(
             first_sync: document.first_sync,
             deletes: document.deletes,
         },
+        filters,
         automations: document.automations,
-        records_from_ms: document.records_from_ms,
+        records_from_ms: module.records_from_ms.unwrap_or(document.records_from_ms),
         owners: document.owners.clone(),
         left_out,
         warnings,
+    })
+}
+
+fn filters(
+    context: &Context<'_>,
+    module: &ModulePair,
+    warnings: &mut Vec<Problem>,
+    problems: &mut Vec<Problem>,
+) -> [Option<Filter>; 2] {
+    Side::BOTH.map(|side| {
+        let written = module.filters[side as usize].as_ref()?;
+        let fields = Fields { connection: context.connections[side as usize], fields: context.fields[side as usize] };
+        match written.resolve(&fields) {
+            Ok((filter, doubts)) => {
+                warnings.extend(doubts);
+                Some(filter)
+            }
+            Err(wrong) => {
+                problems.extend(wrong);
+                None
+            }
+        }
     })
 }
 

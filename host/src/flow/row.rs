@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crmsync_core::mapping::Sameness;
-use crmsync_core::{Direction, Winner};
+use crmsync_core::{Direction, Value, Winner};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -41,8 +41,10 @@ pub enum Carrying {
 /// One row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// API names or labels of the fields on each side, left first, at least one each.
+    /// API names or labels of the fields on each side, left first, at least one each; with a constant none on one of them.
     pub fields: [Vec<Placed<String>>; 2],
+    /// What new records of the side that has a field are given.
+    pub constant: Option<Placed<Value>>,
     /// How values get to the left side and to the right side.
     pub carry: [Carrying; 2],
     /// Which way values travel; none is the module's.
@@ -82,7 +84,7 @@ impl Row {
 }
 
 /// Keys of a row besides the connections' names and `to-…`.
-pub(super) const KEYS: [&str; 6] = ["values", "back", "transform", "direction", "winner", "same"];
+pub(super) const KEYS: [&str; 7] = ["values", "back", "transform", "direction", "winner", "same", "constant"];
 
 const SAMENESS: [(&str, Sameness); 5] = [
     ("text", Sameness::Text),
@@ -97,6 +99,9 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &DeTable<'_>, spot: Spot, bet
     let [left, right] = between;
     let ways = between.map(|connection| format!("to-{connection}"));
     reader.known_keys(table, &[&[left, right, &ways[0], &ways[1]], &KEYS[..]].concat());
+    if let Some(value) = table.get("constant") {
+        return read_constant(reader, table, value, spot, between);
+    }
     let fields = between.map(|connection| {
         if !table.contains_key(connection) {
             let problem = Problem::new(spot, format!("the field of `{connection}` is missing"));
@@ -115,10 +120,59 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &DeTable<'_>, spot: Spot, bet
     let [Some(left), Some(right)] = fields else { return None };
     Some(Row {
         fields: [left, right],
+        constant: None,
         carry,
         direction,
         winner,
         sameness: sameness.map_or(Sameness::Text, |sameness| sameness.value),
+        spot,
+    })
+}
+
+/// `constant`: one field of one side, and the value that new records are given there.
+fn read_constant(
+    reader: &mut Reader<'_>,
+    table: &DeTable<'_>,
+    value: &Spanned<DeValue<'_>>,
+    spot: Spot,
+    between: [&str; 2],
+) -> Option<Row> {
+    for key in KEYS.iter().filter(|key| **key != "constant" && table.contains_key(**key)) {
+        let at = table.get(*key).map_or(spot, |value| reader.spot_of(value));
+        let problem = Problem::new(at, format!("a row with a `constant` has no `{key}`"));
+        reader.note(problem.hint("it only gives new records a value"));
+    }
+    let named: Vec<&str> = between.into_iter().filter(|connection| table.contains_key(*connection)).collect();
+    if named.len() != 1 {
+        let problem = Problem::new(spot, "a row with a `constant` names one field of one side");
+        reader.note(problem.hint(format!("keep {} = \"…\" or {} = \"…\"", between[0], between[1])));
+        return None;
+    }
+    let value_spot = reader.spot_of(value);
+    let given = match value.get_ref() {
+        DeValue::String(text) if !text.trim().is_empty() => Some(Value::text(text.trim())),
+        DeValue::Boolean(yes) => Some(Value::Boolean(*yes)),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok().map(Value::Integer),
+        DeValue::Float(number) => Some(Value::Decimal(number.as_str().to_owned())),
+        DeValue::Datetime(date) => super::filter::days_of(&date.to_string()).map(Value::Date),
+        _ => None,
+    };
+    let Some(given) = given else {
+        reader.note(Problem::new(value_spot, "`constant` must be a text, a number, true or false, or a date"));
+        return None;
+    };
+    let fields = between.map(|connection| reader.text(table, connection).into_iter().collect::<Vec<_>>());
+    if fields.iter().all(Vec::is_empty) {
+        return None;
+    }
+    let to = if fields[0].is_empty() { Direction::ToRight } else { Direction::ToLeft };
+    Some(Row {
+        fields,
+        constant: Some(Placed { value: given, spot: value_spot }),
+        carry: [Carrying::Unstated, Carrying::Unstated],
+        direction: Some(Placed { value: to, spot }),
+        winner: None,
+        sameness: Sameness::Text,
         spot,
     })
 }

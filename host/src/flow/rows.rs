@@ -1,15 +1,15 @@
 //! One row of the file or a preset → one row of the core's mapping.
 
 use crmsync_core::mapping::{Carry, Field, Sameness};
-use crmsync_core::{Direction, MappingRow, Role, RowKey, Side, Winner};
+use crmsync_core::{Direction, MappingRow, Role, RowKey, Side, Value, Winner};
 
 use super::carry::{self, Journey, Way, kind_name};
 use super::describe::{
-    BOOLEAN, DATE, DECIMAL, FieldInfo, FunctionInfo, INTEGER, Inversion, LIST, ModuleInfo, REFERENCE, TEXT,
+    BOOLEAN, Choice, DATE, DECIMAL, FieldInfo, FunctionInfo, INTEGER, Inversion, LIST, ModuleInfo, REFERENCE, TEXT,
 };
 use super::hash::{canonical_carrying, fnv1a, word};
 use super::lookup;
-use super::problem::{Problem, Spot};
+use super::problem::{Placed, Problem, Spot};
 use super::row::{Carrying, Row};
 
 /// What the rows of one module pair are held against. Index 0 is left, 1 right.
@@ -48,6 +48,9 @@ pub(super) struct Resolved {
 /// # Errors
 /// Everything that is wrong with it.
 pub(super) fn resolve(context: &Context<'_>, written: &Row, origin: Origin) -> Result<Resolved, Vec<Problem>> {
+    if let Some(value) = &written.constant {
+        return resolve_constant(context, written, value, origin);
+    }
     let [left, right] = find_fields(context, written)?;
     let fields = [left.as_slice(), right.as_slice()];
     let role = role(context, written, fields).map_err(|problem| vec![problem])?;
@@ -90,6 +93,43 @@ pub(super) fn resolve(context: &Context<'_>, written: &Row, origin: Origin) -> R
     let [to_left, to_right] = carries;
     let row = mapping_row(key, hash, fields, direction, (to_left, to_right), written, role);
     Ok(Resolved { row, origin, spot: written.spot, comparable, warnings })
+}
+
+/// A value for new records of one side.
+fn resolve_constant(
+    context: &Context<'_>,
+    written: &Row,
+    constant: &Placed<Value>,
+    origin: Origin,
+) -> Result<Resolved, Vec<Problem>> {
+    let [left, right] = find_fields(context, written)?;
+    let fields = [left.as_slice(), right.as_slice()];
+    let direction = agreed_direction(context, written).map_err(|problem| vec![problem])?;
+    let to = if left.is_empty() { Side::Right } else { Side::Left };
+    let field = fields[to as usize][0];
+    let name = format!("`{}` of `{}`", field.name, context.connections[to as usize]);
+    let problem = |message: String, hint: &str| vec![Problem::new(constant.spot, message).hint(hint)];
+    if field.kind == REFERENCE {
+        return Err(problem(format!("{name} is a reference"), "owners of new records are named in [owners] fallback"));
+    }
+    if field.read_only {
+        return Err(problem(format!("{name} cannot be written"), "name another field"));
+    }
+    let Some(value) = constant.value.fitted(field.kind) else {
+        let message = format!("{name} ({}) cannot be given `{}`", kind_name(field.kind), constant.value.display());
+        return Err(problem(message, "write a value of that kind"));
+    };
+    let mut warnings = Vec::new();
+    let is_listed = |choice: &Choice| Value::text(&choice.value) == value;
+    if !field.choices.is_empty() && !field.choices.iter().any(is_listed) {
+        let message = format!("{name} does not list `{}`", value.display());
+        let known = field.choices.iter().map(|choice| choice.value.as_str());
+        warnings.push(Problem::new(constant.spot, message).nearest(&value.display(), known));
+    }
+    let (key, role) = (key(fields), Role::Constant(value));
+    let hash = row_hash(&key, direction, written, &Role::Plain);
+    let row = mapping_row(key, hash, fields, direction, (None, None), written, role);
+    Ok(Resolved { row, origin, spot: written.spot, comparable: false, warnings })
 }
 
 /// What both sides agree on: fields, direction, ways and sameness, as the flow states them. What a CRM says of itself (labels, choices,

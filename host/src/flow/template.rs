@@ -29,7 +29,7 @@ impl Document {
              format       = 1\n\
              name         = {quoted_name}\n\
              between      = [{quoted_left}, {quoted_right}]    # names from `crmsync connection list`\n\
-             records_from = \"all\"          # a start date is not supported yet\n\
+             records_from = \"all\"          # or a date such as \"2024-01-01\": older records are matched, and join when edited\n\
              winner       = {quoted_left}    # both changed one field: this side's value stays, the other is in the sync log\n\
              first_sync   = \"fill-empty\"   # matched records: fill blanks, list differences, replace nothing. Or \"winner\", \"ask\"\n\
              automations  = \"off\"          # start no workflow or mail where the CRM lets us choose\n\

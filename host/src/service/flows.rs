@@ -562,7 +562,10 @@ impl Resolved {
 
 fn row_summary(row: &crmsync_core::MappingRow) -> RowSummary {
     let names = |fields: &[crmsync_core::mapping::Field]| fields.iter().map(|field| field.name.clone()).collect();
-    let function = |side: Side| row.carry(side).map(|carry| carry.function.clone()).unwrap_or_default();
+    let function = |side: Side| match &row.role {
+        crmsync_core::Role::Constant(value) if !row.fields(side).is_empty() => format!("constant {}", value.display()),
+        _ => row.carry(side).map(|carry| carry.function.clone()).unwrap_or_default(),
+    };
     RowSummary {
         left: names(&row.left),
         right: names(&row.right),
@@ -763,6 +766,8 @@ pub(super) async fn setup(
             mapping: pair.mapping.clone(),
             paused: pair.left_out.iter().filter(|out| out.paused).map(|out| out.row.clone()).collect(),
             policy: pair.policy,
+            filters: pair.filters.clone(),
+            records_from_ms: pair.records_from_ms,
             automations: pair.automations,
         });
     }

@@ -77,6 +77,30 @@ const GUIDES: &[Guide] = &[
         answers: &[AnswerWord::Link, AnswerWord::New, AnswerWord::LeaveAlone],
     },
     Guide {
+        reason: reason::MATCH_IN_DOUBT,
+        meaning: "one record on each side has the same match key, but their names contradict: perhaps two people share an address",
+        fix: "say `link ID` if they are one person, `new` if they are two; or make the names agree in a CRM",
+        answers: &[AnswerWord::Link, AnswerWord::New, AnswerWord::LeaveAlone],
+    },
+    Guide {
+        reason: reason::BEFORE_START_DATE,
+        meaning: "the record was last changed before the flow's start date; it is known, and neither created nor changed",
+        fix: "nothing: it joins when it is edited, or when a synced record points to it; or set an earlier `records_from`",
+        answers: NONE,
+    },
+    Guide {
+        reason: reason::OUTSIDE_FILTER,
+        meaning: "the module's filter does not mean this record",
+        fix: "nothing: it joins when the filter means it; or change `filter` in the flow file and apply it",
+        answers: NONE,
+    },
+    Guide {
+        reason: reason::LEFT_FILTER,
+        meaning: "the module's filter does not mean this linked record any more; it gets no updates, and nothing is deleted",
+        fix: "nothing: what was edited meanwhile travels when the filter means it again; or change `filter` in the flow file",
+        answers: NONE,
+    },
+    Guide {
         reason: reason::MANDATORY_MISSING,
         meaning: "the other CRM demands a field that has no value",
         fix: "fill the field in the CRM; the next run creates the record",

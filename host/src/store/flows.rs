@@ -139,6 +139,7 @@ impl Store {
             // Nor does a flow of this name begin paused, or in debug mode.
             tx.execute("DELETE FROM schedule WHERE tenant = ?1 AND flow = ?2", key)?;
             tx.execute("DELETE FROM exchange WHERE tenant = ?1 AND flow = ?2", key)?;
+            tx.execute("DELETE FROM schedule WHERE tenant = ?1 AND flow = ?2", key)?;
             tx.execute("DELETE FROM flow WHERE tenant = ?1 AND name = ?2", key)?;
             tx.execute("UPDATE lease SET holder = '', expires_at_ms = 0 WHERE tenant = ?1 AND flow = ?2", key)?;
             Ok(())

@@ -54,7 +54,8 @@ pub(super) fn rekey(
     tx: &Tx<'_>,
     tenant: &str,
     pair: PairId,
-    keys: impl Fn(Side, &BTreeMap<String, Value>) -> Vec<(usize, String)>,
+    references: &[BTreeMap<String, PairId>; 2],
+    keys: &impl Fn(Side, &BTreeMap<String, Value>, &KnownAs<'_>) -> Result<Vec<(usize, String)>, Error>,
 ) -> Result<(), Error> {
     let sql = format!(
         "SELECT {INBOX_COLUMNS} FROM inbox i WHERE tenant = ?1 AND pair = ?2 AND seq > ?3 AND presence = 'live'
@@ -69,9 +70,62 @@ pub(super) fn rekey(
         after = last.seq;
         for row in rows {
             let row = parse_inbox(row)?;
-            put_keys(tx, tenant, pair, row.side, &row.record, &keys(row.side, &row.image))?;
+            let known_as = |reference: &str| known_as(tx, tenant, references, row.side, reference);
+            let keys = keys(row.side, &row.image, &known_as)?;
+            put_keys(tx, tenant, pair, row.side, &row.record, &keys)?;
         }
     }
+}
+
+/// What both sides know a referenced record (`Module/id`) as; none if it is neither linked nor matched.
+pub type KnownAs<'a> = dyn Fn(&str) -> Result<Option<String>, Error> + 'a;
+
+fn known_as(
+    tx: &Tx<'_>,
+    tenant: &str,
+    references: &[BTreeMap<String, PairId>; 2],
+    side: Side,
+    reference: &str,
+) -> Result<Option<String>, Error> {
+    let Some((module, id)) = reference.split_once('/') else { return Ok(None) };
+    let Some(&pair) = references[side as usize].get(module) else { return Ok(None) };
+    let own = id_column(side);
+    let linked =
+        format!("SELECT left_id FROM link WHERE tenant = ?1 AND pair = ?2 AND {own} = ?3 AND state <> 'ended'");
+    let matched = format!("SELECT left_id FROM pairing WHERE tenant = ?1 AND pair = ?2 AND {own} = ?3");
+    for sql in [linked, matched] {
+        if let Some(left) = tx.one(&sql, (tenant, pair, id), |row| row.get::<_, String>(0))? {
+            return Ok(Some(format!("{pair}/{left}")));
+        }
+    }
+    Ok(None)
+}
+
+/// The hash of match rules; with references, also of what is staged and of what the referenced records are known as.
+pub(super) fn with_links(
+    tx: &Tx<'_>,
+    tenant: &str,
+    pair: PairId,
+    rules_hash: &str,
+    references: &[BTreeMap<String, PairId>; 2],
+) -> Result<String, Error> {
+    let mut pairs: Vec<PairId> = references[0].values().copied().collect();
+    if pairs.is_empty() {
+        return Ok(rules_hash.to_owned());
+    }
+    pairs.sort_unstable();
+    let number = |sql: &str, pair: PairId| -> Result<i64, Error> {
+        Ok(tx.one(sql, (tenant, pair), |row| row.get::<_, Option<i64>>(0))?.flatten().unwrap_or(0))
+    };
+    let mut spelled =
+        format!("{rules_hash} {}", number("SELECT max(seq) FROM inbox WHERE tenant = ?1 AND pair = ?2", pair)?);
+    for pair in pairs {
+        let newest = number("SELECT max(id) FROM link WHERE tenant = ?1 AND pair = ?2", pair)?;
+        let links = number("SELECT count(*) FROM link WHERE tenant = ?1 AND pair = ?2 AND state <> 'ended'", pair)?;
+        let pairings = number("SELECT count(*) FROM pairing WHERE tenant = ?1 AND pair = ?2", pair)?;
+        spelled.push_str(&format!(" {pair}:{newest}:{links}:{pairings}"));
+    }
+    Ok(spelled)
 }
 
 /// Takes a record out of matching.
@@ -128,10 +182,19 @@ pub(super) fn refresh_pairings(tx: &Tx<'_>, tenant: &str, pair: PairId, rules: u
              GROUP BY g.key HAVING COUNT(DISTINCT g.side) = 2)",
         )?;
     }
-    // A record that was held because of several candidates, or for whom a partner came, is decided again.
+    // A record that was held because of several candidates, or for whom a partner came, is decided again. Partners of whom a person
+    // has to tell, or whom the flow does not mean, are not: they were decided as they stand.
     tx.execute(
         "UPDATE inbox SET state = 'staged' WHERE tenant = ?1 AND pair = ?2 AND state = 'held' AND (
-            EXISTS (SELECT 1 FROM match_key k WHERE k.tenant = ?1 AND k.pair = ?2 AND k.side = inbox.side AND k.record = inbox.record AND k.verdict = 'match')
+            (EXISTS (SELECT 1 FROM match_key k WHERE k.tenant = ?1 AND k.pair = ?2 AND k.side = inbox.side AND k.record = inbox.record AND k.verdict = 'match')
+                AND NOT EXISTS (SELECT 1 FROM pairing p JOIN outcome o ON o.tenant = ?1 AND o.pair = ?2 AND o.side = 'left' AND o.record = p.left_id
+                    WHERE p.tenant = ?1 AND p.pair = ?2 AND o.reason IN ('match-in-doubt', 'outside-filter')
+                    AND ((inbox.side = 'left' AND p.left_id = inbox.record) OR (inbox.side = 'right' AND p.right_id = inbox.record))))
+            OR (NOT EXISTS (SELECT 1 FROM match_key k WHERE k.tenant = ?1 AND k.pair = ?2 AND k.side = inbox.side AND k.record = inbox.record AND k.verdict = 'match')
+                AND NOT EXISTS (SELECT 1 FROM link l WHERE l.tenant = ?1 AND l.pair = ?2 AND l.state <> 'ended'
+                    AND ((inbox.side = 'left' AND l.left_id = inbox.record) OR (inbox.side = 'right' AND l.right_id = inbox.record)))
+                AND (EXISTS (SELECT 1 FROM outcome o WHERE o.tenant = ?1 AND o.pair = ?2 AND o.side = inbox.side AND o.record = inbox.record AND o.reason = 'match-in-doubt')
+                    OR (inbox.side = 'right' AND NOT EXISTS (SELECT 1 FROM outcome o WHERE o.tenant = ?1 AND o.pair = ?2 AND o.side = 'right' AND o.record = inbox.record))))
             OR (EXISTS (SELECT 1 FROM outcome o WHERE o.tenant = ?1 AND o.pair = ?2 AND o.side = inbox.side AND o.record = inbox.record AND o.reason = 'more-than-one-match')
                 AND NOT EXISTS (SELECT 1 FROM match_key k WHERE k.tenant = ?1 AND k.pair = ?2 AND k.side = inbox.side AND k.record = inbox.record AND k.verdict = 'several')))",
         (tenant, pair),

@@ -21,6 +21,7 @@ mod migrate;
 mod outbox;
 mod references;
 mod schedule;
+mod scope;
 mod seal;
 mod settle;
 mod staging;
@@ -34,6 +35,7 @@ pub use decisions::{Bases, LinkRow, NewIntent, OutcomeNote, RowBases, UnitCommit
 pub use driver::{Error, Store, Tx};
 pub use flows::{Approval, FlowRow, PairId, PairRow, RunRow};
 pub use journal::{JournalLine, JournalQuery, JournalRow, OutcomeCount, OutcomeRow};
+pub use keys::KnownAs;
 pub use leases::Lease;
 pub use listing::{ListedItem, ListingCount, ListingRow, Replacement};
 pub use outbox::{IntentBody, IntentRow, IntentState, RowChange, Settlement};

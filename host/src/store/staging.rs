@@ -6,7 +6,7 @@ use crmsync_core::{RemovalReason, Side, Value};
 use rusqlite::Row;
 
 use super::driver::{from_json, to_json};
-use super::keys::{forget_keys, put_keys, refresh_pairings, rekey};
+use super::keys::{KnownAs, forget_keys, put_keys, refresh_pairings, rekey, with_links};
 use super::{Error, Lease, PairId, Store, Tx};
 
 /// A connector's place in one stream of changes.
@@ -241,22 +241,27 @@ impl Store {
 
     /// Gives staged unlinked records new match keys if the match rules are not those of their keys: `rules_hash` tells the rules apart,
     /// `keys` gives the keys of an image as (rule, key).
+    ///
+    /// Where rules name references, `references` has the pairs of the modules that they may point to, by side; keys are then made anew
+    /// whenever something was staged or linked there.
     pub async fn rekey(
         &self,
         lease: &Lease,
         pair: PairId,
         rules_hash: String,
-        keys: impl Fn(Side, &BTreeMap<String, Value>) -> Vec<(usize, String)> + Send + 'static,
+        references: [BTreeMap<String, PairId>; 2],
+        keys: impl Fn(Side, &BTreeMap<String, Value>, &KnownAs<'_>) -> Result<Vec<(usize, String)>, Error> + Send + 'static,
     ) -> Result<(), Error> {
         let lease = lease.clone();
         self.step(move |tx| {
             lease.check(tx)?;
+            let rules_hash = with_links(tx, &lease.tenant, pair, &rules_hash, &references)?;
             let known: Option<String> =
                 tx.one("SELECT match_rules FROM pair WHERE id = ?1", [pair], |row| row.get(0))?;
             if known.as_ref() == Some(&rules_hash) {
                 return Ok(());
             }
-            rekey(tx, &lease.tenant, pair, keys)?;
+            rekey(tx, &lease.tenant, pair, &references, &keys)?;
             tx.execute("UPDATE pair SET match_rules = ?2 WHERE id = ?1", (pair, &rules_hash))?;
             Ok(())
         })

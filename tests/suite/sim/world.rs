@@ -339,6 +339,8 @@ impl World {
                     first_sync: FirstSync::FillEmpty,
                     deletes: DeletePolicy::Report,
                 },
+                filters: [None, None],
+                records_from_ms: None,
                 automations: false,
             }],
             transforms: Arc::new(NoTransforms),
@@ -538,7 +540,10 @@ fn mapping(seed: u64) -> PairMapping {
             role: Role::Plain,
         }
     });
-    PairMapping { rows: rows.collect(), match_rules: vec![MatchRule { label: "mail".into(), rows: vec![1] }] }
+    PairMapping {
+        rows: rows.collect(),
+        match_rules: vec![MatchRule { label: "mail".into(), rows: vec![1], guards: vec![] }],
+    }
 }
 
 struct NoTransforms;

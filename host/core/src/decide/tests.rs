@@ -318,3 +318,58 @@ fn a_first_sync_by_winner_follows_the_rows_rule() {
     asking.rows[0].winner = Some(Winner::Ask);
     assert_eq!(told(&decide(&view, &asking, &by_winner)), "held:right:differs-ask");
 }
+
+#[test]
+fn old_records_are_known_and_left_alone() {
+    let mut view = pair(field(None, "1"), field(None, ""));
+    (view.scope, view.linked) = (Scope::Old, false);
+    assert_eq!(told(&decide(&view, &one_row(), &policy())), "settled", "a matched pair is linked as it is");
+    view.right = Presence::Missing;
+    let decision = decide(&view, &one_row(), &policy());
+    assert_eq!(decision.verdict, Verdict::OutOfScope(reason::BEFORE_START_DATE.into()));
+
+    let mut view = pair(field(Some("1"), "2"), field(Some("1"), "1"));
+    view.scope = Scope::Old;
+    assert_eq!(told(&decide(&view, &one_row(), &policy())), "right=2", "what is linked goes on");
+}
+
+#[test]
+fn what_is_outside_the_filter_gets_no_updates_and_is_no_delete() {
+    let check = |linked: bool, right: Presence, expected: Verdict| {
+        let mut view = pair(field(Some("1"), "2"), field(Some("1"), "1"));
+        (view.scope, view.linked, view.right) = (Scope::Outside, linked, right);
+        let decision = decide(&view, &one_row(), &policy());
+        assert_eq!((decision.verdict, decision.writes.is_empty()), (expected, true));
+    };
+    check(true, Presence::Unread, Verdict::OutOfScope(reason::LEFT_FILTER.into()));
+    check(false, Presence::Missing, Verdict::OutOfScope(reason::OUTSIDE_FILTER.into()));
+    check(false, Presence::Live, Verdict::OutOfScope(reason::OUTSIDE_FILTER.into()));
+}
+
+#[test]
+fn a_match_in_doubt_is_a_persons_matter() {
+    let mut view = pair(field(None, "1"), field(None, "1"));
+    view.match_in_doubt = true;
+    let decision = decide(&view, &one_row(), &policy());
+    assert_eq!(decision.verdict, Verdict::NeedsAttention(reason::MATCH_IN_DOUBT.into()));
+}
+
+#[test]
+fn a_constant_is_given_to_new_records_only() {
+    let mut mapping = one_row();
+    let mut constant = row("Source");
+    (constant.left, constant.role) = (vec![], Role::Constant(Value::text("Zoho")));
+    constant.direction = Direction::ToRight;
+    mapping.rows.push(constant);
+    let mut view = pair(field(None, "1"), field(None, ""));
+    let mut cell = view.rows[0].clone();
+    (cell.left.shown, cell.left.carried) = (vec![], Carried::Values(vec![]));
+    view.rows.push(cell);
+    view.right = Presence::Missing;
+    assert_eq!(told(&decide(&view, &mapping, &policy())), "right=1,Zoho");
+    view.right = Presence::Live;
+    assert_eq!(told(&decide(&view, &mapping, &policy())), "right=1");
+    (view.left, view.right) = (Presence::Missing, Presence::Live);
+    view.rows[0].right = field(None, "1");
+    assert_eq!(told(&decide(&view, &mapping, &policy())), "left=1", "the left side has no such field");
+}

@@ -116,14 +116,9 @@ fn wrong_values_say_what_is_expected() {
         check(
             "\"all\"",
             from,
-            &["line 6, column 16: `records_from` must be \"all\" or a date; use \"all\", or leave it out"],
-        );
-    }
-    for date in ["\"2024-01-01\"", "2024-01-01"] {
-        check(
-            "\"all\"",
-            date,
-            &["line 6, column 16: `records_from` with a date is not supported yet; use \"all\", or leave it out"],
+            &[
+                "line 6, column 16: `records_from` must be \"all\" or a date; write it as \"2024-01-31\": older records are matched, and join when they are edited",
+            ],
         );
     }
     check("name         = \"sales\"", "name = 5", &["line 3, column 8: `name` must be a text in quotes, not a number"]);
@@ -293,4 +288,43 @@ fn a_row_may_end_its_conflicts_by_a_rule() {
         let document = Document::parse(&text).unwrap_or_else(|problems| panic!("{problems:#?}"));
         assert_eq!(document.modules[0].rows[0].winner.as_ref().map(|winner| winner.value), Some(winner));
     }
+}
+
+#[test]
+fn a_start_date_is_the_flows_or_a_modules() {
+    const NEW_YEAR_MS: i64 = 1_704_067_200_000;
+    for date in ["\"2024-01-01\"", "2024-01-01"] {
+        let document = Document::parse(&SALES.replacen("\"all\"", date, 1)).expect("a flow");
+        assert_eq!(document.records_from_ms, Some(NEW_YEAR_MS));
+        assert_eq!(document.modules[0].records_from_ms, None, "the flow's");
+    }
+    let text = SALES.replacen("skip   = [\"Fax\"]", "skip   = [\"Fax\"]\nrecords_from = \"2024-01-01\"", 1);
+    let document = Document::parse(&text).expect("a flow");
+    assert_eq!(document.records_from_ms, None);
+    assert_eq!(document.modules[0].records_from_ms, Some(Some(NEW_YEAR_MS)));
+}
+
+#[test]
+fn a_constant_names_one_field_of_one_side() {
+    let row = |lines: &str| SALES.replacen("  winner = \"west\"\n", &format!("\n[[module.field]]\n{lines}\n"), 1);
+    let document = Document::parse(&row("west = \"leadsource\"\nconstant = \"East\"")).expect("a flow");
+    let constant = &document.modules[0].rows[1];
+    assert_eq!(constant.written(), "=leadsource");
+    assert_eq!(constant.constant.as_ref().map(|it| it.value.display()), Some("East".to_owned()));
+    let problems = |lines: &str| match Document::parse(&row(lines)) {
+        Ok(_) => vec![],
+        Err(problems) => problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>(),
+    };
+    assert_eq!(
+        problems("east = \"Title\"\nwest = \"title\"\nconstant = \"x\""),
+        ["a row with a `constant` names one field of one side"]
+    );
+    assert_eq!(
+        problems("west = \"title\"\nconstant = \"x\"\nsame = \"name\""),
+        ["a row with a `constant` has no `same`"]
+    );
+    assert_eq!(
+        problems("west = \"title\"\nconstant = []"),
+        ["`constant` must be a text, a number, true or false, or a date"]
+    );
 }

@@ -3,7 +3,7 @@ use crate::flow::fixture::{SALES, functions, left, right};
 use crate::flow::preset;
 use crate::flow::problem::Spot;
 use crmsync_core::mapping::Sameness;
-use crmsync_core::{Direction, MappingRow, RowKey, Winner};
+use crmsync_core::{Direction, MappingRow, RowKey, Value, Winner};
 
 fn resolve_text(text: &str) -> Result<Vec<Pair>, Vec<Problem>> {
     let document = Document::parse(text).unwrap_or_else(|problems| panic!("{problems:#?}\n{text}"));
@@ -383,17 +383,10 @@ fn records_are_matched_by_plain_fields() {
     let unknown = &contacts("match = [\"emial\"]\n");
     check(unknown, &["line 9, column 10: `match`: no synced field is called `emial`; did you mean `Email`?"]);
     check(
-        &SALES.replacen("\"last name + mobile\"", "\"last name + organization\"", 1),
-        &[
-            "line 23, column 32: `match`: the values of `organization` cannot be compared, as the sides spell them differently; \
-         use fields with plain values, not references or fields with a table",
-        ],
-    );
-    check(
         &contacts("match = [\"lead source\"]\n"),
         &[
             "line 9, column 10: `match`: the values of `lead source` cannot be compared, as the sides spell them differently; \
-         use fields with plain values, not references or fields with a table",
+         use fields with plain values, or references to records that are matched before",
         ],
     );
     check(
@@ -460,4 +453,49 @@ fn consent_once_withdrawn_stays_withdrawn() {
 fn a_winner_changes_no_agreement() {
     let hash = |lines: &str| own_row(&format!("east = \"Email_Opt_Out\"\nwest = \"emailoptout\"\n{lines}")).hash;
     assert_eq!(hash(""), hash("winner = \"maximum\""));
+}
+
+#[test]
+fn what_was_matched_before_may_tell_who_is_who() {
+    let pair = only_pair(&SALES.replacen("\"last name + mobile\"", "\"last name + organization\"", 1));
+    let rule = &pair.mapping.match_rules[1];
+    let names = |rows: &[usize]| rows.iter().map(|&row| pair.mapping.rows[row].key.0.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&rule.rows), ["Last_Name=lastname", "Account_Name=account_id"]);
+    assert_eq!(names(&rule.guards), ["First_Name=firstname"], "the rest of the name must not contradict");
+    check(
+        &SALES.replacen("\"last name + mobile\"", "\"last name + Reporting_To\"", 1),
+        &[
+            "line 23, column 32: `match`: `Reporting_To` points to `Contacts`, which this flow does not match before; add a [[module]] for it, or match by other fields",
+        ],
+    );
+}
+
+#[test]
+fn a_constant_is_held_against_its_field() {
+    let constant = |lines: &str| own(lines);
+    let row = own_row("west = \"emailoptout\"\nconstant = true");
+    assert_eq!(
+        (row.role, row.left.len(), row.direction),
+        (Role::Constant(Value::Boolean(true)), 0, Direction::ToRight)
+    );
+    check(
+        &constant("west = \"emailoptout\"\nconstant = \"soon\""),
+        &["line 19, column 12: `emailoptout` of `west` (yes or no) cannot be given `soon`; write a value of that kind"],
+    );
+    check(
+        &constant("west = \"account_id\"\nconstant = \"ACME\""),
+        &[
+            "line 19, column 12: `account_id` of `west` is a reference; owners of new records are named in [owners] fallback",
+        ],
+    );
+}
+
+#[test]
+fn filters_are_held_against_the_fields_of_their_side() {
+    let filtered =
+        |filter: &str| SALES.replacen("skip   = [\"Fax\"]", &format!("skip   = [\"Fax\"]\nfilter = {{ {filter} }}"), 1);
+    let pair = only_pair(&filtered("east = 'Title is empty', west = 'title = \"CEO\"'"));
+    assert_eq!(pair.filters.each_ref().map(Option::is_some), [true, true]);
+    let document = Document::parse(&filtered("south = 'Title is empty'")).expect_err("an unknown side");
+    assert_eq!(document[0].message, "unknown key `south`");
 }

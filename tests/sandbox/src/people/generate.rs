@@ -507,7 +507,9 @@ fn other_value(rng: &mut Rng, name: &str, value: &str) -> String {
         "Department" => rng.pick(DEPARTMENTS).to_string(),
         "Salutation" => rng.pick(SALUTATIONS).to_string(),
         "Description" => rng.pick(DESCRIPTIONS).to_string(),
-        "First_Name" | "Assistant" => rng.pick(FIRST_NAMES).0.to_owned(),
+        // Another way to call the same person: two first names that have nothing in common are two people.
+        "First_Name" => format!("{value} {}", rng.pick(FIRST_NAMES).0),
+        "Assistant" => rng.pick(FIRST_NAMES).0.to_owned(),
         "Lead_Source" => rng.pick(LEAD_SOURCE.to_vtiger).0.to_owned(),
         "Designation" => rng.pick(TITLES).to_string(),
         "Employees" | "No_of_Employees" => (6_000 + rng.below(900)).to_string(),

@@ -188,6 +188,41 @@ impl Crms {
         self.post(side, "/_sandbox/person/delete", &json!({ "module": MODULE, "id": id })).await.map(drop)
     }
 
+    /// Somebody creates a record of any module; fields go by the side's own names. Gives its id.
+    ///
+    /// # Errors
+    /// The screen refuses.
+    pub async fn create_in(&self, side: Side, module: &str, set: &Value) -> Outcome<String> {
+        let answer = self.post(side, "/_sandbox/person/create", &json!({ "module": module, "set": set })).await?;
+        let id = answer["record"]["id"].as_str();
+        id.map(str::to_owned).ok_or_else(|| format!("a created record has no id: {answer}"))
+    }
+
+    /// Somebody edits a record of any module.
+    ///
+    /// # Errors
+    /// The screen refuses.
+    pub async fn edit_in(&self, side: Side, module: &str, id: &str, set: &Value) -> Outcome<()> {
+        let body = json!({ "module": module, "id": id, "set": set });
+        self.post(side, "/_sandbox/person/edit", &body).await.map(drop)
+    }
+
+    /// Somebody deletes a record of any module.
+    ///
+    /// # Errors
+    /// The screen refuses.
+    pub async fn delete_in(&self, side: Side, module: &str, id: &str) -> Outcome<()> {
+        self.post(side, "/_sandbox/person/delete", &json!({ "module": module, "id": id })).await.map(drop)
+    }
+
+    /// All live records of one module of one side in the CRM's own form.
+    ///
+    /// # Errors
+    /// The sandbox does not answer.
+    pub async fn records_of(&self, side: Side, module: &str) -> Outcome<Vec<Value>> {
+        self.list(side, &format!("/_sandbox/records/{module}"), "records").await
+    }
+
     /// Somebody does what the sandbox's own scenario says.
     ///
     /// # Errors

@@ -82,6 +82,14 @@ impl Workplace {
     /// # Errors
     /// Something of it does not work.
     pub async fn open(crms: Crms, quiesce_ms: u64) -> Outcome<Workplace> {
+        Workplace::with_modules(crms, quiesce_ms, &[MODULE]).await
+    }
+
+    /// The same with a flow of these modules, which both sides call alike.
+    ///
+    /// # Errors
+    /// Something of it does not work.
+    pub async fn with_modules(crms: Crms, quiesce_ms: u64, modules: &[&str]) -> Outcome<Workplace> {
         let folder = Folder::make()?;
         let app = App::open(folder.path().join("data")).map_err(|error| error.to_string())?;
         let workplace = Workplace { crms, folder, app };
@@ -89,7 +97,7 @@ impl Workplace {
             service::add(&workplace.app, LOCAL_TENANT, connection).await.map_err(told)?;
         }
         workplace.log_in().await?;
-        let file = flow_file();
+        let file = flow_file_of(modules);
         service::apply(&workplace.app, LOCAL_TENANT, "people.toml", &file).await.map_err(told)?;
         Ok(workplace)
     }
@@ -181,12 +189,17 @@ impl Workplace {
     }
 }
 
-/// The flow's file.
+/// The file of the flow of contacts.
 pub fn flow_file() -> String {
+    flow_file_of(&[MODULE])
+}
+
+/// The file of a flow of these modules.
+pub fn flow_file_of(modules: &[&str]) -> String {
     Document::template(&Template {
         name: FLOW,
         between: SIDES.map(name),
-        modules: &[[MODULE.to_owned(), MODULE.to_owned()]],
+        modules: &modules.iter().map(|module| [(*module).to_owned(), (*module).to_owned()]).collect::<Vec<_>>(),
         owner_fallback: [Some(FALLBACK_OWNER), Some(FALLBACK_OWNER)],
     })
 }

@@ -13,6 +13,7 @@ mod matching;
 mod preview;
 mod product;
 mod readme;
+mod references;
 mod restart;
 mod scope;
 mod secrets;

@@ -170,9 +170,10 @@ fn people_of_one_name_are_known_by_their_organization() {
         let workplace = workplace(0, "", modules).await;
         let crms = &workplace.crms;
         let organizations = people::generate(SEED, 0).organizations;
+        // The first one is on both sides, the second one in Zoho alone.
         let (one, two) = (&organizations[0], &organizations[1]);
-        let zoho = |last: &str, organization: Option<&people::Organization>| json!({ "Last_Name": last, "Account_Name": organization.map(|it| json!({ "id": it.zoho_id })) });
-        let vtiger = |last: &str, organization: Option<&people::Organization>| json!({ "lastname": last, "account_id": organization.map_or("", |it| it.vtiger_id.as_str()) });
+        let zoho = |last: &str, organization: Option<&people::Person>| json!({ "Last_Name": last, "Account_Name": organization.map(|it| json!({ "id": it.zoho.as_ref().unwrap().id })) });
+        let vtiger = |last: &str, organization: Option<&people::Person>| json!({ "lastname": last, "account_id": organization.map_or("", |it| it.vtiger.as_ref().unwrap().id.as_str()) });
         let smith = crms.create_spelled(Side::Zoho, &zoho("Smith", Some(one))).await.unwrap();
         crms.create_spelled(Side::Zoho, &zoho("Smith", Some(two))).await.unwrap();
         crms.create_spelled(Side::Zoho, &zoho("Jones", None)).await.unwrap();

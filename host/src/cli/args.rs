@@ -183,7 +183,7 @@ pub(super) struct QuotaArguments {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Example: crmsync demo --records 2000 --seed 7 --json")]
 pub(super) struct DemoOptions {
-    /// Contacts on each side to begin with
+    /// Contacts on each side to begin with; organizations and leads follow, two of each for five contacts
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(10..=100_000))]
     pub(super) records: u32,
     /// Decides every name, value and edit
@@ -213,6 +213,12 @@ pub(super) struct SandboxOptions {
     /// Contacts to begin with
     #[arg(long, default_value_t = 500)]
     pub(super) records: usize,
+    /// Organizations to begin with, instead of two for five contacts
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) organizations: Option<usize>,
+    /// Leads to begin with, instead of two for five contacts
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) leads: Option<usize>,
     /// Decides every name, id and secret; two sandboxes with one seed hold the two sides of one population
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,

@@ -11,6 +11,8 @@ pub(super) async fn run(options: SandboxOptions) -> Result<ExitCode, Failure> {
     let served = serve::Options {
         listen: options.listen,
         records: options.records,
+        organizations: options.organizations,
+        leads: options.leads,
         seed: options.seed,
         profile: options.profile,
         faults: options.faults,

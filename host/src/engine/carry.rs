@@ -1,30 +1,40 @@
 //! Values on their way to the other side: owners by e-mail, references by links, everything else through transforms, a whole portion
 //! of units at once, so that a plugin is called twice for hundreds of records.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crmsync_core::decide::{Carried, reason};
 use crmsync_core::{MappingRow, Role, Side, Value};
 use futures_util::future::BoxFuture;
 
 use super::error::Error;
+use super::references::{Planned, linked_references};
 use super::remote::{CallError, TransformStep, Transformed};
 use super::setup::{PairSetup, RunSetup};
 use super::view::Shown;
 
 /// Carries both sides of all units: `[unit][side][row]`.
+///
+/// `planned` are records that a preview counts as created: references to them go over as they will in the run.
 pub(super) async fn carry_all(
     run: &RunSetup,
     pair: &PairSetup,
     units: &[Shown],
+    planned: Option<&Planned>,
 ) -> Result<Vec<[Vec<Carried>; 2]>, Error> {
-    let left = carry_from(run, pair, units, Side::Left).await?;
-    let right = carry_from(run, pair, units, Side::Right).await?;
+    let left = carry_from(run, pair, units, Side::Left, planned).await?;
+    let right = carry_from(run, pair, units, Side::Right, planned).await?;
     Ok(left.into_iter().zip(right).map(|(left, right)| [left, right]).collect())
 }
 
-async fn carry_from(run: &RunSetup, pair: &PairSetup, units: &[Shown], from: Side) -> Result<Vec<Vec<Carried>>, Error> {
-    let linked = linked_references(run, pair, units, from).await?;
+async fn carry_from(
+    run: &RunSetup,
+    pair: &PairSetup,
+    units: &[Shown],
+    from: Side,
+    planned: Option<&Planned>,
+) -> Result<Vec<Vec<Carried>>, Error> {
+    let linked = linked_references(run, pair, units, from, planned).await?;
     let mut carried: Vec<Vec<Carried>> = units
         .iter()
         .map(|unit| {
@@ -84,35 +94,6 @@ fn reference(shown: &[Value], linked: &BTreeMap<String, String>) -> Carried {
         },
         _ => Carried::Held(reason::DID_NOT_PARSE.into()),
     }
-}
-
-/// What the references of a portion are on the other side: `Module/id` → `Module/id`, for modules that the flow has.
-async fn linked_references(
-    run: &RunSetup,
-    pair: &PairSetup,
-    units: &[Shown],
-    from: Side,
-) -> Result<BTreeMap<String, String>, Error> {
-    let mut wanted: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    for (index, row) in pair.mapping.rows.iter().enumerate() {
-        if row.role == Role::Reference {
-            for unit in units {
-                for (module, id) in unit.rows[index][from as usize].iter().filter_map(Value::reference) {
-                    wanted.entry(module).or_default().insert(id.to_owned());
-                }
-            }
-        }
-    }
-    let mut linked = BTreeMap::new();
-    for (module, ids) in wanted {
-        let Some(target) = run.pairs.iter().find(|pair| pair.module(from).name == module) else { continue };
-        let other_module = &target.module(from.other()).name;
-        let found = run.store.linked_to(run.tenant(), target.id, from, ids.into_iter().collect()).await?;
-        for (id, other) in found {
-            linked.insert(format!("{module}/{id}"), format!("{other_module}/{other}"));
-        }
-    }
-    Ok(linked)
 }
 
 /// One call for all rows that name a transform; the cells that it could not carry are held back with its reason.

@@ -1,7 +1,7 @@
 //! One run of one flow, from pull to write. The engine knows the order of the steps and nothing else: decisions are the core's, SQL is
 //! the store's, CRMs and transforms are behind the traits of `remote.rs`.
 //!
-//! Start at `run.rs`, which reads like the story: `stage.rs` pulls, `view.rs` and `carry.rs` prepare what the core decides on,
+//! Start at `run.rs`, which reads like the story: `stage.rs` pulls, `view.rs`, `carry.rs` and `references.rs` prepare what the core decides on,
 //! `plan.rs` turns decisions into commits, `apply.rs` drains the outbox, `unknown.rs` finds out what happened to unanswered writes and
 //! `sweep.rs` looks for records that left without a word. `preview.rs` is a run that only counts and
 //! lists (`listing.rs`), `trial.rs` one that writes a few records and leaves the rest.
@@ -17,6 +17,7 @@ mod error;
 mod listing;
 mod plan;
 mod preview;
+mod references;
 mod remote;
 mod report;
 mod run;

@@ -7,6 +7,7 @@ use crmsync_core::{Base, Owed, PairMapping, Presence, Role, RowKey, Side, Value}
 
 use super::carry::carry_all;
 use super::error::Error;
+use super::references::{Planned, settle_lost_targets};
 use super::report::{PlanCounts, count};
 use super::setup::{PairSetup, RunSetup};
 use super::unknown::Doubtful;
@@ -22,15 +23,17 @@ pub(super) struct Decided {
     pub(super) decision: Decision,
 }
 
-/// Decides a portion.
+/// Decides a portion; a preview says what it has planned so far.
 pub(super) async fn decide_portion(
     run: &RunSetup,
     pair: &PairSetup,
-    units: Vec<UnitRow>,
+    mut units: Vec<UnitRow>,
+    planned: Option<&Planned>,
 ) -> Result<Vec<Decided>, Error> {
     let doubtful = Doubtful::of(run, pair).await?;
     let shown: Vec<Shown> = units.iter().map(|unit| Shown::of(unit, &pair.mapping)).collect();
-    let carried = carry_all(run, pair, &shown).await?;
+    settle_lost_targets(run, pair, &mut units, &shown).await?;
+    let carried = carry_all(run, pair, &shown, planned).await?;
     let referenced = referenced(run, pair, &units).await?;
     let decided = units.into_iter().zip(shown).zip(carried).map(|((unit, shown), carried)| {
         let is_referenced = Side::BOTH
@@ -72,6 +75,21 @@ async fn referenced(run: &RunSetup, pair: &PairSetup, units: &[UnitRow]) -> Resu
 }
 
 impl Decided {
+    /// The decided writes.
+    pub(super) fn writes(&self) -> &[Write] {
+        &self.decision.writes
+    }
+
+    /// The rows that are left out.
+    pub(super) fn held(&self) -> &[HeldRow] {
+        &self.decision.held
+    }
+
+    /// What one side shows in a row.
+    pub(super) fn shown(&self, row: usize, side: Side) -> &[Value] {
+        &self.view.rows[row].side(side).shown
+    }
+
     /// Whether a person (or another program) changed this side since the last decision: our own echoes do not count.
     pub(super) fn is_edited(&self, side: Side) -> bool {
         self.view.presence(side) == Presence::Live
@@ -165,6 +183,7 @@ impl Decided {
         }
     }
 
+    /// Id of one side's record, '' if there is none.
     pub(super) fn record(&self, side: Side) -> String {
         match (&self.unit.link, self.unit.side(side)) {
             (Some(link), _) => link.id_of(side).to_owned(),

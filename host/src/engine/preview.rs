@@ -4,6 +4,7 @@ use crmsync_core::Side;
 
 use super::apply::portion_rows;
 use super::error::Error;
+use super::references::Planned;
 use super::report::{PairPreview, PlannedCalls, Preview};
 use super::run::{Listing, plan, pull_both};
 use super::setup::{PairSetup, RunSetup};
@@ -24,12 +25,13 @@ pub async fn preview(setup: &RunSetup, settings_hash: &str, approved: i64) -> Re
         run: setup.run,
         ..Preview::default()
     };
+    let mut planned = Planned::default();
     for pair in &setup.pairs {
         setup.store.recover_intents(&setup.lease, pair.id).await?;
         pull_both(setup, pair).await?;
         // Creates of an earlier run whose records have come are no work any more; telling so needs the store only.
         adopt_arrivals(setup, pair).await?;
-        let plan = plan(setup, pair, Listing::Write).await?;
+        let plan = plan(setup, pair, Listing::Write, &mut planned).await?;
         let calls = [
             planned_calls(pair, Side::Left, plan.create_left, plan.update_left),
             planned_calls(pair, Side::Right, plan.create_right, plan.update_right),

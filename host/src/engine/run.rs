@@ -11,6 +11,7 @@ use super::apply::{Drained, drain};
 use super::error::Error;
 use super::listing::hold_back_unlisted;
 use super::plan::{Decided, decide_portion, field_label};
+use super::references::Planned;
 use super::report::{PairReport, PlanCounts, RunReport};
 use super::setup::{PairSetup, RunSetup};
 use super::stage::{Pulled, match_staged, pull_to_head};
@@ -114,8 +115,13 @@ pub(super) async fn pull_both(setup: &RunSetup, pair: &PairSetup) -> Result<[Pul
     Ok([pull_to_head(setup, pair, Side::Left).await?, pull_to_head(setup, pair, Side::Right).await?])
 }
 
-/// Counts what all staged units would lead to, without committing anything.
-pub(super) async fn plan(setup: &RunSetup, pair: &PairSetup, listing: Listing) -> Result<PlanCounts, Error> {
+/// Counts what all staged units would lead to, without committing anything. `planned` is what was planned for the pairs before it.
+pub(super) async fn plan(
+    setup: &RunSetup,
+    pair: &PairSetup,
+    listing: Listing,
+    planned: &mut Planned,
+) -> Result<PlanCounts, Error> {
     match_staged(setup, pair).await?;
     let names = [setup.sides[0].connection.as_str(), setup.sides[1].connection.as_str()];
     let mut counts = PlanCounts::default();
@@ -123,12 +129,14 @@ pub(super) async fn plan(setup: &RunSetup, pair: &PairSetup, listing: Listing) -
     loop {
         let (units, last) = setup.store.next_units(setup.tenant(), pair.id, after, setup.limits.portion_rows).await?;
         if last == after {
+            planned.end_of_module(&mut counts);
             return Ok(counts);
         }
         after = last;
         let mut items = Vec::new();
-        for unit in decide_portion(setup, pair, units).await? {
+        for unit in decide_portion(setup, pair, units, Some(planned)).await? {
             unit.count_into(&mut counts, pair, names);
+            planned.note(&unit, pair, names);
             if listing == Listing::Write {
                 items.extend(unit.listed(setup, pair));
             }
@@ -143,8 +151,9 @@ pub(super) async fn plan(setup: &RunSetup, pair: &PairSetup, listing: Listing) -
 
 /// S6: the world may have changed since the preview, but not by much.
 async fn check_still_as_approved(setup: &RunSetup, approved: &BTreeMap<String, u64>) -> Result<(), Error> {
+    let mut planned = Planned::default();
     for pair in &setup.pairs {
-        let now = plan(setup, pair, Listing::No).await?.approved();
+        let now = plan(setup, pair, Listing::No, &mut planned).await?.approved();
         for (what, &count) in &now {
             let name = format!("{}/{what}", pair.name());
             let then = approved.get(&name).copied().unwrap_or(0);
@@ -182,7 +191,6 @@ async fn run_pair(
     let mut total = Drained::default();
     let mut waited_ms = 0;
     let mut made = 0;
-    let mut looked_again = false;
     let mut swept = [false, false];
     let mut unlisted = 0;
     for _ in 0..setup.limits.rounds_max {
@@ -219,11 +227,16 @@ async fn run_pair(
         } else if gone > 0 || (!ready.is_empty() && none_absent) {
             // Records that were not found and are not gone for sure would only be looked for again and again: the next run decides.
             pulled = pulled.map(|pulled| Pulled { read: 0, ..pulled });
-        } else if made > 0
-            && !std::mem::replace(&mut looked_again, true)
-            && look_again_at_references(setup, pair).await?
-        {
-            pulled = pulled.map(|pulled| Pulled { read: 0, ..pulled });
+        } else if look_again(setup, pair, std::mem::take(&mut made) > 0).await? {
+            let is_conditional = |side: &Side| pair.module(*side).conditional_updates;
+            let mut written = Side::BOTH.into_iter().filter(is_conditional);
+            if written.any(|side| total.created[side as usize] + total.updated[side as usize] > 0) {
+                // What we wrote ourselves since the last pull would make the CRM refuse the second pass.
+                tokio::time::sleep(Duration::from_millis(setup.limits.round_pause_ms)).await;
+                pulled = pull_both(setup, pair).await?;
+            } else {
+                pulled = pulled.map(|pulled| Pulled { read: 0, ..pulled });
+            }
         } else {
             break;
         }
@@ -253,12 +266,17 @@ struct PairEnd {
     unlisted: u64,
 }
 
-/// New links may be what left out references were waiting for, in this pair now and in others when their turn comes.
-async fn look_again_at_references(setup: &RunSetup, current: &PairSetup) -> Result<bool, Error> {
+/// Looks again at what was left out of records and may go over now: references to records of this pair that are linked by now, wherever
+/// they are. Says whether there are any in this pair; the others take them when it is their turn, in this run or the next one.
+async fn look_again(setup: &RunSetup, current: &PairSetup, made: bool) -> Result<bool, Error> {
     let mut here = false;
+    if made {
+        let reasons = vec![reason::OWNER_UNKNOWN];
+        here = setup.store.touch_left_out(&setup.lease, current.id, reasons, i64::MAX).await? > 0;
+    }
     for pair in &setup.pairs {
-        let reasons = vec![reason::REFERENCE_NOT_LINKED, reason::OWNER_UNKNOWN];
-        let touched = setup.store.touch_left_out(&setup.lease, pair.id, reasons, i64::MAX).await?;
+        let modules = Side::BOTH.map(|side| current.module(side).name.clone());
+        let touched = setup.store.touch_resolved_references(&setup.lease, pair.id, current.id, modules).await?;
         here |= pair.id == current.id && touched > 0;
     }
     Ok(here)
@@ -302,7 +320,7 @@ async fn decide_and_commit(
             return Ok(round);
         }
         after = last;
-        let mut decided: Vec<Decided> = decide_portion(setup, pair, units).await?;
+        let mut decided: Vec<Decided> = decide_portion(setup, pair, units, None).await?;
         if let Some(trial) = trial.as_deref_mut() {
             // What is not tried out stays staged.
             decided.retain(|unit| trial.takes(unit));

@@ -280,32 +280,6 @@ impl Store {
         })
         .await
     }
-
-    /// For references: which of these records of one side are linked in a module of the flow, as (record, other record).
-    pub async fn linked_to(
-        &self,
-        tenant: &str,
-        pair: PairId,
-        side: Side,
-        records: Vec<String>,
-    ) -> Result<BTreeMap<String, String>, Error> {
-        let tenant = tenant.to_owned();
-        self.step(move |tx| {
-            let sql = format!(
-                "SELECT {other} FROM link WHERE tenant = ?1 AND pair = ?2 AND {own} = ?3 AND state = 'active'",
-                own = id_column(side),
-                other = id_column(side.other())
-            );
-            let mut found = BTreeMap::new();
-            for record in records {
-                if let Some(other) = tx.one(&sql, (&tenant, pair, &record), |row| row.get::<_, String>(0))? {
-                    found.insert(record, other);
-                }
-            }
-            Ok(found)
-        })
-        .await
-    }
 }
 
 fn next_units(
@@ -386,7 +360,7 @@ fn unit_of(tx: &Tx<'_>, tenant: &str, pair: PairId, row: InboxRow) -> Result<Opt
     Ok(Some(UnitRow { left, right, link, rule, several, left_alone, late_twin }))
 }
 
-fn find_pairing(
+pub(super) fn find_pairing(
     tx: &Tx<'_>,
     tenant: &str,
     pair: PairId,

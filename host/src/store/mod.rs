@@ -4,7 +4,7 @@
 //! A step is one closure over [`Tx`], run on the one writer thread; steps that wait at the same time are committed together
 //! (group commit), each inside a savepoint of its own, and answered only after the commit is on disk. Start at [`Store`];
 //! the steps of a run are in `staging.rs` (rule 2), `decisions.rs` (rules 1 and 3), `outbox.rs` (rules 1 and 7) and `settle.rs` (rule 3);
-//! `keys.rs` matches, `attention.rs` carries out what people decide about single records.
+//! `keys.rs` matches, `references.rs` tells what is linked, `attention.rs` carries out what people decide about single records.
 //!
 //! One SQL text serves SQLite now and PostgreSQL later: tenant first in every key, `BIGINT` times, no dialect beyond both.
 
@@ -19,6 +19,7 @@ mod leases;
 mod listing;
 mod migrate;
 mod outbox;
+mod references;
 mod schedule;
 mod scope;
 mod seal;

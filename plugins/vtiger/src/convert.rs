@@ -35,6 +35,9 @@ impl Converted<'_> {
 
 /// The cell of a wire value, as the host read it with kind text. A text that does not have the field's kind stays as it
 /// is, raw.
+///
+/// The CRM keeps 0 where a number was left blank and shows both alike, so a 0 is nothing, unless the field must have a value: taken for
+/// a number, every blank here would be written into the other CRM.
 pub(crate) fn read<'a>(field: &Field, wire: Cell<'a>, modules: &Modules) -> Converted<'a> {
     let text = match wire {
         Cell::Text(text) | Cell::Raw(text) => text,
@@ -44,6 +47,7 @@ pub(crate) fn read<'a>(field: &Field, wire: Cell<'a>, modules: &Modules) -> Conv
     let plain = |cell: Option<Cell<'a>>| cell.map(Converted::As);
     match field.native {
         Native::Text => Some(Converted::As(Cell::Text(text))),
+        Native::Integer | Native::Decimal if !field.mandatory && is_zero(text) => plain(Some(Cell::Empty)),
         Native::Integer => plain(text.trim().parse().ok().map(Cell::Integer)),
         Native::Decimal => canonical_decimal(text).map(|number| Converted::New(Kind::Decimal, number)),
         Native::Boolean => plain(boolean(text).map(Cell::Boolean)),
@@ -131,6 +135,10 @@ fn storable_date(format: fn(i64) -> String, moment: i64, day: i64) -> Option<Str
     (first..=last).contains(&moment.div_euclid(day)).then(|| format(moment))
 }
 
+fn is_zero(text: &str) -> bool {
+    canonical_decimal(text.trim()).is_some_and(|number| number == "0")
+}
+
 fn boolean(text: &str) -> Option<bool> {
     match text {
         "1" | "on" => Some(true),
@@ -191,7 +199,6 @@ mod tests {
         check(Native::Text, &[], " as it is ", Cell::Text(" as it is "), " as it is ");
         check(Native::Integer, &[], "12", Cell::Integer(12), "12");
         check(Native::Decimal, &[], "1234567.89000000", Cell::Decimal("1234567.89"), "1234567.89");
-        check(Native::Decimal, &[], "0.00000000", Cell::Decimal("0"), "0");
         check(Native::Boolean, &[], "1", Cell::Boolean(true), "1");
         check(Native::Boolean, &[], "0", Cell::Boolean(false), "0");
         check(Native::Date, &[], "1980-02-29", Cell::Date(3_711), "1980-02-29");
@@ -228,6 +235,11 @@ mod tests {
     fn nothing_is_empty_in_every_spelling() {
         assert_eq!(read(&field(Native::Date, &[]), Cell::Empty, &modules()).cell(), Cell::Empty);
         assert_eq!(read(&field(Native::Date, &[]), Cell::Text("0000-00-00"), &modules()).cell(), Cell::Empty);
+        assert_eq!(read(&field(Native::Decimal, &[]), Cell::Text("0.00000000"), &modules()).cell(), Cell::Empty);
+        assert_eq!(read(&field(Native::Integer, &[]), Cell::Text("0"), &modules()).cell(), Cell::Empty);
+        let demanded = Field { mandatory: true, ..field(Native::Integer, &[]) };
+        assert_eq!(read(&demanded, Cell::Text("0"), &modules()).cell(), Cell::Integer(0));
+        assert_eq!(read(&field(Native::Text, &[]), Cell::Text("0"), &modules()).cell(), Cell::Text("0"));
         assert_eq!(read(&field(Native::Text, &[]), Cell::Absent, &modules()).cell(), Cell::Absent);
         assert_eq!(write("f", Cell::Empty).as_deref(), Ok(""));
     }

@@ -7,12 +7,14 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::crm::Crm;
 use crate::faults::Plan;
+use crate::scenario::HumanEdit;
+use crate::serve::Story;
 
 pub(crate) fn routes() -> Router<Arc<dyn Crm>> {
     Router::new()
@@ -26,6 +28,7 @@ pub(crate) fn routes() -> Router<Arc<dyn Crm>> {
         .route("/_sandbox/person/delete", post(person_delete))
         .route("/_sandbox/person/convert", post(person_convert))
         .route("/_sandbox/person/merge", post(person_merge))
+        .route("/_sandbox/story", get(story))
         .route("/_sandbox/faults", post(faults))
         .route("/_sandbox/clock", post(clock))
         .route("/_sandbox/expire", post(expire))
@@ -128,6 +131,13 @@ async fn person_convert(State(crm): State<Arc<dyn Crm>>, Json(lead): Json<Conver
 
 async fn person_merge(State(crm): State<Arc<dyn Crm>>, Json(merge): Json<Merge>) -> Response {
     edited(crm.person_merge(&merge.module, &merge.id, &merge.into))
+}
+
+/// What people do at the two screens in the story of this seed, in its order: whose screen, which route, which body. A caller that
+/// wants them done posts each body to its route on its side.
+async fn story(Extension(story): Extension<Story>) -> Json<Value> {
+    let edit = |edit: &HumanEdit| json!({"side": edit.side, "path": edit.path(), "body": edit.body()});
+    Json(json!({"edits": story.tell().human_edits().iter().map(edit).collect::<Vec<_>>()}))
 }
 
 async fn faults(State(crm): State<Arc<dyn Crm>>, Json(plan): Json<Plan>) -> Json<Value> {

@@ -2,17 +2,19 @@
 //!
 //! The rules, written here independently of the product, are those of the demonstration flow:
 //!
-//! - **Matching**: by e-mail address (trimmed, lower-cased) and last name (trimmed, inner blanks collapsed, case
-//!   ignored); records without an e-mail address by first name, last name and the digits of the mobile number. Where a
-//!   record has a candidate and either of the two has another one, nothing is written for any of them.
+//! - **Matching**: contacts and leads by e-mail address (trimmed, lower-cased) and last name (trimmed, inner blanks collapsed, case
+//!   ignored); those without an e-mail address by first name, last name and the digits of the mobile number. Organizations by name.
+//!   Where a record has a candidate and either of the two has another one, nothing is written for any of them.
 //! - **First sync, matched**: a blank field is filled from the other side; two different values stay as they are.
-//! - **First sync, unmatched**: the record is created on the other side.
+//! - **First sync, unmatched**: the record is created on the other side; a lead without a company is not, as Zoho takes none.
 //! - **Afterwards**: a field changed on one side goes to the other, an emptied field too; a field changed on both sides
 //!   is Zoho's.
-//! - **Deletes** are only reported: the other side keeps its record.
+//! - **Deletes** are only reported: the other side keeps its record, and so do the references to it there. That a CRM empties the
+//!   references to a record that it has deleted is nobody's edit.
 //! - **Owner**: by the e-mail address of active users; at a create, the administrator if there is none; a matched
 //!   record keeps its owner.
-//! - **Organization**: not synchronised here, so a new record has none and a matched one keeps its own.
+//! - **References** go over to records that are on both sides and belong together, whenever those were linked; others are left out. A
+//!   module that is not synchronised has none of them.
 //! - **Values** are carried over as [`carry`] says. Values that say the same in two spellings agree, and both stay.
 
 pub mod carry;
@@ -26,10 +28,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::people::{self, Population, Side};
+use crate::people::{self, Counts, Module, Population, Side};
 
 pub use edits::{HumanEdit, Op};
-pub use verify::{Mismatch, Verdict};
+pub use verify::{Holdings, Mismatch, Verdict};
 
 /// Up to where the story went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -46,14 +48,17 @@ pub enum Phase {
 pub struct Scenario {
     /// What both servers were seeded with.
     pub population: Population,
+    modules: &'static [Module],
     edits: Vec<HumanEdit>,
 }
 
-/// What one side must hold of one person. Fields go by their Zoho name; `Owner` is an e-mail address, `Account_Name`
-/// that side's id of the organization; blank fields are missing.
+/// What one side must hold of one person, lead or organization. Fields go by their Zoho name; `Owner` is an e-mail address, a reference
+/// the number in the list of its target's module; blank fields are missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
-    /// The person's number in the population; people whom an edit adds follow after it.
+    /// The module.
+    pub module: Module,
+    /// The number in the module's list of the population; those whom an edit adds follow after it.
     pub person: usize,
     /// The side.
     pub side: Side,
@@ -75,6 +80,8 @@ pub enum Presence {
 /// A field that, by the rules, is not the same on both sides, and the reason that a report may give for it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Exception {
+    /// The module.
+    pub module: Module,
     /// The side of `record`.
     pub side: Side,
     /// Id of the record whose value stays by itself.
@@ -82,26 +89,35 @@ pub struct Exception {
     /// The field by its Zoho name; `*` for the whole record.
     pub field: &'static str,
     /// `differs`, `both-changed`, `no-counterpart-value`, `reference-not-linked`, `fallback-owner`, `stored-differently`,
-    /// `more-than-one-match` or `removed`.
+    /// `more-than-one-match`, `mandatory-missing` or `removed`.
     pub reason: &'static str,
 }
 
 impl Scenario {
-    /// The scenario of one seed, with `records` live contacts on each side.
+    /// The scenario of one seed in which contacts alone are synchronised, with `records` of them on each side.
     pub fn new(seed: u64, records: usize) -> Scenario {
-        let population = people::generate(seed, records);
-        let edits = edits::plan(seed, &population);
-        Scenario { population, edits }
+        Scenario::of(seed, Counts::of(records), &[Module::Contacts])
     }
 
-    /// What people do at the two screens after the first sync, in this order: different fields of one record on both
+    /// The scenario of one seed in which all modules are synchronised.
+    pub fn of_all_modules(seed: u64, counts: Counts) -> Scenario {
+        Scenario::of(seed, counts, &Module::ALL)
+    }
+
+    fn of(seed: u64, counts: Counts, modules: &'static [Module]) -> Scenario {
+        let population = people::generate_counts(seed, counts);
+        let edits = edits::plan(seed, &population, modules);
+        Scenario { population, modules, edits }
+    }
+
+    /// What people do at the two screens after the first sync, in this order, in each module: different fields of one record on both
     /// sides, one field on both sides, an edit of a record that exists on the other side only as a copy, an emptied
-    /// field, a delete on each side, a new record on each side.
+    /// field, a changed reference, a delete on each side, a new record on each side.
     pub fn human_edits(&self) -> &[HumanEdit] {
         &self.edits
     }
 
-    /// What each side must hold of each person.
+    /// What each side must hold.
     pub fn expected(&self, phase: Phase) -> Vec<Expected> {
         self.outcome(phase).0
     }
@@ -112,7 +128,7 @@ impl Scenario {
     }
 
     fn outcome(&self, phase: Phase) -> (Vec<Expected>, Vec<Exception>) {
-        let mut model = model::Model::seeded(&self.population);
+        let mut model = model::Model::seeded(&self.population, self.modules);
         model.first_sync();
         if phase == Phase::AfterEdits {
             model.edit_and_sync(&self.edits);

@@ -16,6 +16,8 @@ use crate::crm::{Crm, Shared};
 use crate::faults::Faults;
 use crate::gate::{self, Turns};
 use crate::http::{Connection, Door};
+use crate::people::Counts;
+use crate::scenario::Scenario;
 use crate::vtiger::Vtiger;
 use crate::zoho::Zoho;
 
@@ -26,6 +28,10 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Live contacts to begin with.
     pub records: usize,
+    /// Live organizations to begin with, instead of two for five contacts.
+    pub organizations: Option<usize>,
+    /// Live leads to begin with, instead of two for five contacts.
+    pub leads: Option<usize>,
     /// Decides every name, id and secret: two servers with one seed and one count hold the two sides of one population.
     pub seed: u64,
     /// A named set of peculiarities, for example `default` or `plain`; the CRM's own module lists them.
@@ -40,11 +46,25 @@ pub struct Options {
     pub redirect_uri: Option<String>,
 }
 
+impl Options {
+    /// How many records each side begins with.
+    pub fn counts(&self) -> Counts {
+        let usual = Counts::of(self.records);
+        Counts {
+            contacts: self.records,
+            organizations: self.organizations.unwrap_or(usual.organizations),
+            leads: self.leads.unwrap_or(usual.leads),
+        }
+    }
+}
+
 impl Default for Options {
     fn default() -> Options {
         Options {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
             records: 500,
+            organizations: None,
+            leads: None,
             seed: 1,
             profile: "default".to_owned(),
             faults: None,
@@ -52,6 +72,20 @@ impl Default for Options {
             client_secret: None,
             redirect_uri: None,
         }
+    }
+}
+
+/// Which story the seeded population belongs to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Story {
+    seed: u64,
+    counts: Counts,
+}
+
+impl Story {
+    /// The story itself.
+    pub(crate) fn tell(self) -> Scenario {
+        Scenario::of_all_modules(self.seed, self.counts)
     }
 }
 
@@ -109,8 +143,10 @@ async fn start(options: &Options, open: impl FnOnce(Shared, &str) -> io::Result<
     let faults = options.faults.as_deref().map(Faults::from_file).transpose()?.unwrap_or_default();
     let crm = open(Shared { faults, ..Shared::default() }, &url)?;
 
+    let story = Story { seed: options.seed, counts: options.counts() };
     let app = Router::new()
         .merge(control::routes())
+        .layer(Extension(story))
         .fallback(gate::answer)
         .layer(Extension(Arc::new(Turns::default())))
         .with_state(Arc::clone(&crm))

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crmsync_sandbox::history::Event;
+use crmsync_sandbox::people::{Kind, Module};
 use crmsync_sandbox::scenario::{Phase, Scenario, Verdict};
 use serde::Serialize;
 use serde_json::Value;
@@ -30,6 +31,7 @@ const SYSTEM_FIELDS: &[&str] = &[
 /// A field that differs for a reason that is allowed.
 #[derive(Debug, Serialize)]
 pub(super) struct Exception {
+    module: &'static str,
     record: String,
     field: &'static str,
     pub(super) reason: &'static str,
@@ -51,8 +53,13 @@ impl State {
             .take(SHOWN_MAX)
             .map(|wrong| {
                 format!(
-                    "{when}: {:?} record {} {}: expected {:?}, found {:?}",
-                    wrong.side, wrong.record, wrong.field, wrong.expected, wrong.found
+                    "{when}: {} in {:?}, record {} {}: expected {:?}, found {:?}",
+                    wrong.module.name(),
+                    wrong.side,
+                    wrong.record,
+                    wrong.field,
+                    wrong.expected,
+                    wrong.found
                 )
             })
             .collect();
@@ -71,18 +78,17 @@ impl State {
 
 /// What both servers held after the first sync, as it was kept then.
 pub(super) fn first_state(folder: &Folder, scenario: &Scenario) -> Result<State, Failure> {
-    let [left, right] = folder.kept_state()?;
-    Ok(State { verdict: scenario.verify(Phase::FirstSync, &left, &right) })
+    Ok(State { verdict: scenario.verify_modules(Phase::FirstSync, &folder.kept_state()?) })
 }
 
 /// What both servers hold now.
 pub(super) async fn last_state(world: &World, scenario: &Scenario) -> Result<State, Failure> {
-    let [left, right] = world.records().await?;
-    Ok(State { verdict: scenario.verify(Phase::AfterEdits, &left, &right) })
+    Ok(State { verdict: scenario.verify_modules(Phase::AfterEdits, &world.records().await?) })
 }
 
 pub(super) fn exceptions(verdict: &Verdict) -> Vec<Exception> {
     let exception = |exception: &crmsync_sandbox::scenario::Exception| Exception {
+        module: exception.module.name(),
         record: exception.record.clone(),
         field: exception.field,
         reason: exception.reason,
@@ -158,8 +164,17 @@ fn replaced_fields(event: &Event) -> impl Iterator<Item = (&str, String)> {
     let after: BTreeMap<&str, String> = fields(event.after.as_ref()).collect();
     let changed: BTreeSet<&str> = after.keys().copied().collect();
     fields(event.before.as_ref())
-        .filter(move |(name, before)| changed.contains(name) && !before.is_empty() && after.get(name) != Some(before))
+        .filter(move |(name, before)| changed.contains(name) && after.get(name) != Some(before))
+        .filter(|(name, before)| !before.is_empty() && !is_blank_number(&event.module, name, before))
         .filter(|_| event.op == "update")
+}
+
+/// Vtiger shows 0 where a number was left blank.
+fn is_blank_number(module: &str, vtiger_name: &str, value: &str) -> bool {
+    let module = Module::ALL.into_iter().find(|known| known.name() == module);
+    let field = module.and_then(|module| module.fields().iter().find(|field| field.vtiger == vtiger_name));
+    let is_number = field.is_some_and(|field| matches!(field.kind, Kind::Integer | Kind::Money));
+    is_number && value.bytes().all(|byte| matches!(byte, b'0' | b'.'))
 }
 
 fn fields(record: Option<&Value>) -> impl Iterator<Item = (&str, String)> {

@@ -1,5 +1,5 @@
-//! `crmsync demo`: two sandbox CRMs as processes of their own, a real login on the consent page, preview, approval, sync, people's edits,
-//! sync, and once more with nothing to do. Judged by a table of expected values that the sandbox keeps, never by the engine.
+//! `crmsync demo`: two sandbox CRMs as processes of their own, with organizations, contacts and leads; a real login on the consent page,
+//! preview, approval, sync, people's edits, sync, and once more with nothing to do. Judged by a table of expected values that the sandbox keeps, never by the engine.
 
 mod judge;
 mod world;
@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crmsync_sandbox::people::{Counts, Module};
 use crmsync_sandbox::scenario::Scenario;
 use secrecy::SecretString;
 use serde::Serialize;
@@ -29,8 +30,8 @@ use world::{Calls, World};
 const FLOW: &str = "demo";
 /// The connections of the demo, left first; the sandbox CRMs have the same names.
 const SIDES: [&str; 2] = ["zoho", "vtiger"];
-/// The one module that this demo keeps in step.
-const MODULE: &str = "Contacts";
+/// The modules that this demo keeps in step. The product finds the order of their references by itself.
+const MODULES: [Module; 3] = [Module::Contacts, Module::Accounts, Module::Leads];
 /// Who owns records that nobody else can own: a user whom both sandboxes have.
 const FALLBACK_OWNER: &str = "office@acme.example";
 /// Longest wait for the consent page to lead back to us.
@@ -47,7 +48,7 @@ pub(super) struct Report {
     lost_updates: u64,
     replaced_unseen: u64,
     automations: u64,
-    modules: Vec<Module>,
+    modules: Vec<ModuleReport>,
     api_calls: BTreeMap<&'static str, Calls>,
     no_op: NoOp,
     records_per_second: f64,
@@ -58,7 +59,7 @@ pub(super) struct Report {
 }
 
 #[derive(Debug, Serialize)]
-struct Module {
+struct ModuleReport {
     name: String,
     left: u64,
     right: u64,
@@ -81,14 +82,21 @@ struct NoOp {
 
 pub(super) async fn run(options: DemoOptions, output: Output) -> Result<ExitCode, Failure> {
     let folder = world::Folder::make()?;
-    say(output, &format!("starting two sandbox CRMs with {} contacts each (seed {})", options.records, options.seed));
+    let counts = Counts::of(options.records as usize);
+    say(
+        output,
+        &format!(
+            "starting two sandbox CRMs with {} contacts, {} organizations and {} leads each (seed {})",
+            counts.contacts, counts.organizations, counts.leads, options.seed
+        ),
+    );
     let world = World::start(options.records, options.seed).await?;
     let app = App::open(folder.path().to_path_buf())?;
     connect(&app, &world, output).await?;
     let flow_file = Document::template(&Template {
         name: FLOW,
         between: SIDES,
-        modules: &[[MODULE.to_owned(), MODULE.to_owned()]],
+        modules: &MODULES.map(|module| [module.name().to_owned(), module.name().to_owned()]),
         owner_fallback: [Some(FALLBACK_OWNER), Some(FALLBACK_OWNER)],
     });
     std::fs::write(folder.path().join("demo.toml"), &flow_file)
@@ -112,9 +120,7 @@ pub(super) async fn run(options: DemoOptions, output: Output) -> Result<ExitCode
 
     say(output, "the next morning people edit at both screens, delete and add records; sync again");
     world.sleep_over_night().await?;
-    for edit in Scenario::new(options.seed, options.records as usize).human_edits() {
-        world.person(edit).await?;
-    }
+    world.people_edit().await?;
     let second = sync(&app, &progress, output).await?;
 
     say(output, "and once more, with nothing to do");
@@ -124,7 +130,7 @@ pub(super) async fn run(options: DemoOptions, output: Output) -> Result<ExitCode
     let cpu_after = world::usage();
     let after = world.calls().await?;
 
-    let scenario = Scenario::new(options.seed, options.records as usize);
+    let scenario = Scenario::of_all_modules(options.seed, counts);
     let mut problems = judge::first_state(&folder, &scenario)?.problems("after the first sync");
     let state = judge::last_state(&world, &scenario).await?;
     problems.extend(state.problems("after the edits"));
@@ -157,7 +163,8 @@ pub(super) async fn run(options: DemoOptions, output: Output) -> Result<ExitCode
         modules: modules(&reports),
         api_calls: after,
         no_op,
-        records_per_second: f64::from(options.records) * 2.0 / took.as_secs_f64(),
+        records_per_second: MODULES.map(|module| counts.of_module(module)).iter().sum::<usize>() as f64 * 2.0
+            / took.as_secs_f64(),
         peak_rss_mib: cpu_after.peak_rss_mib,
         seed: options.seed,
         problems,
@@ -233,12 +240,12 @@ fn all_lines() -> crate::store::JournalQuery {
     crate::store::JournalQuery { most: usize::MAX, ..crate::store::JournalQuery::default() }
 }
 
-fn modules(reports: &[&RunReport; 3]) -> Vec<Module> {
+fn modules(reports: &[&RunReport; 3]) -> Vec<ModuleReport> {
     let last = reports[2];
     let total = |index: usize, count: fn(&crate::engine::PairReport) -> u64| {
         reports.iter().map(|report| count(&report.pairs[index])).sum()
     };
-    let module = |(index, pair): (usize, &crate::engine::PairReport)| Module {
+    let module = |(index, pair): (usize, &crate::engine::PairReport)| ModuleReport {
         name: pair.name.clone(),
         left: pair.left,
         right: pair.right,

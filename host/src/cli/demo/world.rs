@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use crmsync_sandbox::history::{Actor, Event};
-use crmsync_sandbox::people::Side;
-use crmsync_sandbox::scenario::HumanEdit;
+use crmsync_sandbox::people::{Module, Side};
+use crmsync_sandbox::scenario::Holdings;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use url::Url;
 
-use super::{MODULE, SIDES};
+use super::{MODULES, SIDES};
 use crate::cli::process::end_with_us;
 use crate::service::Failure;
 
@@ -41,17 +41,17 @@ impl Folder {
         &self.0
     }
 
-    /// The records that [`World::keep_state`] kept, left and right.
-    pub(super) fn kept_state(&self) -> Result<[Vec<Value>; 2], Failure> {
-        let read = |side: &str| -> Result<Vec<Value>, Failure> {
-            let text = std::fs::read(self.state_file(side)).map_err(|error| failed_file(&error))?;
+    /// The records that [`World::keep_state`] kept.
+    pub(super) fn kept_state(&self) -> Result<Holdings, Failure> {
+        let read = |module: Module, side: &str| -> Result<Vec<Value>, Failure> {
+            let text = std::fs::read(self.state_file(module, side)).map_err(|error| failed_file(&error))?;
             Ok(record_list(&serde_json::from_slice(&text).unwrap_or_default()))
         };
-        Ok([read(SIDES[0])?, read(SIDES[1])?])
+        MODULES.into_iter().map(|module| Ok((module, [read(module, SIDES[0])?, read(module, SIDES[1])?]))).collect()
     }
 
-    fn state_file(&self, side: &str) -> PathBuf {
-        self.0.join(format!("first-{side}.json"))
+    fn state_file(&self, module: Module, side: &str) -> PathBuf {
+        self.0.join(format!("first-{}-{side}.json", module.name()))
     }
 }
 
@@ -105,6 +105,14 @@ impl Crm {
     }
 }
 
+/// One thing that somebody does at a screen.
+#[derive(Debug, Deserialize)]
+struct Edit {
+    side: Side,
+    path: String,
+    body: Value,
+}
+
 /// Both CRMs and somebody who uses them.
 pub(super) struct World {
     pub(super) sides: [Crm; 2],
@@ -154,36 +162,44 @@ impl World {
         Ok(())
     }
 
-    /// Somebody edits at a screen.
-    pub(super) async fn person(&self, edit: &HumanEdit) -> Result<(), Failure> {
-        let crm = match edit.side {
-            Side::Zoho => &self.sides[0],
-            Side::Vtiger => &self.sides[1],
-        };
-        let answer = self.ask(crm, edit.path(), Some(&edit.body())).await?;
-        match answer.get("error") {
-            Some(error) => Err(Failure::failed("demo.person", format!("a person's edit was refused: {error}"), "")),
-            None => Ok(()),
+    /// People do at both screens what the sandboxes' own story says. It is told by one of them, so that its memory is not ours.
+    pub(super) async fn people_edit(&self) -> Result<(), Failure> {
+        let story = self.ask(&self.sides[0], "/_sandbox/story", None).await?;
+        let edits: Vec<Edit> = serde_json::from_value(story["edits"].clone())
+            .map_err(|error| Failure::failed("demo.story", error.to_string(), ""))?;
+        for edit in edits {
+            let answer = self.ask(&self.sides[edit.side as usize], &edit.path, Some(&edit.body)).await?;
+            if let Some(error) = answer.get("error") {
+                return Err(Failure::failed("demo.person", format!("a person's edit was refused: {error}"), ""));
+            }
         }
+        Ok(())
     }
 
-    /// All live records of the module, left and right, in the CRMs' own form.
-    pub(super) async fn records(&self) -> Result<[Vec<Value>; 2], Failure> {
-        let path = format!("/_sandbox/records/{MODULE}");
+    /// All live records of the modules, left and right, in the CRMs' own form.
+    pub(super) async fn records(&self) -> Result<Holdings, Failure> {
+        let mut holdings = Holdings::new();
         let [left, right] = &self.sides;
-        let left = self.ask(left, &path, None).await?;
-        let right = self.ask(right, &path, None).await?;
-        Ok([record_list(&left), record_list(&right)])
+        for module in MODULES {
+            let path = format!("/_sandbox/records/{}", module.name());
+            let left = record_list(&self.ask(left, &path, None).await?);
+            let right = record_list(&self.ask(right, &path, None).await?);
+            holdings.insert(module, [left, right]);
+        }
+        Ok(holdings)
     }
 
     /// Keeps what both CRMs hold now in files, piece by piece.
     pub(super) async fn keep_state(&self, folder: &Folder) -> Result<(), Failure> {
         for (side, crm) in SIDES.into_iter().zip(&self.sides) {
-            let url = format!("{}/_sandbox/records/{MODULE}", crm.url);
-            let mut answer = self.http.get(url).send().await.map_err(no_answer)?;
-            let mut file = std::fs::File::create(folder.state_file(side)).map_err(|error| failed_file(&error))?;
-            while let Some(piece) = answer.chunk().await.map_err(no_answer)? {
-                file.write_all(&piece).map_err(|error| failed_file(&error))?;
+            for module in MODULES {
+                let url = format!("{}/_sandbox/records/{}", crm.url, module.name());
+                let mut answer = self.http.get(url).send().await.map_err(no_answer)?;
+                let file = folder.state_file(module, side);
+                let mut file = std::fs::File::create(file).map_err(|error| failed_file(&error))?;
+                while let Some(piece) = answer.chunk().await.map_err(no_answer)? {
+                    file.write_all(&piece).map_err(|error| failed_file(&error))?;
+                }
             }
         }
         Ok(())

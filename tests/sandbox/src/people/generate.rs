@@ -1,24 +1,24 @@
-//! Makes the population: first who people are, then what each side shows of them, then ids and times.
+//! Makes the population: first who or what there is, then what each side shows of it, then what points to what, then ids and times.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
-use super::fields::{FIELDS, Kind, LEAD_SOURCES, lead_source_to_vtiger};
+use super::fields::{Kind, LEAD_SOURCE, Module};
 use super::words::{
     DEPARTMENTS, DESCRIPTIONS, DOMAINS, EMOJI, FIRST_NAMES, LAST_NAMES, ORGANIZATION_FIRST, ORGANIZATION_FORM,
     ORGANIZATION_LAST, PLACES, Place, SALUTATIONS, STREETS, TITLES,
 };
-use super::{Ambiguous, Organization, Person, Population, Shown, Side, User, Values};
+use super::{Ambiguous, Counts, Person, Population, Shown, Side, User, Values};
 use crate::rng::Rng;
 
-/// The share of contacts that exist on both sides.
+/// The share of records that exist on both sides.
 const OVERLAP_PERCENT: usize = 60;
-/// Groups of records with more than one candidate, per 500 contacts.
+/// Groups of records with more than one candidate, per 500 of a module.
 const AMBIGUOUS_PER_500: usize = 3;
 /// One family of two for so many contacts.
 const CONTACTS_PER_FAMILY: usize = 40;
-/// 2023-01-02 08:00:00 UTC: the first contact was made then.
+/// 2023-01-02 08:00:00 UTC: the first record of each module was made then.
 const FIRST_CREATED_MS: i64 = 1_672_646_400_000;
-/// 2025-11-30 23:59:59 UTC: no contact was touched later, so that everything a test does is newer.
+/// 2025-11-30 23:59:59 UTC: no record was touched later, so that everything a test does is newer.
 const LAST_TOUCHED_MS: i64 = 1_764_547_199_000;
 
 const USERS: &[User] = &[
@@ -64,66 +64,55 @@ const USERS: &[User] = &[
     },
 ];
 
-/// Makes the population of one seed, with `records` live contacts on each side.
+/// Makes the population of one seed, with `records` live contacts on each side, and organizations and leads in proportion.
 pub fn generate(seed: u64, records: usize) -> Population {
-    let organizations = organizations(seed, records);
-    let mut maker = Maker {
-        rng: Rng::fork(seed, "people"),
-        people: Vec::with_capacity(records * 2),
-        organizations: organizations.len(),
-        count: [0, 0],
-    };
-    let ambiguous_groups = maker.people_of_all_kinds(records);
-    let vtiger_first = 2 + organizations.len() as u64;
-    let mut people = maker.people;
-    give_ids_and_times(seed, &mut people, vtiger_first);
-    let ambiguous = ambiguous_groups.iter().map(|group| ambiguous(&people, group)).collect();
-    Population {
-        users: USERS.to_vec(),
-        organizations,
-        people,
-        ambiguous,
-        vtiger_number_max: vtiger_first + records as u64 - 1,
-    }
+    generate_counts(seed, Counts::of(records))
 }
 
-fn organizations(seed: u64, records: usize) -> Vec<Organization> {
-    let mut rng = Rng::fork(seed, "organizations");
-    let mut names = HashSet::new();
-    let wanted = (records / 10).clamp(3, 60);
-    while names.len() < wanted {
-        let name =
-            format!("{} {} {}", rng.pick(ORGANIZATION_FIRST), rng.pick(ORGANIZATION_LAST), rng.pick(ORGANIZATION_FORM));
-        names.insert(name);
+/// Makes the population of one seed.
+pub fn generate_counts(seed: u64, counts: Counts) -> Population {
+    let mut lists = Vec::with_capacity(Module::ALL.len());
+    let mut ambiguous_records = Vec::new();
+    let mut vtiger_next = 2;
+    for module in Module::ALL {
+        let mut maker = Maker::new(seed, module);
+        let records = counts.of_module(module);
+        let groups = maker.people_of_all_kinds(records);
+        let mut people = maker.people;
+        give_ids_and_times(seed, module, &mut people, vtiger_next);
+        vtiger_next += records as u64;
+        ambiguous_records.extend(groups.iter().map(|group| ambiguous(module, &people, group)));
+        lists.push(people);
     }
-    let mut names: Vec<String> = names.into_iter().collect();
-    names.sort();
-    names
-        .into_iter()
-        .enumerate()
-        .map(|(index, name)| {
-            let place = rng.pick(PLACES);
-            Organization {
-                name,
-                city: place.city,
-                country: place.country,
-                zoho_id: format!("5725767{:012}", 400_000 + index),
-                vtiger_id: format!("11x{}", 2 + index),
-            }
-        })
-        .collect()
+    for module in Module::ALL {
+        point(seed, module, &mut lists);
+    }
+    let [organizations, people, leads]: [Vec<Person>; 3] = lists.try_into().unwrap_or_default();
+    let users = USERS.to_vec();
+    Population { users, organizations, people, leads, ambiguous: ambiguous_records, vtiger_number_max: vtiger_next - 1 }
 }
 
 struct Maker {
+    module: Module,
     rng: Rng,
     people: Vec<Person>,
-    organizations: usize,
-    /// Contacts so far in Zoho and in Vtiger.
+    /// Names of organizations in lower case: two that differ are two.
+    names: HashSet<String>,
+    /// Records so far in Zoho and in Vtiger.
     count: [usize; 2],
 }
 
 impl Maker {
-    /// Fills both sides with exactly `records` contacts and returns the groups that are ambiguous, as indexes.
+    fn new(seed: u64, module: Module) -> Maker {
+        let part = match module {
+            Module::Accounts => "organizations",
+            Module::Contacts => "people",
+            Module::Leads => "leads",
+        };
+        Maker { module, rng: Rng::fork(seed, part), people: Vec::new(), names: HashSet::new(), count: [0, 0] }
+    }
+
+    /// Fills both sides with exactly `records` records and returns the groups that are ambiguous, as indexes.
     fn people_of_all_kinds(&mut self, records: usize) -> Vec<Vec<usize>> {
         for number in 0..records * OVERLAP_PERCENT / 100 {
             let truth = self.truth(number % 12 == 5);
@@ -131,8 +120,10 @@ impl Maker {
         }
         let groups = if records < 20 { 0 } else { (records * AMBIGUOUS_PER_500).div_ceil(500) };
         let ambiguous = (0..groups).map(|group| self.add_ambiguous(group)).collect();
-        for family in 0..records / CONTACTS_PER_FAMILY {
-            self.add_family(family);
+        if self.module == Module::Contacts {
+            for family in 0..records / CONTACTS_PER_FAMILY {
+                self.add_family(family);
+            }
         }
         for side in [Side::Zoho, Side::Vtiger] {
             while self.count[side as usize] < records {
@@ -143,9 +134,10 @@ impl Maker {
         ambiguous
     }
 
-    /// Two candidates on one side for one record on the other; the sides take turns.
+    /// Two candidates on one side for one record on the other; the sides take turns. Vtiger has no two organizations of one name.
     fn add_ambiguous(&mut self, group: usize) -> Vec<usize> {
-        let (one, two) = if group.is_multiple_of(2) { (Side::Zoho, Side::Vtiger) } else { (Side::Vtiger, Side::Zoho) };
+        let two_in_vtiger = group.is_multiple_of(2) && self.module != Module::Accounts;
+        let (one, two) = if two_in_vtiger { (Side::Zoho, Side::Vtiger) } else { (Side::Vtiger, Side::Zoho) };
         let truth = self.truth(false);
         [one, two, two].into_iter().map(|side| self.add(truth.clone(), &[side], true)).collect()
     }
@@ -177,7 +169,6 @@ impl Maker {
     fn add(&mut self, truth: Values, sides: &[Side], ambiguous: bool) -> usize {
         let number = self.people.len();
         let owner = self.rng.below(3);
-        let organization = self.rng.chance(70).then(|| self.rng.below(self.organizations));
         let both = sides.len() == 2;
         let mut person = Person { number, truth, zoho: None, vtiger: None, ambiguous };
         for side in sides {
@@ -191,7 +182,7 @@ impl Maker {
                 id: String::new(),
                 values,
                 owner: self.owner_on(*side, owner),
-                organization,
+                references: BTreeMap::new(),
                 created_ms: 0,
                 modified_ms: 0,
             };
@@ -215,8 +206,89 @@ impl Maker {
         }
     }
 
-    /// Who somebody is. Without an e-mail address, first name and mobile are there to tell them from others.
+    /// Who or what it is.
     fn truth(&mut self, no_email: bool) -> Values {
+        match self.module {
+            Module::Accounts => self.organization(),
+            Module::Contacts => self.contact(no_email),
+            Module::Leads => self.lead(no_email),
+        }
+    }
+
+    fn organization(&mut self) -> Values {
+        let name = self.new_name();
+        let rng = &mut self.rng;
+        let place = rng.pick(PLACES);
+        let mut values = Values::from([("Account_Name", name)]);
+        let mut put = |name, value: String| values.insert(name, value);
+        for (name, percent) in [("Phone", 75), ("Fax", 25)] {
+            if rng.chance(percent) {
+                put(name, number_of(place, 8, rng.below(90_000_000)));
+            }
+        }
+        if rng.chance(65) {
+            put("Website", website(rng));
+        }
+        if rng.chance(10) {
+            put("Ticker_Symbol", rng.hex(4).to_uppercase());
+        }
+        company_facts(rng, "Employees", &mut values);
+        if rng.chance(30) {
+            values.insert("Ownership", rng.pick(&["Other", "Private", "Public", "Subsidiary"]).to_string());
+        }
+        for (prefix, percent) in [("Billing", 75), ("Shipping", 30)] {
+            if rng.chance(percent) {
+                address(rng, prefix, place, &mut values);
+            }
+        }
+        if rng.chance(35) {
+            values.insert("Description", rng.pick(DESCRIPTIONS).to_string());
+        }
+        choose(rng, Module::Accounts, &[("Account_Type", 55), ("Rating", 30)], &mut values);
+        values
+    }
+
+    /// A name that no other organization has, whatever its case. There are a few hundred; then places and numbers tell them apart.
+    fn new_name(&mut self) -> String {
+        loop {
+            let rng = &mut self.rng;
+            let (first, last) = (rng.pick(ORGANIZATION_FIRST), rng.pick(ORGANIZATION_LAST));
+            let name = match self.people.len() {
+                0..150 => format!("{first} {last}"),
+                150..2_000 => format!("{first} {last} {}", rng.pick(PLACES).city),
+                count => format!("{first} {last} {} {}", rng.pick(PLACES).city, 2 + rng.below(count)),
+            };
+            let name = format!("{name} {}", rng.pick(ORGANIZATION_FORM));
+            if self.names.insert(name.to_lowercase()) {
+                return name;
+            }
+        }
+    }
+
+    fn lead(&mut self, no_email: bool) -> Values {
+        let contact = self.contact(no_email);
+        let rng = &mut self.rng;
+        let kept = |name: &&str| Module::Leads.field(name).is_some();
+        let mut values: Values = contact.into_iter().filter(|(name, _)| kept(name)).collect();
+        let company = (rng.pick(ORGANIZATION_FIRST), rng.pick(ORGANIZATION_LAST), rng.pick(ORGANIZATION_FORM));
+        values.insert("Company", format!("{} {} {}", company.0, company.1, company.2));
+        if rng.chance(55) {
+            values.insert("Designation", rng.pick(TITLES).to_string());
+        }
+        if rng.chance(40) {
+            values.insert("Website", website(rng));
+        }
+        company_facts(rng, "No_of_Employees", &mut values);
+        if rng.chance(60) {
+            let place = rng.pick(PLACES);
+            address(rng, "", place, &mut values);
+        }
+        choose(rng, Module::Leads, &[("Lead_Status", 70), ("Rating", 25)], &mut values);
+        values
+    }
+
+    /// Who somebody is. Without an e-mail address, first name and mobile are there to tell them from others.
+    fn contact(&mut self, no_email: bool) -> Values {
         let rng = &mut self.rng;
         let number = self.people.len();
         let (first, first_ascii) = *rng.pick(FIRST_NAMES);
@@ -255,7 +327,7 @@ impl Maker {
             }
         }
         if rng.chance(50) {
-            put("Lead_Source", rng.pick(LEAD_SOURCES).0.to_owned());
+            put("Lead_Source", rng.pick(LEAD_SOURCE.to_vtiger).0.to_owned());
         }
         if rng.chance(12) {
             put("Secondary_Email", format!("{last_ascii}.{number}@{}", rng.pick(DOMAINS)));
@@ -279,10 +351,15 @@ impl Maker {
     fn untidy(&mut self, truth: &Values, side: Side, both: bool) -> Values {
         let rng = &mut self.rng;
         let mut values = Values::new();
-        for field in FIELDS {
+        for field in self.module.fields() {
             let Some(value) = truth.get(field.zoho) else { continue };
-            let matched_by = matches!(field.zoho, "Last_Name" | "Email")
+            let matched_by = matches!(field.zoho, "Last_Name" | "Email" | "Account_Name")
                 || (!truth.contains_key("Email") && matches!(field.zoho, "First_Name" | "Mobile"));
+            if field.zoho == "Company" && side == Side::Vtiger && !both && rng.chance(4) {
+                continue;
+            }
+            // Zoho takes no lead without a company.
+            let matched_by = matched_by || (field.zoho == "Company" && side == Side::Zoho);
             if both && !matched_by && field.kind != Kind::Flag && rng.chance(12) {
                 continue;
             }
@@ -295,33 +372,110 @@ impl Maker {
 
     /// Zoho's own oddities: text that Vtiger's columns cut, characters that they do not know, values without counterpart.
     fn fill_zoho_oddities(&mut self, values: &mut Values) {
-        let rng = &mut self.rng;
-        if rng.chance(2) {
-            values
-                .insert("Title", format!("{} and Deputy Chair of the Regional Purchasing Committee", rng.pick(TITLES)));
-        }
-        if rng.chance(2) {
-            values.insert("Department", "Research, Development and Quality Assurance".to_owned());
-        }
-        if rng.chance(3) {
-            let text = format!("{} {}", rng.pick(DESCRIPTIONS), rng.pick(EMOJI));
-            values.insert("Description", text);
-        }
-        if rng.chance(2) {
-            values.insert("Lead_Source", "Podcast".to_owned());
-        }
+        let (module, rng) = (self.module, &mut self.rng);
+        let mut odd = |percent, name: &'static str, value: &dyn Fn(&mut Rng) -> String| {
+            if module.field(name).is_some() && rng.chance(percent) {
+                values.insert(name, value(rng));
+            }
+        };
+        let deputy =
+            |rng: &mut Rng| format!("{} and Deputy Chair of the Regional Purchasing Committee", rng.pick(TITLES));
+        odd(2, "Title", &deputy);
+        odd(2, "Designation", &deputy);
+        odd(2, "Department", &|_| "Research, Development and Quality Assurance".to_owned());
+        odd(3, "Description", &|rng| format!("{} {}", rng.pick(DESCRIPTIONS), rng.pick(EMOJI)));
+        odd(2, "Lead_Source", &|_| "Podcast".to_owned());
+        odd(4, "Industry", &|rng| rng.pick(&["Large Enterprise", "Service Provider", "ManagementISV"]).to_string());
     }
 
-    /// Lead sources in Vtiger's own words, and sometimes one that Zoho has no word for.
+    /// Picklist values in Vtiger's own words, and sometimes one that Zoho has no word for.
     fn speak_vtiger(&mut self, values: &mut Values) {
-        if let Some(zoho) = values.remove("Lead_Source")
-            && let Some(vtiger) = lead_source_to_vtiger(&zoho)
-            && vtiger != "Other"
-        {
-            values.insert("Lead_Source", vtiger.to_owned());
+        for field in self.module.fields() {
+            if let Kind::Choice(choices) = field.kind
+                && let Some(zoho) = values.remove(field.zoho)
+                && let Some(vtiger) = choices.vtiger(&zoho)
+                && choices.zoho(vtiger).is_some()
+            {
+                values.insert(field.zoho, vtiger.to_owned());
+            }
         }
-        if self.rng.chance(2) {
-            values.insert("Lead_Source", "Town Newsletter".to_owned());
+        let (module, rng) = (self.module, &mut self.rng);
+        let mut odd = |percent, name: &'static str, words: &[&str]| {
+            if module.field(name).is_some() && rng.chance(percent) {
+                values.insert(name, rng.pick(words).to_string());
+            }
+        };
+        odd(2, "Lead_Source", &["Town Newsletter"]);
+        odd(4, "Industry", &["Banking", "Food & Beverage", "Shipping", "Technology"]);
+        odd(3, "Lead_Status", &["Hot", "Warm", "Qualified"]);
+        odd(2, "Ownership", &["Family"]);
+    }
+}
+
+/// Size and revenue of a company.
+fn company_facts(rng: &mut Rng, employees: &'static str, values: &mut Values) {
+    if rng.chance(50) {
+        values.insert(employees, (3 + rng.below(5_000)).to_string());
+    }
+    if rng.chance(40) {
+        let cents = ["", ".5", ".25"];
+        values.insert("Annual_Revenue", format!("{}{}", 1_000 * (20 + rng.below(9_000)), rng.pick(&cents)));
+    }
+}
+
+fn website(rng: &mut Rng) -> String {
+    let first: String = rng.pick(ORGANIZATION_FIRST).to_lowercase().chars().filter(char::is_ascii_alphabetic).collect();
+    format!("https://{first}{}.example", rng.below(90_000))
+}
+
+/// Picklist values in Zoho's words.
+fn choose(rng: &mut Rng, module: Module, fields: &[(&'static str, usize)], values: &mut Values) {
+    for (name, percent) in fields {
+        if let Some(Kind::Choice(choices)) = module.field(name).map(|field| field.kind)
+            && rng.chance(*percent)
+        {
+            values.insert(name, rng.pick(choices.to_vtiger).0.to_owned());
+        }
+    }
+}
+
+/// Lets the records of a module point to others. Who reports to whom may run in a circle.
+fn point(seed: u64, module: Module, lists: &mut [Vec<Person>]) {
+    let mut rng = Rng::fork(seed, &format!("{} references", module.name()));
+    for reference in module.references() {
+        let own_module = reference.target == module;
+        let percent = if own_module { 15 } else { 70 };
+        let place = |module: Module| Module::ALL.iter().position(|known| *known == module).unwrap_or(0);
+        let targets: Vec<[bool; 2]> = lists[place(reference.target)]
+            .iter()
+            .map(|target| [target.zoho.is_some(), target.vtiger.is_some()])
+            .collect();
+        let pick = |rng: &mut Rng, own: usize, sides: &[Side]| {
+            // A few draws find somebody whom at least one of the sides has; else it points to nobody.
+            (0..20).map(|_| rng.below(targets.len())).find(|&number| {
+                (!own_module || number != own) && sides.iter().any(|side| targets[number][*side as usize])
+            })
+        };
+        for person in &mut lists[place(module)] {
+            let sides: Vec<Side> =
+                [Side::Zoho, Side::Vtiger].into_iter().filter(|side| person.shown(*side).is_some()).collect();
+            let both = sides.len() == 2;
+            let target = if rng.chance(percent) { pick(&mut rng, person.number, &sides) } else { None };
+            for side in sides {
+                let differs = both && side == Side::Vtiger && rng.chance(4);
+                let target = if differs { pick(&mut rng, person.number, &[side]) } else { target };
+                let forgotten = both && rng.chance(12);
+                let Some(number) = target.filter(|number| targets[*number][side as usize] && !forgotten) else {
+                    continue;
+                };
+                let shown = match side {
+                    Side::Zoho => person.zoho.as_mut(),
+                    Side::Vtiger => person.vtiger.as_mut(),
+                };
+                if let Some(shown) = shown {
+                    shown.references.insert(reference.zoho, number);
+                }
+            }
         }
     }
 }
@@ -331,6 +485,9 @@ fn address(rng: &mut Rng, prefix: &str, place: &Place, values: &mut Values) {
     let street = if rng.chance(10) { format!("{street}\n{}. floor", 1 + rng.below(9)) } else { street };
     let names = match prefix {
         "Mailing" => ["Mailing_Street", "Mailing_City", "Mailing_State", "Mailing_Zip", "Mailing_Country"],
+        "Billing" => ["Billing_Street", "Billing_City", "Billing_State", "Billing_Code", "Billing_Country"],
+        "Shipping" => ["Shipping_Street", "Shipping_City", "Shipping_State", "Shipping_Code", "Shipping_Country"],
+        "" => ["Street", "City", "State", "Zip_Code", "Country"],
         _ => ["Other_Street", "Other_City", "Other_State", "Other_Zip", "Other_Country"],
     };
     let parts = [street.as_str(), place.city, place.state, place.zip, place.country];
@@ -353,13 +510,20 @@ fn other_value(rng: &mut Rng, name: &str, value: &str) -> String {
         // Another way to call the same person: two first names that have nothing in common are two people.
         "First_Name" => format!("{value} {}", rng.pick(FIRST_NAMES).0),
         "Assistant" => rng.pick(FIRST_NAMES).0.to_owned(),
-        "Lead_Source" => rng.pick(LEAD_SOURCES).0.to_owned(),
+        "Lead_Source" => rng.pick(LEAD_SOURCE.to_vtiger).0.to_owned(),
+        "Designation" => rng.pick(TITLES).to_string(),
+        "Employees" | "No_of_Employees" => (6_000 + rng.below(900)).to_string(),
+        "Annual_Revenue" => (10_000_000 + rng.below(900)).to_string(),
+        "Website" => website(rng),
+        "Company" => format!("{value} Group"),
         "Email_Opt_Out" => (value != "true").to_string(),
         "Secondary_Email" => format!("other.{value}"),
         "Phone" | "Mobile" | "Home_Phone" | "Other_Phone" | "Fax" | "Asst_Phone" => {
             number_of(rng.pick(PLACES), 8, rng.below(90_000_000))
         }
-        "Mailing_Street" | "Other_Street" => format!("{} {}", rng.pick(STREETS), 200 + rng.below(90)),
+        "Mailing_Street" | "Other_Street" | "Billing_Street" | "Shipping_Street" | "Street" => {
+            format!("{} {}", rng.pick(STREETS), 200 + rng.below(90))
+        }
         _ => value.to_owned(),
     }
 }
@@ -368,6 +532,13 @@ fn other_value(rng: &mut Rng, name: &str, value: &str) -> String {
 fn respell(rng: &mut Rng, kind: Kind, side: Side, value: String) -> String {
     match kind {
         Kind::Name => respell_name(rng, value),
+        Kind::Label => respell_label(rng, side, value),
+        Kind::Website => match rng.below(4) {
+            0 => value.replacen("https://", "http://www.", 1),
+            1 => format!("{value}/"),
+            2 => value.replacen("https://", "", 1),
+            _ => value,
+        },
         Kind::Email => match rng.below(100) {
             0..8 => capitalised_email(&value),
             8..11 => value.to_uppercase(),
@@ -389,6 +560,16 @@ fn respell_name(rng: &mut Rng, value: String) -> String {
         5..9 if case_survives => value.to_lowercase(),
         9..12 => format!(" {value} "),
         12..14 => value.replace(' ', "  "),
+        _ => value,
+    }
+}
+
+/// Zoho trims, so only Vtiger can hold blanks around a name.
+fn respell_label(rng: &mut Rng, side: Side, value: String) -> String {
+    match rng.below(100) {
+        0..5 if value.to_uppercase().to_lowercase() == value.to_lowercase() => value.to_uppercase(),
+        5..8 if side == Side::Vtiger => format!(" {value} "),
+        8..12 => value.replacen(' ', "  ", 1),
         _ => value,
     }
 }
@@ -420,9 +601,15 @@ fn respell_phone(rng: &mut Rng, value: &str) -> String {
 }
 
 /// Ids follow the order of creation, which is another one on each side; imports leave many records with one time.
-fn give_ids_and_times(seed: u64, people: &mut [Person], vtiger_first: u64) {
+fn give_ids_and_times(seed: u64, module: Module, people: &mut [Person], vtiger_first: u64) {
+    let (zoho_first, prefix) = match module {
+        Module::Accounts => (400_000, 11),
+        Module::Contacts => (500_000, 12),
+        Module::Leads => (700_000, 10),
+    };
     for side in [Side::Zoho, Side::Vtiger] {
-        let mut rng = Rng::fork(seed, if side == Side::Zoho { "zoho ids" } else { "vtiger ids" });
+        let side_name = if side == Side::Zoho { "zoho" } else { "vtiger" };
+        let mut rng = Rng::fork(seed, &format!("{side_name} {} ids", module.name()));
         let mut order: Vec<usize> = (0..people.len()).filter(|index| people[*index].shown(side).is_some()).collect();
         for last in (1..order.len()).rev() {
             order.swap(last, rng.below(last + 1));
@@ -445,8 +632,8 @@ fn give_ids_and_times(seed: u64, people: &mut [Person], vtiger_first: u64) {
             };
             if let Some(shown) = shown {
                 shown.id = match side {
-                    Side::Zoho => format!("5725767{:012}", 500_000 + place),
-                    Side::Vtiger => format!("12x{}", vtiger_first + place as u64),
+                    Side::Zoho => format!("5725767{:012}", zoho_first + place),
+                    Side::Vtiger => format!("{prefix}x{}", vtiger_first + place as u64),
                 };
                 (shown.created_ms, shown.modified_ms) = (created_ms, created_ms + later_ms);
             }
@@ -454,7 +641,7 @@ fn give_ids_and_times(seed: u64, people: &mut [Person], vtiger_first: u64) {
     }
 }
 
-fn ambiguous(people: &[Person], group: &[usize]) -> Ambiguous {
+fn ambiguous(module: Module, people: &[Person], group: &[usize]) -> Ambiguous {
     let ids = |side: Side| group.iter().filter_map(|index| Some(people[*index].shown(side)?.id.clone())).collect();
-    Ambiguous { zoho: ids(Side::Zoho), vtiger: ids(Side::Vtiger), reason: "more-than-one-match" }
+    Ambiguous { module, zoho: ids(Side::Zoho), vtiger: ids(Side::Vtiger), reason: "more-than-one-match" }
 }

@@ -175,8 +175,24 @@ pub(super) const STREETS: &[&str] = &[
     "Via Roma",
 ];
 
-pub(super) const ORGANIZATION_FIRST: &[&str] =
-    &["Nordlys", "Blue Harbour", "Alpen", "Sunrise", "Citadel", "Verde", "Lumen", "Oak & Iron", "Delta", "Kestrel"];
+pub(super) const ORGANIZATION_FIRST: &[&str] = &[
+    "Nordlys",
+    "Blue Harbour",
+    "Alpen",
+    "Sunrise",
+    "Citadel",
+    "Verde",
+    "Lumen",
+    "Oak & Iron",
+    "Delta",
+    "Kestrel",
+    "Meridian",
+    "Old Mill",
+    "Quarry",
+    "Silver Birch",
+    "Tidal",
+    "Union",
+];
 pub(super) const ORGANIZATION_LAST: &[&str] =
     &["Foods", "Logistics", "Energy", "Textiles", "Robotics", "Pharma", "Media"];
 pub(super) const ORGANIZATION_FORM: &[&str] = &["AS", "GmbH", "Ltd", "Inc.", "S.A."];

@@ -1,6 +1,6 @@
 //! What happens to a value on its way to the other side, and what the other side then shows.
 
-use crate::people::{Field, Kind, Side, lead_source_to_vtiger, lead_source_to_zoho};
+use crate::people::{Field, Kind, Side};
 
 /// The value as the other side must show it; blank stays blank, and `None` means that it has no counterpart there.
 ///
@@ -13,9 +13,12 @@ use crate::people::{Field, Kind, Side, lead_source_to_vtiger, lead_source_to_zoh
 /// ```
 pub fn carry(field: &Field, value: &str, to: Side) -> Option<String> {
     let carried = match field.kind {
-        Kind::LeadSource if value.trim().is_empty() => String::new(),
-        Kind::LeadSource if to == Side::Vtiger => lead_source_to_vtiger(value)?.to_owned(),
-        Kind::LeadSource => lead_source_to_zoho(value)?.to_owned(),
+        Kind::Choice(_) if value.trim().is_empty() => String::new(),
+        Kind::Choice(choices) if to == Side::Vtiger => choices.vtiger(value)?.to_owned(),
+        Kind::Choice(choices) => choices.zoho(value)?.to_owned(),
+        Kind::Listed(values) if to == Side::Zoho && !value.is_empty() => {
+            values.iter().find(|listed| **listed == value).map(|listed| (*listed).to_owned())?
+        }
         _ => plain(field.kind, value),
     };
     Some(stored(field, &carried, to))
@@ -25,6 +28,8 @@ pub fn carry(field: &Field, value: &str, to: Side) -> Option<String> {
 pub fn agree(field: &Field, zoho: &str, vtiger: &str) -> bool {
     let same = |value: &str| match field.kind {
         Kind::Name => plain(Kind::Name, value).to_lowercase(),
+        Kind::Label => value.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase(),
+        Kind::Website => website(value),
         kind => plain(kind, value).trim().to_owned(),
     };
     same(zoho) == same(vtiger)
@@ -34,17 +39,25 @@ pub fn agree(field: &Field, zoho: &str, vtiger: &str) -> bool {
 
 /// Whether the other side shows something else than was sent to it, because of a column's length or its characters.
 pub fn is_stored_differently(field: &Field, value: &str, to: Side) -> bool {
-    carry(field, value, to).is_some_and(|shown| shown != plain(field.kind, value)) && field.kind != Kind::LeadSource
+    carry(field, value, to).is_some_and(|shown| shown != plain(field.kind, value))
+        && !matches!(field.kind, Kind::Choice(_))
 }
 
 /// A value in its own kind's plain spelling.
 fn plain(kind: Kind, value: &str) -> String {
     match kind {
         Kind::Name => name(value),
-        Kind::Trimmed => value.trim().to_owned(),
+        Kind::Trimmed | Kind::Label => value.trim().to_owned(),
         Kind::Email => value.trim().to_lowercase(),
         Kind::Phone => phone(value),
-        Kind::Verbatim | Kind::Date | Kind::LeadSource | Kind::Flag => value.to_owned(),
+        Kind::Verbatim
+        | Kind::Website
+        | Kind::Date
+        | Kind::Integer
+        | Kind::Money
+        | Kind::Choice(_)
+        | Kind::Listed(_)
+        | Kind::Flag => value.to_owned(),
     }
 }
 
@@ -97,6 +110,12 @@ fn phone(value: &str) -> String {
     if extension.is_empty() { number } else { format!("{number}x{extension}") }
 }
 
+fn website(value: &str) -> String {
+    let text = value.trim().to_lowercase();
+    let text = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(&text);
+    text.strip_prefix("www.").unwrap_or(text).trim_end_matches('/').to_owned()
+}
+
 fn digits(text: &str) -> String {
     text.chars().filter(char::is_ascii_digit).collect()
 }
@@ -104,7 +123,7 @@ fn digits(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::people::field;
+    use crate::people::{Module, field};
 
     fn check(name: &str, value: &str, to: Side, expected: Option<&str>) {
         let field = field(name).expect("a mapped field");
@@ -126,6 +145,13 @@ mod tests {
         check("Description", "on the way 🚚", Side::Vtiger, Some("on the way ????"));
         check("Department", &"d".repeat(40), Side::Vtiger, Some(&"d".repeat(30)));
         check("Title", " CEO ", Side::Zoho, Some("CEO"));
+        let of_accounts =
+            |name: &str, value: &str, to: Side| carry(Module::Accounts.field(name).expect("a mapped field"), value, to);
+        assert_eq!(of_accounts("Account_Type", "Vendor", Side::Vtiger).as_deref(), Some("Other"));
+        assert_eq!(of_accounts("Industry", "Banking", Side::Zoho), None);
+        assert_eq!(of_accounts("Ownership", "Family", Side::Zoho), None);
+        assert_eq!(of_accounts("Ownership", "Public", Side::Zoho).as_deref(), Some("Public"));
+        assert_eq!(of_accounts("Account_Name", " ACME  AS ", Side::Vtiger).as_deref(), Some("ACME  AS"));
     }
 
     #[test]
@@ -137,6 +163,11 @@ mod tests {
         assert!(same("Lead_Source", "External Referral", "Existing Customer"));
         assert!(same("Description", "by 🚚", "by ????"));
         assert!(!same("Title", "CEO", "ceo"));
+        let of_accounts =
+            |name: &str, zoho: &str, vtiger: &str| agree(Module::Accounts.field(name).expect("a field"), zoho, vtiger);
+        assert!(of_accounts("Account_Name", "Acme AS", " ACME  as "));
+        assert!(of_accounts("Website", "https://acme.example", "www.Acme.example/"));
+        assert!(of_accounts("Account_Type", "Supplier", "Other"));
         assert!(!same("Mobile", "+47 912 34 567", "912 34 567"));
     }
 }

@@ -1,6 +1,6 @@
 //! Holds what the two servers show against what they must show.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -8,14 +8,17 @@ use serde_json::Value;
 use super::carry::carry;
 use super::edits::Op;
 use super::{Exception, Expected, Phase, Presence, Scenario};
-use crate::people::{FIELDS, Kind, Population, Side, field};
+use crate::people::{Kind, Module, Population, Side};
+
+/// What both servers hold of each module, Zoho's first, in the form in which `/_sandbox/records/{module}` gives it.
+pub type Holdings = BTreeMap<Module, [Vec<Value>; 2]>;
 
 /// What is not as it must be, and what may be as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Verdict {
     /// Fields and records that are wrong.
     pub mismatches: Vec<Mismatch>,
-    /// Records beyond the first for one person on one side.
+    /// Records beyond the first for one person, lead or organization on one side.
     pub duplicates: u64,
     /// Records that belong to nobody; also copies of records that may not be written for, and deleted ones come back.
     pub unexpected: Vec<String>,
@@ -35,7 +38,9 @@ impl Verdict {
 /// One wrong field of one record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Mismatch {
-    /// The person's number.
+    /// The module.
+    pub module: Module,
+    /// The number of the person, lead or organization.
     pub person: usize,
     /// The side.
     pub side: Side,
@@ -51,16 +56,39 @@ pub struct Mismatch {
 
 type Fields = BTreeMap<&'static str, String>;
 
+/// A record as its server shows it, with its id.
+type Found = (String, Fields);
+
+/// Which record of the population, or of the edits, a side's record is.
+type Known = HashMap<(Module, Side, String), usize>;
+
 impl Scenario {
-    /// Judges the live contacts of both servers, in the form in which `/_sandbox/records/Contacts` gives them.
+    /// Judges the live contacts of both servers, where contacts alone are synchronised.
     pub fn verify(&self, phase: Phase, zoho: &[Value], vtiger: &[Value]) -> Verdict {
+        self.verify_modules(phase, &Holdings::from([(Module::Contacts, [zoho.to_vec(), vtiger.to_vec()])]))
+    }
+
+    /// Judges the live records of both servers.
+    pub fn verify_modules(&self, phase: Phase, holdings: &Holdings) -> Verdict {
         let (expected, exceptions) = self.outcome(phase);
         let mut verdict = Verdict { exceptions, ..Verdict::default() };
-        for (side, records) in [(Side::Zoho, zoho), (Side::Vtiger, vtiger)] {
-            let expected: Vec<&Expected> = expected.iter().filter(|expected| expected.side == side).collect();
-            let found: Vec<(String, Fields)> =
-                records.iter().map(|record| read(&self.population, side, record)).collect();
-            judge(side, &expected, &found, &mut verdict);
+        let mut known = seeded(&self.population);
+        let mut matched = Vec::with_capacity(expected.len());
+        for module in self.modules {
+            for side in [Side::Zoho, Side::Vtiger] {
+                let records = holdings.get(module).map_or(&[] as &[Value], |sides| &sides[side as usize]);
+                let found = records.iter().map(|record| read(&self.population, *module, side, record)).collect();
+                let expected = expected.iter().filter(|one| one.side == side && one.module == *module).collect();
+                matched.extend(find(*module, expected, found, &mut verdict));
+            }
+        }
+        for (expected, found) in &matched {
+            if let Some((id, _)) = found {
+                known.insert((expected.module, expected.side, id.clone()), expected.person);
+            }
+        }
+        for (expected, found) in matched {
+            compare(expected, found, &known, &mut verdict);
         }
         if phase == Phase::AfterEdits {
             verdict.lost_updates = self.lost_updates(&verdict.mismatches);
@@ -70,74 +98,101 @@ impl Scenario {
 
     /// Edits with a mismatch in a field that they set, except those that the other side's edit of that field beats.
     fn lost_updates(&self, mismatches: &[Mismatch]) -> u64 {
-        let zoho_edits: HashSet<(usize, &str)> = self
+        let zoho_edits: HashSet<(Module, usize, &str)> = self
             .edits
             .iter()
             .filter(|edit| edit.side == Side::Zoho)
-            .flat_map(|edit| edit.set.iter().map(|(name, _)| (edit.person, *name)))
+            .flat_map(|edit| edit.set.iter().map(|(name, _)| (edit.module, edit.person, *name)))
             .collect();
-        let wrong = |person: usize, name: &str| {
-            mismatches
-                .iter()
-                .any(|mismatch| mismatch.person == person && [name, "*"].contains(&mismatch.field.as_str()))
+        let wrong = |module: Module, person: usize, name: &str| {
+            mismatches.iter().any(|mismatch| {
+                let same = (mismatch.module, mismatch.person) == (module, person);
+                same && [name, "*"].contains(&mismatch.field.as_str())
+            })
         };
         let lost = self.edits.iter().filter(|edit| match edit.op {
-            Op::Delete => wrong(edit.person, "*"),
+            Op::Delete => wrong(edit.module, edit.person, "*"),
             Op::Create | Op::Edit => edit.set.iter().any(|(name, _)| {
-                let beaten = edit.side == Side::Vtiger && zoho_edits.contains(&(edit.person, *name));
-                !beaten && wrong(edit.person, name)
+                let beaten = edit.side == Side::Vtiger && zoho_edits.contains(&(edit.module, edit.person, *name));
+                !beaten && wrong(edit.module, edit.person, name)
             }),
         });
         lost.count() as u64
     }
 }
 
-fn judge(side: Side, expected: &[&Expected], found: &[(String, Fields)], verdict: &mut Verdict) {
-    let seeded: HashSet<&str> = expected.iter().filter_map(|expected| expected.id.as_deref()).collect();
-    let by_id: HashMap<&str, &Fields> = found.iter().map(|(id, fields)| (id.as_str(), fields)).collect();
-    let mut copies: HashMap<String, Vec<&(String, Fields)>> = HashMap::new();
-    for record in found.iter().filter(|(id, _)| !seeded.contains(id.as_str())) {
-        copies.entry(key(&record.1)).or_default().push(record);
-    }
-    let mut known = BTreeSet::new();
-    for expected in expected {
-        let (id, fields) = match (&expected.id, &expected.record) {
-            (Some(id), _) => (id.clone(), by_id.get(id.as_str()).copied()),
-            (None, Presence::Absent) => continue,
-            (None, Presence::Live(wanted)) => {
-                match copies.get_mut(&key(wanted)).and_then(|copies| take(copies, wanted)) {
-                    Some((id, fields)) => (id.clone(), Some(fields)),
-                    None => (String::new(), None),
+/// Everything that both servers were seeded with, by its id.
+fn seeded(population: &Population) -> Known {
+    let mut known = Known::new();
+    for module in Module::ALL {
+        for person in population.of(module) {
+            for side in [Side::Zoho, Side::Vtiger] {
+                if let Some(shown) = person.shown(side) {
+                    known.insert((module, side, shown.id.clone()), person.number);
                 }
             }
-        };
-        if let Presence::Live(wanted) = &expected.record {
-            known.insert(key(wanted));
         }
-        compare(side, expected, &id, fields, verdict);
+    }
+    known
+}
+
+/// Finds the record of each expectation: by its id, or for a copy by who it is about. What is left over is a duplicate or belongs to
+/// nobody.
+fn find<'a>(
+    module: Module,
+    expected: Vec<&'a Expected>,
+    found: Vec<Found>,
+    verdict: &mut Verdict,
+) -> Vec<(&'a Expected, Option<Found>)> {
+    let ids: HashSet<&str> = expected.iter().filter_map(|expected| expected.id.as_deref()).collect();
+    let (mut by_id, mut copies): (HashMap<String, Fields>, HashMap<String, Vec<Found>>) = Default::default();
+    for (id, fields) in found {
+        if ids.contains(id.as_str()) {
+            by_id.insert(id, fields);
+        } else {
+            copies.entry(key(module, &fields)).or_default().push((id, fields));
+        }
+    }
+    let mut wanted_keys = HashSet::new();
+    let mut matched = Vec::with_capacity(expected.len());
+    for expected in expected {
+        let wanted = match &expected.record {
+            Presence::Live(wanted) => Some(wanted),
+            Presence::Absent => None,
+        };
+        let record = match (&expected.id, wanted) {
+            (Some(id), _) => by_id.remove_entry(id.as_str()),
+            (None, Some(wanted)) => copies.get_mut(&key(module, wanted)).and_then(|copies| take(copies, wanted)),
+            (None, None) => continue,
+        };
+        wanted_keys.extend(wanted.map(|wanted| key(module, wanted)));
+        matched.push((expected, record));
     }
     for (key, copies) in copies {
-        if known.contains(&key) {
+        if wanted_keys.contains(&key) {
             verdict.duplicates += copies.len() as u64;
         } else {
-            verdict.unexpected.extend(copies.into_iter().map(|(id, _)| id.clone()));
+            verdict.unexpected.extend(copies.into_iter().map(|(id, _)| id));
         }
     }
+    matched
 }
 
 /// Takes, of the records that could be this person's, the one that shows most of what it must.
-fn take<'a>(copies: &mut Vec<&'a (String, Fields)>, wanted: &Fields) -> Option<&'a (String, Fields)> {
+fn take(copies: &mut Vec<Found>, wanted: &Fields) -> Option<Found> {
     let right = |fields: &Fields| wanted.iter().filter(|(name, value)| fields.get(*name) == Some(value)).count();
     let best = (0..copies.len()).max_by_key(|index| right(&copies[*index].1))?;
     Some(copies.remove(best))
 }
 
-fn compare(side: Side, expected: &Expected, id: &str, found: Option<&Fields>, verdict: &mut Verdict) {
+fn compare(expected: &Expected, found: Option<Found>, known: &Known, verdict: &mut Verdict) {
+    let (id, found) = found.map_or((String::new(), None), |(id, fields)| (id, Some(fields)));
     let mut wrong = |field: &str, expected_value: &str, found: &str| {
         verdict.mismatches.push(Mismatch {
+            module: expected.module,
             person: expected.person,
-            side,
-            record: id.to_owned(),
+            side: expected.side,
+            record: id.clone(),
             field: field.to_owned(),
             expected: expected_value.to_owned(),
             found: found.to_owned(),
@@ -147,52 +202,81 @@ fn compare(side: Side, expected: &Expected, id: &str, found: Option<&Fields>, ve
         (Presence::Absent, None) => {}
         (Presence::Absent, Some(_)) => wrong("*", "no record", "a record"),
         (Presence::Live(_), None) => wrong("*", "a record", "no record"),
-        (Presence::Live(wanted), Some(found)) => {
-            let names = FIELDS.iter().map(|field| field.zoho).chain(["Owner", "Account_Name"]);
+        (Presence::Live(wanted), Some(mut found)) => {
+            for reference in expected.module.references() {
+                let person =
+                    |id: String| known.get(&(reference.target, expected.side, id.clone())).map_or(id, usize::to_string);
+                if let Some(id) = found.remove(reference.zoho) {
+                    found.insert(reference.zoho, person(id));
+                }
+            }
+            let references = expected.module.references().iter().map(|reference| reference.zoho);
+            let names = expected.module.fields().iter().map(|field| field.zoho).chain(references).chain(["Owner"]);
             for name in names.filter(|name| wanted.get(name) != found.get(name)) {
                 let text = |fields: &Fields| fields.get(name).cloned().unwrap_or_default();
-                wrong(name, &text(wanted), &text(found));
+                wrong(name, &text(wanted), &text(&found));
             }
         }
     }
 }
 
-/// Who a record is about, however it is spelled: e-mail address, names, mobile number.
-fn key(fields: &Fields) -> String {
-    ["Email", "Last_Name", "First_Name", "Mobile"]
-        .into_iter()
-        .filter_map(|name| carry(field(name)?, fields.get(name).map_or("", String::as_str), Side::Zoho))
-        .map(|part| part.to_lowercase())
+/// Who or what a record is about, however it is spelled.
+fn key(module: Module, fields: &Fields) -> String {
+    let names: &[&str] = match module {
+        Module::Accounts => &["Account_Name"],
+        Module::Contacts | Module::Leads => &["Email", "Last_Name", "First_Name", "Mobile"],
+    };
+    let part = |name: &&str| {
+        let text = fields.get(*name).map_or("", String::as_str);
+        carry(module.field(name)?, text, Side::Zoho)
+    };
+    let parts = names.iter().filter_map(part);
+    parts
+        .map(|part| part.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase())
         .collect::<Vec<_>>()
         .join("\n")
 }
 
-/// A record as its server gives it, in the terms of the expectations.
-fn read(population: &Population, side: Side, record: &Value) -> (String, Fields) {
+/// A record as its server gives it, in the terms of the expectations; references as ids.
+fn read(population: &Population, module: Module, side: Side, record: &Value) -> Found {
     let text = |name: &str| record[name].as_str().unwrap_or_default().to_owned();
     let mut fields = Fields::new();
-    for field in FIELDS {
+    for field in module.fields() {
         let value = match (side, field.kind) {
             (Side::Zoho, Kind::Flag) => record[field.zoho].as_bool().unwrap_or_default().to_string(),
+            (Side::Zoho, Kind::Integer | Kind::Money) => match &record[field.zoho] {
+                Value::Number(number) => number.to_string(),
+                _ => String::new(),
+            },
             (Side::Zoho, _) => text(field.zoho),
             (Side::Vtiger, Kind::Flag) => (text(field.vtiger) == "1").to_string(),
+            (Side::Vtiger, Kind::Integer | Kind::Money) => amount(&text(field.vtiger)),
             (Side::Vtiger, _) => text(field.vtiger),
         };
         fields.insert(field.zoho, value);
     }
-    let (owner, organization) = match side {
-        Side::Zoho => (
-            record["Owner"]["email"].as_str().unwrap_or_default().to_owned(),
-            record["Account_Name"]["id"].as_str().unwrap_or_default().to_owned(),
-        ),
+    for reference in module.references() {
+        let id = match side {
+            Side::Zoho => record[reference.zoho]["id"].as_str().unwrap_or_default().to_owned(),
+            Side::Vtiger => text(reference.vtiger),
+        };
+        fields.insert(reference.zoho, id);
+    }
+    let owner = match side {
+        Side::Zoho => record["Owner"]["email"].as_str().unwrap_or_default().to_owned(),
         Side::Vtiger => {
             let id = text("assigned_user_id");
             let user = population.users.iter().find(|user| user.vtiger_id == Some(id.as_str()));
-            (user.map_or(id, |user| user.email.to_owned()), text("account_id"))
+            user.map_or(id, |user| user.email.to_owned())
         }
     };
     fields.insert("Owner", owner);
-    fields.insert("Account_Name", organization);
     fields.retain(|_, value| !value.is_empty());
     (text("id"), fields)
+}
+
+/// A number without zeros at its end; Vtiger's 0 is nothing.
+fn amount(text: &str) -> String {
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text };
+    if text == "0" { String::new() } else { text.to_owned() }
 }

@@ -6,7 +6,7 @@ use super::server::clock_text;
 use super::store::{Group, Record, Store, User, directory_record, label_text};
 use super::value::stored;
 use super::writes::{Author, initial, split_id};
-use crate::people::{Population, Side};
+use crate::people::{Module, Population, Side};
 use crate::rng::Rng;
 
 /// What a user gets who has finished the first-login page.
@@ -20,31 +20,23 @@ pub(super) fn seeded(population: &Population, profile: Profile, seed: u64) -> St
     let users = users(population, seed);
     let mut store = Store::new(Schema::new(profile.custom_key), users, groups(), profile);
     store.settings = settings(&store.schema, seed);
-    for organization in &population.organizations {
-        let values = [
-            ("accountname", organization.name.as_str()),
-            ("bill_city", organization.city),
-            ("bill_country", organization.country),
-            ("assigned_user_id", "1"),
-        ];
-        add(&mut store, profile, "Accounts", &organization.vtiger_id, &values, (FOUNDED_S, FOUNDED_S));
-    }
-    for contact in population.vtiger_contacts() {
-        let fields = contact.vtiger_fields();
-        let owner =
-            population.users[contact.owner].vtiger_id.and_then(split_id).map_or(1, |(_, number)| number).to_string();
-        let account =
-            contact.organization.map_or("", |organization| population.organizations[organization].vtiger_id.as_str());
-        let mut values: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        values.extend([("assigned_user_id", owner.as_str()), ("account_id", account)]);
-        let times = (contact.created_ms / 1_000, contact.modified_ms / 1_000);
-        add(&mut store, profile, "Contacts", &contact.id, &values, times);
+    for module in Module::ALL {
+        for shown in population.shown(module, Side::Vtiger) {
+            let fields = shown.vtiger_fields(module);
+            let owner = population.users[shown.owner].vtiger_id.and_then(split_id).map_or(1, |(_, number)| number);
+            let owner = owner.to_string();
+            let mut values: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            values.push(("assigned_user_id", owner.as_str()));
+            for reference in module.references() {
+                let target = population.pointed_to(module, Side::Vtiger, shown, reference.zoho);
+                values.extend(target.map(|id| (reference.vtiger, id)));
+            }
+            let times = (shown.created_ms / 1_000, shown.modified_ms / 1_000);
+            add(&mut store, profile, module.name(), &shown.id, &values, times);
+        }
     }
     store
 }
-
-/// 2023-01-01 00:00:00 UTC, when the organizations were entered.
-const FOUNDED_S: i64 = 1_672_531_200;
 
 fn users(population: &Population, seed: u64) -> Vec<User> {
     let mut rng = Rng::fork(seed, "vtiger access keys");

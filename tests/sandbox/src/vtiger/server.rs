@@ -56,7 +56,7 @@ impl Vtiger {
     /// If the profile has a word that is not known.
     pub fn open(options: &Options, shared: Shared, _url: &str) -> io::Result<Self> {
         let profile = Profile::parse(&options.profile)?;
-        let population = people::generate(options.seed, options.records);
+        let population = people::generate_counts(options.seed, options.counts());
         let store = seeded(&population, profile, options.seed);
         let sessions = Sessions::new(Rng::fork(options.seed, "vtiger sessions"));
         Ok(Self { shared, profile, state: Mutex::new(State { store, sessions }) })

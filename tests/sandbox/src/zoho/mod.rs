@@ -73,7 +73,7 @@ impl Zoho {
     pub fn open(options: &Options, shared: Shared, url: &str) -> io::Result<Zoho> {
         let profile = Profile::parse(&options.profile)?;
         let modules = schema::modules(&profile);
-        let population = people::generate(options.seed, options.records);
+        let population = people::generate_counts(options.seed, options.counts());
         let registered = (options.client_id.clone(), options.client_secret.clone(), options.redirect_uri.clone());
         let state = State {
             store: Store::seeded(&modules, &population, profile.zone),

@@ -7,7 +7,7 @@ use time::UtcOffset;
 
 use super::schema::{Field, Kind, Module};
 use super::when;
-use crate::people::{Population, Side};
+use crate::people::{self, Population, Side};
 
 /// A record that somebody deleted is in the recycle bin for so long; then only the fact remains.
 const BIN_DAYS_MS: i64 = 60 * 24 * 3_600_000;
@@ -79,30 +79,22 @@ impl Store {
             holders: HashMap::new(),
             next_id: NEW_ID_FIRST,
         };
-        for organization in &population.organizations {
-            let values = json!({
-                "Owner": store.members[0].id,
-                "Account_Name": organization.name,
-                "Billing_City": organization.city,
-                "Billing_Country": organization.country,
-            });
-            store.seed("Accounts", &organization.zoho_id, values, 1_672_560_000_000, 1_672_560_000_000);
-        }
-        for shown in population.zoho_contacts() {
-            let mut values = json!({"Owner": population.users[shown.owner].zoho_id});
-            if let Some(organization) = shown.organization {
-                values["Account_Name"] = json!(population.organizations[organization].zoho_id);
+        for module in people::Module::ALL {
+            for shown in population.shown(module, Side::Zoho) {
+                let mut values = shown.zoho_fields(module);
+                values.insert("Owner".to_owned(), json!(population.users[shown.owner].zoho_id));
+                for reference in module.references() {
+                    let target = population.pointed_to(module, Side::Zoho, shown, reference.zoho);
+                    values.extend(target.map(|id| (reference.zoho.to_owned(), json!(id))));
+                }
+                store.seed(module.name(), &shown.id, values, shown.created_ms, shown.modified_ms);
             }
-            for (name, value) in &shown.values {
-                values[*name] = if *name == "Email_Opt_Out" { json!(value == "true") } else { json!(value) };
-            }
-            store.seed("Contacts", &shown.id, values, shown.created_ms, shown.modified_ms);
         }
         store
     }
 
-    fn seed(&mut self, module: &'static str, id: &str, values: Value, created_ms: i64, modified_ms: i64) {
-        if let (Ok(id), Value::Object(values)) = (id.parse(), values) {
+    fn seed(&mut self, module: &'static str, id: &str, values: Map<String, Value>, created_ms: i64, modified_ms: i64) {
+        if let Ok(id) = id.parse() {
             let record = Record { id, values, created_ms, modified_ms, created_by: 0, modified_by: 0 };
             self.live.entry(module).or_default().insert(id, record);
         }

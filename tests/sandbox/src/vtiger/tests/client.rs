@@ -35,9 +35,16 @@ impl Raw {
     }
 }
 
-/// A server of that profile with ten contacts, and the administrator logged in.
+/// A server of that profile with ten contacts, three organizations, no leads, and the administrator logged in.
 pub(super) async fn start(profile: &str) -> Client {
-    let options = Options { records: 10, seed: 7, profile: profile.to_owned(), ..Options::default() };
+    let options = Options {
+        records: 10,
+        organizations: Some(3),
+        leads: Some(0),
+        seed: 7,
+        profile: profile.to_owned(),
+        ..Options::default()
+    };
     let server = start_vtiger(options).await.expect("the server starts");
     let mut client = Client { server, session: String::new() };
     client.session = client.login("admin").await;

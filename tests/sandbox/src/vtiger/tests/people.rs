@@ -1,30 +1,29 @@
 use serde_json::{Value, json};
 
 use super::client::start;
-use crate::people::generate;
+use crate::people::{Counts, Module, Side, generate_counts};
 
 #[tokio::test]
 async fn a_new_server_holds_the_vtiger_half_of_the_population() {
     let client = start("default").await;
-    let population = generate(7, 10);
+    let population = generate_counts(7, Counts { contacts: 10, organizations: 3, leads: 0 });
     let records = client.control("records/Contacts", None).await;
     let records = records["records"].as_array().expect("a list");
     assert_eq!(records.len(), 10);
     for (shown, record) in population.vtiger_contacts().into_iter().zip(records) {
         assert_eq!(record["id"], json!(shown.id));
-        for (field, value) in shown.vtiger_fields() {
+        for (field, value) in shown.vtiger_fields(Module::Contacts) {
             assert_eq!(record[field], json!(value), "{field} of {}", shown.id);
         }
         assert_eq!(record["assigned_user_id"], json!(population.users[shown.owner].vtiger_id));
-        let account =
-            shown.organization.map_or("", |organization| population.organizations[organization].vtiger_id.as_str());
+        let account = population.pointed_to(Module::Contacts, Side::Vtiger, shown, "Account_Name").unwrap_or_default();
         assert_eq!((&record["account_id"], &record["source"]), (&json!(account), &json!("CRM")));
         assert_eq!(&client.retrieve(&shown.id).await, record, "as `retrieve` gives it");
     }
     let made = client.create("Contacts", json!({ "lastname": "Next" })).await;
     assert_eq!(made["id"], json!(format!("12x{}", population.vtiger_number_max + 1)));
     let accounts = client.query("select count(*) from Accounts;").await;
-    assert_eq!(accounts[0]["count"], json!(population.organizations.len().to_string()));
+    assert_eq!(accounts[0]["count"], json!(3.to_string()));
     assert_eq!(client.control("ready", None).await, json!({ "crm": "vtiger" }));
 }
 

@@ -35,10 +35,13 @@ fn seeded_values_keep_zohos_own_limits() {
     let modules = schema::modules(&Profile::parse("default").expect("a profile"));
     for seed in 0..3 {
         let population = people::generate(seed, 500);
-        for shown in population.zoho_contacts() {
-            for (name, value) in &shown.values {
-                let field = modules[0].field(name).unwrap_or_else(|| panic!("{name} is no field"));
-                assert!(value.chars().count() <= field.chars_max, "{name} {value}");
+        for module in people::Module::ALL {
+            let known = modules.iter().find(|known| known.api_name == module.name()).expect("the module");
+            for shown in population.shown(module, people::Side::Zoho) {
+                for (name, value) in &shown.values {
+                    let field = known.field(name).unwrap_or_else(|| panic!("{name} is no field"));
+                    assert!(value.chars().count() <= field.chars_max, "{name} {value}");
+                }
             }
         }
     }

@@ -181,6 +181,22 @@ impl Crms {
         self.post(side, "/_sandbox/person/delete", &json!({ "module": MODULE, "id": id })).await.map(drop)
     }
 
+    /// Somebody does something else at the screen: `path` says what.
+    ///
+    /// # Errors
+    /// The screen refuses.
+    pub async fn screen(&self, side: Side, path: &str, body: &Value) -> Outcome<Value> {
+        self.post(side, &format!("/_sandbox/person/{path}"), body).await
+    }
+
+    /// All live records of another module than [`MODULE`].
+    ///
+    /// # Errors
+    /// The sandbox does not answer.
+    pub async fn records_of(&self, side: Side, module: &str) -> Outcome<Vec<Value>> {
+        self.list(side, &format!("/_sandbox/records/{module}"), "records").await
+    }
+
     /// Somebody does what the sandbox's own scenario says.
     ///
     /// # Errors

@@ -33,7 +33,7 @@ fn presence(unit: &UnitRow, side: Side) -> Presence {
         Some(PresenceWord::Live) => Presence::Live,
         Some(PresenceWord::Removed(reason)) => Presence::Removed(reason),
         Some(PresenceWord::Unread | PresenceWord::Unseen) | None => match &unit.link {
-            Some(link) if link.removed == Some(side) => Presence::Removed(crmsync_core::RemovalReason::Unknown),
+            Some(link) if link.removed == Some(side) => Presence::Away(link.away),
             Some(_) => Presence::Unread,
             None => Presence::Missing,
         },
@@ -88,10 +88,11 @@ pub(super) fn view(unit: &UnitRow, shown: Shown, mapping: &PairMapping, carried:
         })
         .collect();
     let [left, right] = shown.presence;
+    let marked = unit.link.as_ref().and_then(|link| link.marked.as_ref()).map(|mark| mark.side);
     let [saved_left, saved_right] = Side::BOTH.map(|side| {
         let row = unit.side(side).filter(|row| row.presence == PresenceWord::Live);
         row.map(|row| row.modified_at_ms)
     });
     let saved_last = policy::saved_last(saved_left, saved_right);
-    View { left, right, more_than_one_match: unit.several, saved_last, rows }
+    View { left, right, more_than_one_match: unit.several, marked, saved_last, rows }
 }

@@ -13,6 +13,7 @@
 
 mod carry;
 mod checks;
+mod deletes;
 mod describe;
 mod document;
 mod hash;
@@ -30,6 +31,7 @@ mod template;
 #[cfg(test)]
 mod fixture;
 
+pub use deletes::{Mark, MarkText};
 pub use describe::{Choice, FieldInfo, FunctionInfo, Inversion, ModuleInfo, SideInfo};
 pub use document::{Document, Owners, SafetyStop};
 pub use hash::settings_hash;

@@ -1,8 +1,9 @@
 //! One `[[module]]` of a flow file.
 
-use crmsync_core::Direction;
+use crmsync_core::{DeletePolicy, Direction};
 use toml::de::DeTable;
 
+use super::deletes::{self, MarkText};
 use super::problem::{Placed, Problem, Spot};
 use super::reader::Reader;
 use super::row::{self, Row};
@@ -43,6 +44,10 @@ pub struct ModulePair {
     pub match_rules: Option<Vec<MatchText>>,
     /// Which way records travel; none is switched off.
     pub direction: Option<Direction>,
+    /// What a delete means, if not what the flow says.
+    pub deletes: Option<Placed<DeletePolicy>>,
+    /// Where records say that the other side's was deleted, if not where the flow says.
+    pub mark: Option<MarkText>,
     /// The person's own rows.
     pub rows: Vec<Row>,
     /// Where the module stands.
@@ -56,7 +61,7 @@ impl ModulePair {
     }
 }
 
-const KEYS: [&str; 5] = ["fields", "skip", "match", "direction", "field"];
+const KEYS: [&str; 7] = ["fields", "skip", "match", "direction", "deletes", "mark", "field"];
 
 /// Whether a word is a key of a module or row and so cannot be a connection's name.
 pub(super) fn is_key(word: &str) -> bool {
@@ -90,6 +95,8 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &DeTable<'_>, spot: Spot, bet
         reader.note(problem.hint("remove `skip`"));
     }
     let match_rules = read_match(reader, table);
+    let deletes = deletes::read(reader, table);
+    let mark = deletes::read_mark(reader, table, between);
     let tables = reader.tables(table, "field");
     if let Some(first_too_many) = tables.get(ROWS_MAX) {
         reader.note(Problem::new(first_too_many.spot, format!("a module has at most {ROWS_MAX} rows")));
@@ -103,6 +110,8 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &DeTable<'_>, spot: Spot, bet
         skip,
         match_rules,
         direction: direction.map_or(Some(Direction::Both), |direction| direction.value),
+        deletes,
+        mark,
         rows,
         spot,
     })

@@ -4,11 +4,12 @@ use rusqlite::Connection;
 
 use super::Error;
 
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../../migrations/0001_init.sql"),
     include_str!("../../migrations/0002_attempts.sql"),
     include_str!("../../migrations/0003_schedule.sql"),
     include_str!("../../migrations/0004_choices.sql"),
+    include_str!("../../migrations/0005_leaving.sql"),
 ];
 
 /// "crms" in the file's header: so that a foreign SQLite file is never taken for ours.

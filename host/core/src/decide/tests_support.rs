@@ -36,6 +36,7 @@ pub(crate) fn pair(left: FieldView, right: FieldView) -> View {
         left: Presence::Live,
         right: Presence::Live,
         more_than_one_match: false,
+        marked: None,
         saved_last: None,
         rows: vec![RowView { left, right, owed: Owed::Nobody, left_is_receipt: false, right_is_receipt: false }],
     }

@@ -10,3 +10,4 @@ CREATE TABLE choice (
 ) STRICT;
 -- Whose record opens an ended link again by coming back from the bin; people end links for good.
 ALTER TABLE link ADD COLUMN reopened_by TEXT NOT NULL DEFAULT 'both' CHECK (reopened_by IN ('both', 'left', 'right', 'none'));
+CREATE INDEX journal_by_pair ON journal (tenant, pair, id);

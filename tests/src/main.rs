@@ -6,8 +6,8 @@ mod bench;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use crmsync_tests::kills;
 use crmsync_tests::product::Product;
+use crmsync_tests::{kills, office};
 
 #[derive(Debug, Parser)]
 #[command(about = "Long-running tests of crmsync", max_term_width = 120)]
@@ -24,6 +24,9 @@ enum Command {
     /// Kill the product in the middle of its runs, again and again, and ask what was lost or doubled
     #[command(after_help = "Example: cargo run -p crmsync-tests -- kills --cycles 1000 --seed 7")]
     Kills(kills::Options),
+    /// Let the service run for an hour while people edit at both screens, and kill and stop it in between
+    #[command(after_help = "Example: cargo run -p crmsync-tests -- office --minutes 10 --every 15")]
+    Office(office::Options),
     /// Measure what the sandbox costs against native code, and how many calls a full read takes
     Bench(bench::Options),
 }
@@ -43,10 +46,31 @@ fn main() -> ExitCode {
     };
     match arguments.command {
         Command::Kills(options) => runtime.block_on(kill_loop(&options, arguments.json)),
+        Command::Office(options) => runtime.block_on(work_in_office(&options, arguments.json)),
         Command::Bench(options) => runtime.block_on(bench::run(options, arguments.json)).unwrap_or_else(|failure| {
             eprintln!("error: failed to {failure}");
             ExitCode::FAILURE
         }),
+    }
+}
+
+async fn work_in_office(options: &office::Options, json: bool) -> ExitCode {
+    let report = match Product::this_program() {
+        Ok(product) => office::run(&product, options).await,
+        Err(why) => Err(why),
+    };
+    match report {
+        Ok(report) => {
+            match json {
+                true => println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default()),
+                false => println!("{report}"),
+            }
+            if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(why) => {
+            eprintln!("error: {why}");
+            ExitCode::from(3)
+        }
     }
 }
 

@@ -287,7 +287,7 @@ fn strangers_learn_and_start_nothing() {
             assert!(told.is_empty(), "{path} shows {told:?}");
         }
         let page = service.stranger("GET", "/", &[]).await.unwrap().text;
-        for part in ["people", "in step, waiting", "Records linked", "Need attention", "logged in", "zoho"] {
+        for part in ["people", "Records linked", "Left for scheduled runs", "Need attention", "logged in", "zoho"] {
             assert!(page.contains(part), "{part}: {page}");
         }
         let metrics = service.stranger("GET", "/metrics", &[]).await.unwrap().text;
@@ -302,5 +302,121 @@ fn strangers_learn_and_start_nothing() {
         use std::os::unix::fs::PermissionsExt;
         let mode = std::fs::metadata(workplace.data().join("api.token")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    });
+}
+
+#[test]
+fn a_used_up_share_stops_scheduled_runs_and_not_people() {
+    run(async {
+        let workplace = workplace(12, 37).await;
+        workplace.preview_and_approve().await.unwrap();
+        workplace.run(false).await.unwrap();
+        let ask = async |arguments: &[&str]| product().ask(&workplace.data(), arguments).await.unwrap();
+        let quota = async || {
+            let answer = ask(&["quota", "zoho", "--json"]).await;
+            assert_eq!(answer.code, 0, "{} {}", answer.stdout, answer.stderr);
+            answer.json()[0].clone()
+        };
+        let before = quota().await;
+        assert_eq!((&before["unit"], &before["edition"]), (&json!("credits"), &json!("enterprise")), "{before}");
+        let calls = workplace.crms.calls(Side::Zoho).await.unwrap().len() as u64;
+        let counted: u64 =
+            before["by_kind"].as_array().unwrap().iter().map(|kind| kind["calls"].as_u64().unwrap()).sum();
+        assert!(counted > 0 && counted <= calls && counted + 4 >= calls, "{counted} of {calls}: {before}");
+
+        // What is used now is the share of scheduled runs, and people have the rest.
+        let used = before["used"].as_u64().unwrap();
+        let day = (used * 2).to_string();
+        let set = ask(&["quota", "zoho", "--per-day", &day, "--reserve", "50", "--json"]).await;
+        assert_eq!((set.code, &set.json()[0]["left_for_scheduled"]), (0, &json!(0)), "{}", set.stdout);
+        let service = serve(&workplace).await;
+        let flow = service.until(FLOW, SOON, |flow| flow["state"] == "waiting-for-quota").await.unwrap();
+        assert!(flow["why"].as_str().unwrap().contains("zoho") && !flow["next_run_at"].is_null(), "{flow}");
+        let before = workplace.crms.calls(Side::Zoho).await.unwrap().len();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(workplace.crms.calls(Side::Zoho).await.unwrap().len(), before, "scheduled runs wait");
+        let pair = linked(&workplace).await.remove(0);
+        edit(&workplace, Side::Vtiger, &pair[1], "a person asks").await;
+        assert_eq!(service.post(&format!("/api/v1/flows/{FLOW}/runs")).await.unwrap().status, 202);
+        arrive(&workplace, &[(Side::Zoho, pair[0].clone(), "a person asks".to_owned())]).await;
+        service.until(FLOW, SOON, |flow| flow["state"] == "waiting-for-quota").await.unwrap();
+
+        // More of it, and scheduled runs go on by themselves.
+        edit(&workplace, Side::Vtiger, &pair[1], "by itself").await;
+        assert_eq!(ask(&["quota", "zoho", "--reset", "--json"]).await.code, 0);
+        arrive(&workplace, &[(Side::Zoho, pair[0].clone(), "by itself".to_owned())]).await;
+        let wrong = ask(&["quota", "zoho", "--edition", "golden", "--json"]).await;
+        assert_eq!((wrong.code, wrong.error_code().as_str()), (2, "quota.unknown_edition"), "{}", wrong.stdout);
+        let all = service.get("/api/v1/quotas").await.unwrap().json();
+        assert_eq!(all["quotas"].as_array().unwrap().len(), 2, "{all}");
+        let metrics = service.get("/metrics").await.unwrap().text;
+        assert!(metrics.contains("crmsync_budget_left{connection=\"zoho\",unit=\"credits\"}"), "{metrics}");
+        assert!(metrics.contains("crmsync_calls_total{connection=\"vtiger\",kind=\"read\"}"), "{metrics}");
+    });
+}
+
+#[test]
+fn debug_mode_keeps_requests_and_no_values() {
+    run(async {
+        let workplace = workplace(12, 38).await;
+        let ask = async |arguments: &[&str]| product().ask(&workplace.data(), arguments).await.unwrap();
+        workplace.preview_and_approve().await.unwrap();
+        workplace.run(false).await.unwrap();
+        assert_eq!(ask(&["log", FLOW, "--debug", "--json"]).await.json(), json!([]), "it is off");
+        let on = ask(&["flow", "debug", FLOW, "on", "--json"]).await.json();
+        let day_ms = 24 * 60 * 60 * 1_000;
+        let left_ms = on["debug_until_ms"].as_i64().unwrap() - workplace.app.now_ms();
+        assert!(left_ms > day_ms - 60_000 && left_ms <= day_ms, "it ends by itself: {on}");
+        let pair = linked(&workplace).await.remove(0);
+        edit(&workplace, Side::Zoho, &pair[0], "Secret Department").await;
+        assert_eq!(ask(&["flow", "run", FLOW, "--json"]).await.code, 0);
+        let kept = ask(&["log", FLOW, "--debug", "--most", "500", "--json"]).await;
+        let lines = kept.json();
+        let lines = lines.as_array().unwrap();
+        assert!(
+            lines.iter().any(|line| line["rows_written"] == 1 && line["connection"] == "vtiger"),
+            "{}",
+            kept.stdout
+        );
+        assert!(lines.iter().all(|line| (200..400).contains(&line["status"].as_i64().unwrap())), "{}", kept.stdout);
+        assert!(!kept.stdout.contains("Secret Department"), "{}", kept.stdout);
+        for connection in SIDES.map(name) {
+            let (_, secrets) = workplace.app.vault().load(LOCAL_TENANT, connection).await.unwrap().unwrap();
+            for secret in secrets.values.values() {
+                assert!(!kept.stdout.contains(secrecy::ExposeSecret::expose_secret(secret)), "{}", kept.stdout);
+            }
+        }
+        assert_eq!(ask(&["flow", "debug", FLOW, "off", "--json"]).await.json()["debug_until_ms"], 0);
+        assert_eq!(ask(&["flow", "run", FLOW, "--json"]).await.code, 0);
+        let after = ask(&["log", FLOW, "--debug", "--most", "500", "--json"]).await;
+        assert_eq!(after.json().as_array().unwrap().len(), lines.len(), "nothing is kept any more");
+    });
+}
+
+#[test]
+fn old_lines_go_by_themselves() {
+    run(async {
+        let workplace = workplace(10, 39).await;
+        workplace.preview_and_approve().await.unwrap();
+        workplace.run(false).await.unwrap();
+        let (lines, store) = (workplace.log().await.unwrap().len(), workplace.app.store());
+        assert!(lines > 0);
+        let day_ms = 24 * 60 * 60 * 1_000;
+        let now_ms = workplace.app.now_ms();
+        // The run of just now has looked for old lines, so that nobody does again today.
+        assert_eq!(service::remove_old(&workplace.app, LOCAL_TENANT).await.unwrap(), None);
+        assert_eq!(
+            store.remove_old(LOCAL_TENANT, now_ms - 30 * day_ms, now_ms, now_ms).await.unwrap().unwrap().log_lines,
+            0
+        );
+        assert_eq!(workplace.log().await.unwrap().len(), lines, "nothing is old");
+        let later_ms = now_ms + 31 * day_ms;
+        let removed =
+            store.remove_old(LOCAL_TENANT, later_ms - 30 * day_ms, later_ms - day_ms, later_ms).await.unwrap();
+        assert_eq!(removed.unwrap().log_lines, lines);
+        assert!(workplace.log().await.unwrap().is_empty());
+        // What is linked stays linked.
+        let report = workplace.run(false).await.unwrap();
+        assert!(report.pairs[0].linked > 0 && report.pairs[0].created_left + report.pairs[0].created_right == 0);
     });
 }

@@ -3,6 +3,7 @@
 
 mod convert;
 mod crm;
+mod ledger;
 mod presence;
 mod transforms;
 mod vault;
@@ -17,16 +18,19 @@ use tokio::sync::{Mutex, OnceCell};
 use url::Url;
 
 pub use crm::PluginCrm;
+use ledger::{Ledger, StoreRecorder, Terms};
 use presence::Presence;
 pub use transforms::PluginTransforms;
 use vault::StoreVault;
 
-use crate::egress::{AuthSpec, Door, DraftVault, Gate, GateConfig, Grant, Limits as DoorLimits, base_url};
+use crate::egress::{
+    Allowance, AuthSpec, BudgetSpec, Door, DraftVault, Gate, GateConfig, Grant, Limits as DoorLimits, Used, base_url,
+};
 use crate::runtime::capability::{Granted, effective};
 use crate::runtime::manifest::Manifest;
 use crate::runtime::types::FunctionInfo;
-use crate::runtime::{ConnectorPlugin, Plugin, Runtime, StateCache, TransformPlugin};
-use crate::store::{ConnectionRow, Sealer, Store};
+use crate::runtime::{ConnectorPlugin, Plugin, Runtime, StateCache, TransformPlugin, bundled_manifest};
+use crate::store::{BudgetRow, ConnectionRow, Sealer, Store, UsageRow};
 
 /// The one tenant of a host that was not told of others.
 pub const LOCAL_TENANT: &str = "local";
@@ -70,6 +74,8 @@ pub struct App {
     /// Set up when a plugin is needed: what only asks the store works on a machine that cannot run the sandbox.
     runtime: OnceCell<Runtime>,
     presence: Presence,
+    ledger: Arc<Ledger>,
+    budgets: std::sync::Mutex<HashMap<String, Option<BudgetSpec>>>,
     plugins: Mutex<HashMap<String, Plugin>>,
     states: Mutex<HashMap<String, Arc<StateCache>>>,
     /// Held open, so that sessions and tokens outlive one call.
@@ -90,6 +96,9 @@ impl App {
         let store = Store::open(&data.join("crmsync.db"), sealer)?;
         let presence = Presence::announce(&data);
         let mut config = GateConfig::new(Arc::new(|| now_ms().unsigned_abs()));
+        let ledger = Arc::new(Ledger::new(store.clone(), Arc::new(now_ms)));
+        config.budget = Arc::clone(&ledger) as _;
+        config.recorder = Arc::new(StoreRecorder { store: store.clone() });
         config.holder = presence.holder().to_owned();
         let folder = data.clone();
         config.is_gone = Arc::new(move |holder| presence::is_gone(&folder, holder));
@@ -99,6 +108,8 @@ impl App {
             gate,
             runtime: OnceCell::new(),
             presence,
+            ledger,
+            budgets: std::sync::Mutex::default(),
             plugins: Mutex::default(),
             states: Mutex::default(),
             doors: Mutex::default(),
@@ -182,7 +193,63 @@ impl App {
         self.gate.forget(tenant, connection);
     }
 
+    /// What the CRM of a connection counts, and its edition as `check` told it, "" if nobody knows.
+    ///
+    /// # Errors
+    /// The plugin is not there.
+    pub fn budget_terms(&self, connection: &ConnectionRow) -> Result<(String, String), Error> {
+        let terms = self.terms(connection)?;
+        Ok((terms.spec.map_or_else(|| "calls".to_owned(), |spec| spec.unit), terms.edition))
+    }
+
+    /// The editions that the plugin of a connection knows budgets of.
+    ///
+    /// # Errors
+    /// The plugin is not there.
+    pub fn editions(&self, connection: &ConnectionRow) -> Result<Vec<String>, Error> {
+        Ok(self.terms(connection)?.spec.map(|spec| spec.editions.into_keys().collect()).unwrap_or_default())
+    }
+
+    /// The budget in force of a connection and what was used of it, from what is stored.
+    ///
+    /// # Errors
+    /// The plugin is not there.
+    pub fn budget_of(
+        &self,
+        connection: &ConnectionRow,
+        set: &BudgetRow,
+        rows: &[UsageRow],
+    ) -> Result<(Allowance, Used), Error> {
+        Ok((ledger::allowance(&self.terms(connection)?, set), ledger::used(set, rows)))
+    }
+
+    /// Stores what this process has called so far, for all who look.
+    pub async fn tell_usage(&self) {
+        self.ledger.tell().await;
+    }
+
+    /// What connections called through this process, by (tenant, connection).
+    pub async fn call_counts(&self) -> BTreeMap<String, crate::egress::Counters> {
+        self.doors.lock().await.iter().map(|(key, door)| (key.clone(), door.counters())).collect()
+    }
+
+    fn terms(&self, connection: &ConnectionRow) -> Result<Terms, Error> {
+        let mut budgets = self.budgets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let spec = match budgets.get(&connection.plugin) {
+            Some(known) => known.clone(),
+            None => {
+                let spec = bundled_manifest(&connection.plugin)?.budget;
+                budgets.insert(connection.plugin.clone(), spec.clone());
+                spec
+            }
+        };
+        let checked: serde_json::Value = serde_json::from_str(&connection.checked).unwrap_or_default();
+        let edition = checked["last"]["edition"].as_str().unwrap_or_default().to_owned();
+        Ok(Terms { spec, edition })
+    }
+
     async fn grant(&self, tenant: &str, connection: &ConnectionRow) -> Result<Grant, Error> {
+        self.ledger.introduce(tenant, &connection.name, self.terms(connection)?).await;
         let plugin = self.connector(&connection.plugin).await?;
         let manifest = plugin.manifest();
         let auth: AuthSpec = manifest

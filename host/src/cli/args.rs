@@ -30,6 +30,9 @@ pub(super) enum Command {
     Sandbox(SandboxOptions),
     /// Let flows run by themselves, until it is stopped; with a status page and an API on this machine
     Serve(ServeArguments),
+    /// Show what each connection may call and has called, or set it
+    #[command(after_help = "Example: crmsync quota zoho --edition professional --reserve 40")]
+    Quota(QuotaArguments),
     /// Add, log in and look into connections to CRMs
     #[command(subcommand)]
     Connection(ConnectionCommand),
@@ -149,6 +152,27 @@ pub(super) struct ServeArguments {
     /// How many seconds runs that are going on may take to end once it is stopped
     #[arg(long = "grace", value_name = "SECONDS", default_value_t = 20)]
     pub(super) grace_s: u32,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct QuotaArguments {
+    /// Only this connection; needed to set something
+    pub(super) connection: Option<String>,
+    /// Operator only: the CRM's edition, where it does not say so itself; "" for what it says
+    #[arg(long, requires = "connection")]
+    pub(super) edition: Option<String>,
+    /// Operator only: calls in any minute, 0 for no limit
+    #[arg(long, requires = "connection", value_name = "CALLS")]
+    pub(super) per_minute: Option<u32>,
+    /// Operator only: calls, or credits where the CRM counts those, in any 24 hours; 0 for no limit
+    #[arg(long, requires = "connection", value_name = "UNITS")]
+    pub(super) per_day: Option<u64>,
+    /// Operator only: percent of the day that scheduled runs leave to people and other programs (30)
+    #[arg(long = "reserve", requires = "connection", value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(super) reserve_percent: Option<u8>,
+    /// Operator only: forget what was set, and go by the edition again
+    #[arg(long, requires = "connection")]
+    pub(super) reset: bool,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -305,6 +329,13 @@ pub(super) enum FlowCommand {
     Pause { name: String },
     /// Let a flow run by itself again
     Resume { name: String },
+    /// Keep what a flow's runs send, for a day: addresses, sizes and times, no values
+    #[command(after_help = "Example: crmsync flow debug sales on, and then crmsync log sales --debug")]
+    Debug {
+        name: String,
+        #[arg(value_enum)]
+        switch: Switch,
+    },
     /// Show records and fields that are not simply in step, and why
     Outcomes { name: String },
     /// Take back what runs wrote, where nobody has changed it since
@@ -312,6 +343,13 @@ pub(super) enum FlowCommand {
     Undo(UndoOptions),
     /// Remove a flow and what it knows of linked records; the records and the sync log stay
     Remove { name: String },
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, ValueEnum, PartialEq, Eq)]
+pub(super) enum Switch {
+    On,
+    Off,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -368,6 +406,9 @@ pub(super) struct LogOptions {
     /// Only this action
     #[arg(long, value_parser = ACTIONS)]
     pub(super) action: Option<String>,
+    /// Show the requests that debug mode kept instead
+    #[arg(long, conflicts_with_all = ["record", "run", "action"])]
+    pub(super) debug: bool,
     /// At most so many lines, the newest
     #[arg(long, default_value_t = 50)]
     pub(super) most: usize,

@@ -170,7 +170,7 @@ fn show_text(need: &RecordInNeed, flow: &str) -> String {
         }
     }
     let record = if need.left.is_empty() { &need.right } else { &need.left };
-    let answers = need.points.iter().flat_map(|shown| shown.answers).map(|answer| typed(*answer, left, right));
+    let answers = need.points.iter().flat_map(|shown| &shown.answers).map(|answer| typed(*answer, left, right));
     let mut answers: Vec<String> = answers.collect();
     answers.sort();
     answers.dedup();

@@ -5,14 +5,14 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::args::{FlowCommand, LogOptions};
+use super::args::{FlowCommand, LogOptions, Switch};
 use super::output::{Output, moment};
 use super::progress::Lines;
 use super::table::{Table, neutral};
 use crate::app::{App, LOCAL_TENANT};
 use crate::engine::{Preview, RunReport, UndoReport, UndoRequest, UndoValue};
 use crate::service::{self, Failure, RunRequest};
-use crate::store::{HeldRemovals, JournalQuery, JournalRow};
+use crate::store::{ExchangeRow, HeldRemovals, JournalQuery, JournalRow};
 use crmsync_core::Side;
 
 pub(super) async fn run(app: &App, command: FlowCommand, output: Output) -> Result<ExitCode, Failure> {
@@ -110,6 +110,16 @@ pub(super) async fn run(app: &App, command: FlowCommand, output: Output) -> Resu
                 format!("`{name}` runs by itself again while `crmsync serve` runs")
             });
         }
+        FlowCommand::Debug { name, switch } => {
+            let until_ms = service::set_debug(app, LOCAL_TENANT, &name, switch == Switch::On).await?;
+            let answer = serde_json::json!({ "flow": name, "debug_until_ms": until_ms });
+            output.answer(&answer, |_| match until_ms {
+                0 => format!("debug mode of `{name}` is off"),
+                until_ms => {
+                    format!("debug mode of `{name}` is on until {}: crmsync log {name} --debug", moment(until_ms))
+                }
+            });
+        }
         FlowCommand::Run { name, sweep, wait_s } => {
             let progress = Arc::new(Lines::new());
             let patience = std::time::Duration::from_secs(wait_s.into());
@@ -146,6 +156,11 @@ pub(super) async fn run(app: &App, command: FlowCommand, output: Output) -> Resu
 }
 
 pub(super) async fn log(app: &App, options: LogOptions, output: Output) -> Result<(), Failure> {
+    if options.debug {
+        let lines = service::debug_lines(app, LOCAL_TENANT, &options.flow, options.most).await?;
+        output.answer(&lines, |lines| debug_table(lines));
+        return Ok(());
+    }
     if let (Some(record), None, None) = (&options.record, options.run, &options.action) {
         let story = service::story(app, LOCAL_TENANT, &options.flow, record).await?;
         output.answer(&story, story_text);
@@ -317,6 +332,29 @@ fn list(counts: &BTreeMap<String, u64>) -> String {
     }
     let parts: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
     format!("   ({})", neutral(&parts.join(", ")))
+}
+
+fn debug_table(lines: &[ExchangeRow]) -> String {
+    let mut table =
+        Table::new(&["WHEN", "CONNECTION", "REQUEST", "PARAMETERS", "WRITES", "STATUS", "MS", "SENT", "CAME"]);
+    for column in 4..9 {
+        table = table.numbers(column);
+    }
+    for line in lines {
+        let status = if line.status == 0 { "none".to_owned() } else { line.status.to_string() };
+        table.row([
+            &moment(line.at_ms),
+            &line.connection,
+            &format!("{} {} {}", line.method, line.origin, line.path),
+            &line.parameters,
+            &line.rows_written.to_string(),
+            &status,
+            &line.took_ms.to_string(),
+            &line.sent_bytes.to_string(),
+            &line.answer_bytes.to_string(),
+        ]);
+    }
+    table.text(None)
 }
 
 /// Values of an undo that are shown; the others are in `--json`.

@@ -11,6 +11,7 @@ mod flow;
 mod output;
 mod process;
 mod progress;
+mod quota;
 mod sandbox;
 mod serve;
 pub mod table;
@@ -92,6 +93,7 @@ async fn dispatch(arguments: Arguments, output: Output) -> Result<ExitCode, Fail
         Command::Demo(options) => return demo::run(options, output).await,
         Command::Sandbox(options) => return sandbox::run(options).await,
         Command::Serve(options) => return serve::run(open(arguments.data)?, options, output).await,
+        Command::Quota(options) => quota::run(&open(arguments.data)?, options, output).await?,
         Command::Connection(command) => connection::run(&open(arguments.data)?, command, output).await?,
         Command::Flow(command) => return flow::run(&open(arguments.data)?, command, output).await,
         Command::Log(options) => flow::log(&open(arguments.data)?, options, output).await?,

@@ -11,6 +11,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use url::{Url, form_urlencoded};
 
 use super::auth::{Auth, AuthSpec, Desk, Pass};
+use super::budget::{CallKind, Spend};
+use super::errand::{Errand, Exchange, errand};
 use super::origin::{OriginSpec, join, resolve_base};
 use super::path::Path;
 use super::redact::{SecretField, mask_fields};
@@ -230,7 +232,8 @@ impl Door {
         if scope.requests_max == 0 {
             return denied("this call has made all the requests that it may make".to_owned());
         }
-        Ok(Order { origin, method, path, query: request.query, headers, body: request.body, effect: request.effect })
+        let (query, body, effect) = (request.query, request.body, request.effect);
+        Ok(Order { origin, method, path, named: request.path, query, headers, body, effect })
     }
 
     fn allowed_headers(&self, origin: &OriginSpec, asked: &[(String, String)]) -> Result<HeaderMap, Refusal> {
@@ -259,7 +262,7 @@ impl Door {
     async fn carry_out(&self, scope: &CallScope, order: &Order<'_>, stage: &mut Stage) -> Result<Answer, Refusal> {
         let (mut renewed, mut repeated, mut waited_ms) = (false, false, 0);
         loop {
-            self.turn(scope, &mut waited_ms).await?;
+            self.turn(scope, order, &mut waited_ms).await?;
             let url = self.url(order).await?;
             let peer = self.desk.transport.check(&url).await?;
             // Only now the credential: it must not even be fetched for an address that is refused.
@@ -271,7 +274,10 @@ impl Door {
             }
             *stage = Stage::Sent;
             self.count(order);
-            match self.desk.transport.exchange(&peer, outgoing, timeout).await {
+            let sent = Sent { at_ms: self.desk.now_ms(), bytes: outgoing.body.as_ref().map_or(0, Vec::len) };
+            let answered = self.desk.transport.exchange(&peer, outgoing, timeout).await;
+            self.record(order, &sent, answered.as_ref().ok());
+            match answered {
                 Ok(incoming) if self.auth.is_expired(&incoming) => {
                     // The CRM has refused before it executed anything, so a write may go again, too.
                     *stage = Stage::Admitted;
@@ -297,12 +303,17 @@ impl Door {
     }
 
     /// Waits for the budget, but not for long (S10).
-    async fn turn(&self, scope: &CallScope, waited_ms: &mut u64) -> Result<(), Refusal> {
+    async fn turn(&self, scope: &CallScope, order: &Order<'_>, waited_ms: &mut u64) -> Result<(), Refusal> {
         loop {
             if Instant::now() >= scope.deadline {
                 return Err(Refusal::Cancelled);
             }
-            let Err(wait_ms) = self.desk.limiter().take(self.desk.now_ms()) else { return Ok(()) };
+            let taken = self.desk.limiter().take(self.desk.now_ms());
+            let taken = match taken {
+                Ok(()) => self.spend(order).await,
+                Err(wait_ms) => Err(wait_ms),
+            };
+            let Err(wait_ms) = taken else { return Ok(()) };
             let ends_at = Instant::now() + Duration::from_millis(wait_ms);
             if *waited_ms + wait_ms > self.config.wait_ms_max || ends_at >= scope.deadline {
                 return Err(Refusal::RateLimited(wait_ms));
@@ -310,6 +321,38 @@ impl Door {
             tokio::time::sleep(Duration::from_millis(wait_ms)).await;
             *waited_ms += wait_ms;
         }
+    }
+
+    /// Counts the request in the connection's budget.
+    async fn spend(&self, order: &Order<'_>) -> Result<(), u64> {
+        let (kind, rows) = match &order.effect {
+            Effect::Read => (CallKind::Read, 0),
+            Effect::Write(rows) => (CallKind::Write, rows.len()),
+        };
+        let (tenant, connection) = (self.grant.tenant.as_str(), self.grant.connection.as_str());
+        self.config.budget.take(Spend { tenant, connection, lane: errand().lane, kind, rows }).await
+    }
+
+    /// Keeps what was sent and what came, if the flow's debug mode is on: sizes and names, no values.
+    fn record(&self, order: &Order<'_>, sent: &Sent, incoming: Option<&Incoming>) {
+        let Errand { debug: Some(flow), .. } = errand() else { return };
+        let form: &[(String, String)] = if let Payload::Form(form) = &order.body { form } else { &[] };
+        let names: Vec<&str> = order.query.iter().chain(form).map(|(name, _)| name.as_str()).collect();
+        self.config.recorder.record(Exchange {
+            tenant: self.grant.tenant.clone(),
+            flow,
+            connection: self.grant.connection.clone(),
+            at_ms: sent.at_ms,
+            method: order.method.to_string(),
+            origin: order.origin.name.clone(),
+            path: self.desk.redactor().masked(&order.named),
+            parameters: names.join(" "),
+            rows_written: if let Effect::Write(rows) = &order.effect { rows.len() } else { 0 },
+            status: incoming.map_or(0, |incoming| incoming.status),
+            took_ms: self.desk.now_ms().saturating_sub(sent.at_ms),
+            sent_bytes: sent.bytes,
+            answer_bytes: incoming.map_or(0, |incoming| incoming.body.len()),
+        });
     }
 
     async fn url(&self, order: &Order<'_>) -> Result<Url, Refusal> {
@@ -358,6 +401,8 @@ impl Door {
     fn answer(&self, origin: &OriginSpec, incoming: Incoming) -> Answer {
         let Incoming { status, headers, mut body } = incoming;
         self.desk.obey(status, &headers);
+        let told = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        self.config.budget.hear(&self.grant.tenant, &self.grant.connection, &told);
         let redactor = self.desk.redactor();
         redactor.mask(&mut body);
         mask_fields(&mut body, &self.secret_fields);
@@ -400,11 +445,19 @@ enum Stage {
     Sent,
 }
 
+/// When a request left, and the size of its body.
+struct Sent {
+    at_ms: u64,
+    bytes: usize,
+}
+
 /// A request that the grant allows.
 struct Order<'d> {
     origin: &'d OriginSpec,
     method: Method,
     path: Path,
+    /// The path as the guest named it.
+    named: String,
     query: Vec<(String, String)>,
     headers: HeaderMap,
     body: Payload,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use url::Url;
 
-use super::{AuthSpec, Limits, OriginSpec};
+use super::{AuthSpec, Budget, Limits, NoBudget, NoRecorder, OriginSpec, Recorder};
 
 /// Whether the process that a holder's name stands for is known to be gone.
 pub type IsGone = Arc<dyn Fn(&str) -> bool + Send + Sync>;
@@ -32,6 +32,10 @@ pub struct GateConfig {
     pub request_timeout_ms_max: u64,
     /// Longest time that a CRM's `Retry-After` is obeyed without asking it again, in milliseconds.
     pub retry_after_ms_max: u64,
+    /// What connections may call, and what they have called.
+    pub budget: Arc<dyn Budget>,
+    /// Where debug mode keeps what was sent.
+    pub recorder: Arc<dyn Recorder>,
     /// Names this process wherever it holds something that others wait for.
     pub holder: String,
     /// Whether a holder of such a name is known to be gone.
@@ -39,7 +43,8 @@ pub struct GateConfig {
 }
 
 impl GateConfig {
-    /// The defaults: 16 MiB, 2 s of waiting, 5 s to connect, 30 s for a request, a day of `Retry-After`; nobody is known to be gone.
+    /// The defaults: 16 MiB, 2 s of waiting, 5 s to connect, 30 s for a request, a day of `Retry-After`; nothing is counted or kept, and nobody
+    /// is known to be gone.
     pub fn new(clock: Clock) -> GateConfig {
         GateConfig {
             clock,
@@ -49,6 +54,8 @@ impl GateConfig {
             connect_timeout_ms: 5_000,
             request_timeout_ms_max: 30_000,
             retry_after_ms_max: 86_400_000,
+            budget: Arc::new(NoBudget),
+            recorder: Arc::new(NoRecorder),
             holder: String::new(),
             is_gone: Arc::new(|_| false),
         }

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::Lane;
+
 /// What a connection may do at most, as the manifest asks and the operator grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -82,6 +84,20 @@ impl Limiter {
     }
 }
 
+/// Takes a call out of a minute's bucket that is one number, so that all processes can share it: when it will be full again, in
+/// microseconds. Scheduled runs leave a third of what may go at once to people.
+///
+/// # Errors
+/// There is none: milliseconds until there will be one, at least 1.
+pub fn take_of_minute(per_minute: u32, full_at_us: u64, lane: Lane, now_ms: u64) -> Result<u64, u64> {
+    let mut limiter = Limiter { full_at_us, ..Limiter::new(Some(per_minute), per_minute / 5, 60_000) };
+    if let (Lane::Background, Some(rate)) = (lane, &mut limiter.rate) {
+        rate.slack_us = rate.slack_us * 2 / 3;
+    }
+    limiter.take(now_ms)?;
+    Ok(limiter.full_at_us)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +135,21 @@ mod tests {
                 "seed {seed}: too few"
             );
         }
+    }
+
+    #[test]
+    fn one_bucket_serves_all_and_people_first() {
+        let (mut full_at_us, mut taken) = (0, 0);
+        while let Ok(next) = take_of_minute(60, full_at_us, Lane::Background, 5_000) {
+            (full_at_us, taken) = (next, taken + 1);
+        }
+        assert_eq!(taken, 8, "two thirds of the twelve that may go at once");
+        while let Ok(next) = take_of_minute(60, full_at_us, Lane::Interactive, 5_000) {
+            (full_at_us, taken) = (next, taken + 1);
+        }
+        assert_eq!(taken, 12);
+        let wait_ms = take_of_minute(60, full_at_us, Lane::Interactive, 5_000).unwrap_err();
+        assert!(take_of_minute(60, full_at_us, Lane::Interactive, 5_000 + wait_ms).is_ok());
     }
 
     #[test]

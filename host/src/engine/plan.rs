@@ -337,12 +337,19 @@ impl Decided {
             .collect()
     }
 
+    /// Whether a row that settles does so because somebody changed it or it was never agreed on, and not only because a CRM shows what it
+    /// made of our write.
+    fn is_news(&self, row: usize) -> bool {
+        let cell = &self.view.rows[row];
+        !cell.owed.is_nobody() || Side::BOTH.into_iter().any(|side| cell.edited(side) || cell.side(side).base.is_none())
+    }
+
     /// Rows that are written, settled, held back or fought over.
     fn decided_rows(&self, mapping: &PairMapping) -> Vec<String> {
         let decision = &self.decision;
         let written = decision.writes.iter().flat_map(|write| write.rows.iter().map(|change| change.row));
         let rows = written
-            .chain(decision.settled.iter().copied())
+            .chain(decision.settled.iter().copied().filter(|&row| self.is_news(row)))
             .chain(decision.held.iter().map(|held| held.row))
             .chain(decision.conflicts.iter().map(|conflict| conflict.row));
         rows.map(|row| mapping.rows[row].key.0.clone()).collect()

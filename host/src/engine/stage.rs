@@ -221,8 +221,8 @@ pub(super) async fn match_staged(run: &RunSetup, pair: &PairSetup) -> Result<(),
     Ok(())
 }
 
-/// Reads records about which people decided something, so that what they show can be decided about. One that is not there stays as it
-/// is: the sweep says what became of it.
+/// Reads records about which people decided something, so that what they show can be decided about. One that is not there waits: the
+/// sweep, or the next run, says what became of it.
 async fn read_unseen(run: &RunSetup, pair: &PairSetup) -> Result<(), Error> {
     for side in Side::BOTH {
         let mut after = String::new();

@@ -115,7 +115,10 @@ async fn plan(
 ) -> Result<Vec<UndoWrite>, Error> {
     let traces = traces(run, pair, request, report).await?;
     let mut writes = Vec::new();
-    for ((left, right, side), rows) in traces {
+    for (number, ((left, right, side), rows)) in traces.into_iter().enumerate() {
+        if number % LINES_AT_ONCE == 0 {
+            super::call::renew(run).await?;
+        }
         let target = if side == Side::Left { &left } else { &right };
         let link = run.store.link_of(run.tenant(), pair.id, Side::Left, &left).await?;
         let link = link.filter(|link| link.right_id == right && link.removed.is_none());
@@ -172,14 +175,15 @@ fn row_back(
         Some(InboxRow { presence: PresenceWord::Removed(_), .. }) => {
             return Back::No("the record is not there any more");
         }
-        _ => base.values.clone(),
+        // What was sent and not read again yet is believed to stand.
+        _ => base.sent.as_ref().unwrap_or(&base.values).clone(),
     };
     if shown == trace.then {
         return Back::Already;
     }
-    let ours_stands = base.values == shown && (made_of(&trace.ours, &shown) || base.sent.as_ref() == Some(&trace.ours));
-    if !ours_stands {
-        return Back::No("it was changed since");
+    let last_of_ours = base.sent.as_ref() == Some(&trace.ours) || base.values == shown;
+    if !(last_of_ours && made_of(&trace.ours, &shown)) {
+        return Back::No("it was changed since, by people or by the CRM itself");
     }
     Back::Yes(RowChange { row: key.to_owned(), hash: row.hash, before: shown, after: trace.then.clone() })
 }
@@ -198,6 +202,7 @@ async fn traces(
         let lines = run.store.written_lines(run.tenant(), pair.id, query).await?;
         let Some(last) = lines.last() else { return Ok(traces) };
         after = last.id;
+        super::call::renew(run).await?;
         for line in lines {
             let WrittenLine { created, side, left_id, right_id, before, after, .. } = line;
             if created {

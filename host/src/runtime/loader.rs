@@ -133,6 +133,20 @@ impl Runtime {
     }
 }
 
+/// The manifest of a bundled plugin, without compiling anything.
+///
+/// # Errors
+/// There is none of this id, or it is damaged.
+pub fn bundled_manifest(id: &str) -> Result<Manifest, Error> {
+    match bundled::PLUGINS.iter().find(|(known, _)| *known == id) {
+        Some((_, bytes)) => inspect(id, bytes),
+        None => Err(Error::Unknown {
+            plugin: id.to_owned(),
+            known: Runtime::bundled().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", "),
+        }),
+    }
+}
+
 /// Reads the manifest of a component without compiling anything: what `crmsync plugin inspect` shows before anyone consents.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::error::Error;
-use crate::egress::{AuthSpec, Limits, OriginSpec};
+use crate::egress::{AuthSpec, BudgetSpec, Limits, OriginSpec};
 
 /// The contract that this host speaks; a plugin for another minor version of it is refused.
 pub const CONTRACT: &str = "0.1";
@@ -44,6 +44,9 @@ pub struct Manifest {
     /// The CRM's documented limits; a connector has them, a transform does not.
     #[serde(default)]
     pub limits: Option<Limits>,
+    /// What the CRM lets one organisation call in a minute and a day, by edition; none if it counts nothing.
+    #[serde(default)]
+    pub budget: Option<BudgetSpec>,
 }
 
 /// What a plugin is.
@@ -114,7 +117,8 @@ impl Manifest {
             let powerless = self.origins.is_empty()
                 && self.auth.is_empty()
                 && self.secret_fields.is_empty()
-                && self.limits.is_none();
+                && self.limits.is_none()
+                && self.budget.is_none();
             return (!powerless).then(|| "a transform has neither origins nor logins nor limits of a CRM".to_owned());
         }
         if self.limits.is_none_or(|limits| limits.requests_parallel == 0 || limits.request_timeout_ms == 0) {

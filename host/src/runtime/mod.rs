@@ -36,6 +36,6 @@ pub mod types;
 
 pub use connector::{Answered, Connector, ConnectorPlugin};
 pub use error::Error;
-pub use loader::{Plugin, Runtime, Trust, inspect};
+pub use loader::{Plugin, Runtime, Trust, bundled_manifest, inspect};
 pub use state::StateCache;
 pub use transform::TransformPlugin;

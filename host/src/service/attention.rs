@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::connections;
 use super::failure::{Failure, call_failed};
-use super::flows::{get, journalled, sides_of, take_soon};
+use super::flows::{Metadata, get, journalled, open, sides_of, take_soon};
 use super::guide::{AnswerWord, guide};
 use crate::app::App;
 use crate::engine::{Limits, Remote};
@@ -178,7 +178,16 @@ pub struct PointShown {
     /// What to do.
     pub fix: &'static str,
     /// Answers that fit.
-    pub answers: &'static [AnswerWord],
+    pub answers: Vec<AnswerWord>,
+}
+
+/// Answers that fit a point, by its reason and by whether its record is linked.
+fn answers_to(point: &Point) -> Vec<AnswerWord> {
+    let fits = |word: &&AnswerWord| match word {
+        AnswerWord::Link | AnswerWord::New | AnswerWord::LeaveAlone | AnswerWord::Again => !point.is_linked(),
+        AnswerWord::Take | AnswerWord::Keep | AnswerWord::Restore => point.is_linked(),
+    };
+    guide(&point.reason).map_or(&[][..], |guide| guide.answers).iter().filter(fits).copied().collect()
 }
 
 /// Everything about one record.
@@ -227,10 +236,10 @@ pub async fn show(app: &App, tenant: &str, flow: &str, record: &str) -> Result<R
     let points = points.into_iter().map(|point| {
         let guide = guide(&point.reason);
         PointShown {
+            answers: answers_to(&point),
             point,
             meaning: guide.map_or("", |guide| guide.meaning),
             fix: guide.map_or("", |guide| guide.fix),
-            answers: guide.map_or(&[], |guide| guide.answers),
         }
     });
     Ok(RecordInNeed {
@@ -312,20 +321,33 @@ pub async fn decide(
     said: &Said,
 ) -> Result<Answered, Failure> {
     let known = get(app, tenant, flow).await?;
-    let points = chosen(app, tenant, flow, filter).await?;
     let answer = answer(&sides_of(&known), said)?;
-    if matches!(answer, Answer::Link(_)) && points.iter().any(|point| point.place() != points[0].place()) {
-        return Err(Failure::input(
-            "attention.one_record",
-            "`link` is an answer for one record",
-            "name it with --record",
-        ));
-    }
+    let resolved = match &answer {
+        Answer::Take(_) => Some(open(app, tenant, flow, Metadata::Recent).await?.1),
+        _ => None,
+    };
     let lease = take_soon(app, tenant, flow).await?;
     let outcome = journalled(app, &lease, "decided", async |run| {
+        // Under the lease: what a run has settled meanwhile is not answered any more.
+        let points = chosen(app, tenant, flow, filter).await?;
+        if let Answer::Link(with) = &answer {
+            let one_record = "`link` is an answer for one record";
+            if points.iter().any(|point| point.place() != points[0].place()) {
+                return Err(Failure::input("attention.one_record", one_record, "name it with --record"));
+            }
+            let (side, _) = points[0].place();
+            let module = if side == Side::Left { &points[0].right_module } else { &points[0].left_module };
+            exists(app, tenant, &sides_of(&known)[side.other() as usize], module, with).await?;
+        }
         let mut answered = Answered::default();
         for points in points.chunks(POINTS_AT_ONCE) {
-            let fits = |point: &&Point| guide(&point.reason).is_some_and(|guide| guide.answers.contains(&said.word));
+            let may_take = |point: &Point| match (&resolved, &answer) {
+                (Some(resolved), Answer::Take(from)) => {
+                    resolved.writes([&point.left_module, &point.right_module], &point.field, from.other())
+                }
+                _ => true,
+            };
+            let fits = |point: &&Point| answers_to(point).contains(&said.word) && may_take(point);
             let (points, misfits): (Vec<&Point>, Vec<&Point>) = points.iter().partition(fits);
             misfits.into_iter().for_each(|point| answered.refuse(point, said, &Obstacle::DoesNotFit));
             let given = points.iter().copied().cloned().collect();
@@ -358,10 +380,17 @@ fn obstacle_words(point: &Point, said: &Said, obstacle: &Obstacle) -> String {
         }
         Obstacle::UnderWay => "a write of it is under way; run the flow first, then answer".to_owned(),
         Obstacle::NotLinked => "it is in no link".to_owned(),
+        Obstacle::Gone => "it is not there any more".to_owned(),
+        Obstacle::Parked => "a create of it waits for an answer: `attention show` it first".to_owned(),
         Obstacle::DoesNotFit => {
             let (word, reason) = (said.word.as_str(), &point.reason);
-            let answers = guide(reason).map_or(&[][..], |guide| guide.answers);
-            match answers.iter().map(|answer| answer.as_str()).collect::<Vec<_>>().as_slice() {
+            if answers_to(point).contains(&said.word) && said.word == AnswerWord::Take {
+                return "the flow does not write this field to the other side".to_owned();
+            }
+            if said.word == AnswerWord::LeaveAlone && point.is_linked() {
+                return "it is linked; end that with `crmsync unlink` if it is not to be synced any more".to_owned();
+            }
+            match answers_to(point).iter().map(|answer| answer.as_str()).collect::<Vec<_>>().as_slice() {
                 [] => format!("`{word}` is no answer to {reason}; what helps: `attention show`"),
                 fits => format!("`{word}` is no answer to {reason}; answers are {}", fits.join(", ")),
             }
@@ -411,9 +440,9 @@ fn answer(between: &[String; 2], said: &Said) -> Result<Answer, Failure> {
 /// The filter means nothing, or a run is going on.
 pub async fn retry(app: &App, tenant: &str, flow: &str, filter: &PointFilter) -> Result<u64, Failure> {
     get(app, tenant, flow).await?;
-    let mut points = chosen(app, tenant, flow, filter).await?;
     let lease = take_soon(app, tenant, flow).await?;
     let outcome = async {
+        let mut points = chosen(app, tenant, flow, filter).await?;
         let mut records = 0;
         while !points.is_empty() {
             let rest = points.split_off(points.len().min(POINTS_AT_ONCE));
@@ -461,6 +490,14 @@ pub async fn link(app: &App, tenant: &str, flow: &str, module: Option<&str>, ids
     let outcome = journalled(app, &lease, "linked by hand", async |run| {
         match app.store().link_by_hand(&lease, pair, run, ids, app.now_ms()).await? {
             Ok(()) => Ok(()),
+            Err(Obstacle::Parked) => Err(Failure::failed(
+                "link.parked",
+                "a create of one of these records waits for an answer",
+                format!(
+                    "crmsync attention show {flow} RECORD says which; then: crmsync attention decide {flow} link ID"
+                ),
+            )),
+            Err(Obstacle::Gone) => Err(Failure::failed("link.gone", "one of these records is not there any more", "")),
             Err(Obstacle::Linked(left, right)) => Err(Failure::failed(
                 "link.taken",
                 format!("{left} and {right} are linked already"),
@@ -480,16 +517,27 @@ pub async fn link(app: &App, tenant: &str, flow: &str, module: Option<&str>, ids
 /// It is in no link, or a write of it is under way.
 pub async fn unlink(app: &App, tenant: &str, flow: &str, record: &str) -> Result<[String; 2], Failure> {
     get(app, tenant, flow).await?;
-    let mut found = None;
+    let mut found = Vec::new();
     for pair in app.store().pairs(tenant, flow).await? {
         for side in Side::BOTH {
             if let Some(link) = app.store().link_of(tenant, pair.id, side, record).await? {
-                found = Some((pair.id, side, [link.left_id, link.right_id]));
+                found.push((pair.id, side, [link.left_id, link.right_id]));
             }
         }
     }
-    let Some((pair, side, ids)) = found else {
-        return Err(Failure::input("link.unknown", format!("record {record} is in no link of flow `{flow}`"), ""));
+    let (pair, side, ids) = match <[_; 1]>::try_from(found) {
+        Ok([found]) => found,
+        Err(several) if several.is_empty() => {
+            return Err(Failure::input("link.unknown", format!("record {record} is in no link of flow `{flow}`"), ""));
+        }
+        Err(several) => {
+            let named: Vec<String> = several.iter().map(|(_, _, ids)| ids.join(" = ")).collect();
+            return Err(Failure::input(
+                "link.which",
+                format!("both CRMs have a record {record}: {}", named.join(", ")),
+                "name the one that is meant by its partner's id",
+            ));
+        }
     };
     let lease = take_soon(app, tenant, flow).await?;
     let outcome = journalled(app, &lease, "unlinked by hand", async |run| {

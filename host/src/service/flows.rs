@@ -10,7 +10,9 @@ use serde::Serialize;
 use super::connections::{self, StoredCheck};
 use super::failure::{Failure, call_failed};
 use super::schedule::{self, Timetable};
+use super::upkeep;
 use crate::app::App;
+use crate::egress::{Lane, on_errand};
 use crate::engine::{
     self, CheckReport, Limits, MarkSetup, ModuleInfo, OwnerTable, PairSetup, Preview, Progress, Remote, RunOptions,
     RunReport, RunSetup, SideSetup, User,
@@ -324,11 +326,28 @@ pub async fn run(
     request: RunRequest,
     progress: Arc<dyn Progress>,
 ) -> Result<RunReport, Failure> {
-    run_as(app, tenant, name, request, "asked", progress).await
+    run_as(app, tenant, name, request, ("asked", Lane::Interactive), progress).await
 }
 
-/// The same, with the reason that its journal names.
+/// The same, with the reason that its journal names, and the lane of its calls.
 pub(super) async fn run_as(
+    app: &App,
+    tenant: &str,
+    name: &str,
+    request: RunRequest,
+    (cause, lane): (&str, Lane),
+    progress: Arc<dyn Progress>,
+) -> Result<RunReport, Failure> {
+    let errand = schedule::errand(app, tenant, name, lane).await?;
+    let outcome = on_errand(errand, run_once(app, tenant, name, request, cause, progress)).await;
+    app.tell_usage().await;
+    if let Err(failure) = upkeep::remove_old(app, tenant).await {
+        tracing::warn!("old rows could not be removed: {}", failure.message);
+    }
+    outcome
+}
+
+async fn run_once(
     app: &App,
     tenant: &str,
     name: &str,
@@ -454,6 +473,17 @@ pub(super) struct Resolved {
 }
 
 impl Resolved {
+    /// Whether the flow writes this mapping row of a module pair to this side.
+    pub(super) fn writes(&self, modules: [&str; 2], row: &str, to: Side) -> bool {
+        let mut pairs = self.pairs.iter();
+        let pair = pairs.find(|pair| [pair.left_module.as_str(), pair.right_module.as_str()] == modules);
+        let row = pair.and_then(|pair| {
+            let row = pair.mapping.rows.iter().find(|known| known.key.0 == row)?;
+            Some(pair.policy.direction.writes(to) && row.direction.writes(to))
+        });
+        row.unwrap_or(false)
+    }
+
     fn checked(&self) -> Checked {
         let module = |pair: &Pair| ModuleSummary {
             left: pair.left_module.clone(),

@@ -9,11 +9,13 @@ mod failure;
 mod flows;
 mod guide;
 mod login;
+mod quota;
 mod schedule;
 mod serve;
 mod story;
 mod tally;
 mod undo;
+mod upkeep;
 
 pub use attention::{
     Answered, Attention, Candidate, FieldShown, PointFilter, PointShown, RecordInNeed, Said,
@@ -28,7 +30,9 @@ pub use flows::{
 };
 pub use guide::{AnswerWord, Guide, guide};
 pub use login::{CALLBACK_PORT, Login, callback_address, login_with_session, parse_callback};
+pub use quota::{BudgetChange, KindUsage, Quota, quotas, set_budget};
 pub use schedule::{Timetable, ask_for_run, pause, resume, set_debug};
 pub use serve::{ServeOptions, Served, run_when_free, running_at};
 pub use story::{Story, StoryLine, story};
 pub use undo::undo;
+pub use upkeep::{DEBUG_LINES_MAX, debug_lines, remove_old};

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::failure::Failure;
 use super::{connections, flows};
 use crate::app::App;
+use crate::egress::{Errand, Lane};
 use crate::engine::{Progress, RunReport};
 use crate::flow::Document;
 use crate::scheduler::{Blocked, Cause, End, Flow, LastRun, Standing, State, standing};
@@ -59,8 +60,14 @@ impl Watched {
 
 /// All flows with what decides when they run, by name. `every_ms` is the operator's interval for all of them, if there is one.
 pub(super) async fn watch(app: &App, tenant: &str, every_ms: Option<i64>) -> Result<Vec<Watched>, Failure> {
-    let states: BTreeMap<String, ConnectionState> = app.store().connection_states(tenant).await?.into_iter().collect();
     let now_ms = app.now_ms();
+    let mut sides = BTreeMap::new();
+    for row in app.store().connections(tenant).await? {
+        let (set, rows) = app.store().usage(tenant, &row.name).await?;
+        let (allowance, used) = app.budget_of(&row, &set, &rows)?;
+        let quota_until_ms = used.goes_on_at_ms(&allowance, Lane::Background, now_ms);
+        sides.insert(row.name, SideState { state: row.state, quota_until_ms });
+    }
     let mut watched = Vec::new();
     for mut stored in app.store().scheduled(tenant, RUNS_LOOKED_AT).await? {
         let gone = app.is_gone(&stored.holder);
@@ -84,7 +91,7 @@ pub(super) async fn watch(app: &App, tenant: &str, every_ms: Option<i64>) -> Res
         match Document::parse(&stored.flow.document) {
             Ok(document) => {
                 flow.every_ms = every_ms.unwrap_or_else(|| i64::try_from(document.every_ms).unwrap_or(i64::MAX));
-                flow.blocked = blocked(&stored, &flow, &states);
+                flow.blocked = blocked(&stored, &flow, &sides);
             }
             Err(problems) => {
                 let why = problems.first().map(|problem| format!("{}: {}", problem.line, problem.message));
@@ -96,9 +103,16 @@ pub(super) async fn watch(app: &App, tenant: &str, every_ms: Option<i64>) -> Res
     Ok(watched)
 }
 
-fn blocked(stored: &Scheduled, flow: &Flow, states: &BTreeMap<String, ConnectionState>) -> Option<Blocked> {
+/// What a connection lets its flows do.
+struct SideState {
+    state: ConnectionState,
+    /// Scheduled runs have used up their share of its day, and go on at this moment.
+    quota_until_ms: Option<i64>,
+}
+
+fn blocked(stored: &Scheduled, flow: &Flow, sides: &BTreeMap<String, SideState>) -> Option<Blocked> {
     for name in &flow.between {
-        match states.get(name) {
+        match sides.get(name).map(|side| side.state) {
             None => return Some(Blocked::File(format!("the connection `{name}` is not there"))),
             Some(ConnectionState::Ready) => {}
             Some(ConnectionState::New | ConnectionState::LoggedOut) => return Some(Blocked::LoggedOut(name.clone())),
@@ -107,7 +121,19 @@ fn blocked(stored: &Scheduled, flow: &Flow, states: &BTreeMap<String, Connection
     let holds = stored.flow.approved.as_ref().is_some_and(|approval| {
         approval.settings_hash == stored.flow.settings_hash && approval.at_ms > stored.schedule.refused_at_ms
     });
-    (!holds).then_some(Blocked::NotApproved)
+    if !holds {
+        return Some(Blocked::NotApproved);
+    }
+    let mut latest: Option<Blocked> = None;
+    for name in &flow.between {
+        let until_ms = sides.get(name).and_then(|side| side.quota_until_ms);
+        if let Some(until_ms) = until_ms
+            && !matches!(latest, Some(Blocked::Quota(_, other_ms)) if other_ms >= until_ms)
+        {
+            latest = Some(Blocked::Quota(name.clone(), until_ms));
+        }
+    }
+    latest
 }
 
 fn last(runs: &[RunRow]) -> Option<LastRun> {
@@ -192,6 +218,12 @@ pub async fn ask_for_run(app: &App, tenant: &str, name: &str) -> Result<(), Fail
     Err(Failure::failed(code, format!("`{name}` cannot be synced now: {why}"), hint))
 }
 
+/// On whose behalf a run's calls are made.
+pub(super) async fn errand(app: &App, tenant: &str, name: &str, lane: Lane) -> Result<Errand, Failure> {
+    let debug = app.store().schedule(tenant, name).await?.debug_until_ms > app.now_ms();
+    Ok(Errand { lane, debug: debug.then(|| name.to_owned()) })
+}
+
 /// A run that nobody waits for. Whatever becomes of it is in the store afterwards: also why it could not even begin.
 pub(super) async fn run_unattended(
     app: &App,
@@ -205,7 +237,8 @@ pub(super) async fn run_unattended(
     }
     let began_at_ms = app.now_ms();
     let word = if cause == Cause::Asked { "sync-now" } else { "scheduled" };
-    let outcome = flows::run_as(app, tenant, name, flows::RunRequest::default(), word, progress).await;
+    let lane = if cause == Cause::Asked { Lane::Interactive } else { Lane::Background };
+    let outcome = flows::run_as(app, tenant, name, flows::RunRequest::default(), (word, lane), progress).await;
     let Err(failure) = &outcome else { return outcome };
     match failure.code {
         "flow.not_approved" => {

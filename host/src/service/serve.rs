@@ -20,6 +20,8 @@ use crate::scheduler::{self, Board, Cause, Flow, Office, Standing, Turn};
 
 /// Where the service of a data folder is announced.
 const ANNOUNCED: &str = "serve.json";
+/// How often the service asks whether old rows are to be removed.
+const HOUSE_PAUSE: Duration = Duration::from_secs(10 * 60);
 /// How often a command looks whether another run of its flow is over.
 const BUSY_LOOK: Duration = Duration::from_millis(250);
 
@@ -121,7 +123,9 @@ impl Served {
         let office: Arc<dyn Office> = Arc::clone(&service) as _;
         let board = Arc::clone(&service.board);
         let folder = service.app.data().to_owned();
+        let keeping = keep_house(Arc::clone(&service));
         let outcome = tokio::select! {
+            never = keeping => match never {},
             left = scheduler::serve(office, board, stop, options.grace) => Ok(left),
             failure = answering => Err(failure),
         };
@@ -214,6 +218,18 @@ impl Progress for Doing {
             _ => what.to_owned(),
         };
         *self.step.lock().unwrap_or_else(PoisonError::into_inner) = text;
+    }
+}
+
+/// Removes what is old, also when no flow runs.
+async fn keep_house(service: Arc<Service>) -> std::convert::Infallible {
+    loop {
+        match super::upkeep::remove_old(&service.app, LOCAL_TENANT).await {
+            Ok(Some(removed)) => tracing::info!(?removed, "old rows are removed"),
+            Ok(None) => {}
+            Err(failure) => tracing::warn!("old rows could not be removed: {}", failure.message),
+        }
+        tokio::time::sleep(HOUSE_PAUSE).await;
     }
 }
 

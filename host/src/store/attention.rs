@@ -2,7 +2,9 @@
 //! creates that only a person can tell about. Each decision needs the flow's lease and leaves a line in the journal. It prepares and
 //! writes to no CRM: the next run reads the records, decides and writes.
 
-use crmsync_core::decide::{Operation, reason};
+use std::collections::BTreeMap;
+
+use crmsync_core::decide::reason;
 use crmsync_core::{Base, Side, Value};
 
 use super::decisions::{LinkRow, find_link, forget_outcomes, save_link};
@@ -11,7 +13,9 @@ use super::journal::{JournalLine, write_journal};
 use super::keys::forget_keys;
 use super::outbox::{IntentRow, IntentState, Settlement, load_intent};
 use super::settle::settle;
-use super::staging::{INBOX_COLUMNS, InboxRow, parse_inbox, read_inbox, stage_unseen, touch_known};
+use super::staging::{
+    INBOX_COLUMNS, InboxRow, PresenceWord, inbox_row, parse_inbox, read_inbox, stage_unseen, touch_known,
+};
 use super::{Error, Lease, PairId, Store, Tx};
 
 /// Which open points are meant; what is empty matches all.
@@ -62,6 +66,11 @@ pub struct Point {
 }
 
 impl Point {
+    /// Whether it is about a linked pair.
+    pub fn is_linked(&self) -> bool {
+        !self.left.is_empty() && !self.right.is_empty()
+    }
+
     /// The record under which the point is kept: of a linked pair the left one.
     pub fn place(&self) -> (Side, &str) {
         if self.left.is_empty() { (Side::Right, &self.right) } else { (Side::Left, &self.left) }
@@ -119,6 +128,10 @@ pub enum Obstacle {
     DoesNotFit,
     /// The record is in no link.
     NotLinked,
+    /// The record is not there any more.
+    Gone,
+    /// A create of it waits for a person's answer, who has to give that first.
+    Parked,
 }
 
 /// Reasons whose points have a value in common rather than words of their own.
@@ -370,13 +383,15 @@ impl Desk<'_> {
             (Answer::New, None, None) => self.choose(side, record, "new"),
             (Answer::LeaveAlone, None, parked) => {
                 if let Some(create) = parked {
+                    self.leave_results_alone(&create)?;
                     self.forget_create(&create)?;
                 }
                 self.choose(side, record, "left-alone")
             }
-            (Answer::LeaveAlone, Some(_), _) => self.unlink(side, record),
-            (Answer::Take(from), Some(link), _) if !point.field.is_empty() => self.take(link, point, from),
-            (Answer::Keep, Some(link), _) if link.removed.is_some() => {
+            (Answer::Take(from), Some(link), _) if !point.field.is_empty() && link.removed.is_none() => {
+                self.take(link, point, from)
+            }
+            (Answer::Keep, Some(link), _) if link.removed.is_some() && point.field.is_empty() => {
                 let reopened_by = link.removed.map_or("none", Side::as_str);
                 self.part(link, reopened_by)
             }
@@ -395,8 +410,13 @@ impl Desk<'_> {
                 Some(create) if create.state == IntentState::Planned && create.attempts == 0 => {
                     self.forget_create(&create)?;
                 }
+                Some(create) if create.state == IntentState::Parked => return Ok(Err(Obstacle::Parked)),
                 Some(_) => return Ok(Err(Obstacle::UnderWay)),
                 None => {}
+            }
+            let staged = inbox_row(self.tx, self.tenant(), self.pair, side, id)?;
+            if staged.is_some_and(|row| matches!(row.presence, PresenceWord::Removed(_))) {
+                return Ok(Err(Obstacle::Gone));
             }
         }
         save_link(self.tx, self.tenant(), self.pair, &LinkRow::new(left, right), self.now_ms)?;
@@ -420,8 +440,13 @@ impl Desk<'_> {
         if let Err(obstacle) = self.end(&link, reopened_by)? {
             return Ok(Err(obstacle));
         }
-        for side in Side::BOTH.into_iter().filter(|side| link.removed != Some(*side)) {
-            self.set_choice(side, link.id_of(side), "left-alone")?;
+        for side in Side::BOTH {
+            match link.removed == Some(side) {
+                false => self.set_choice(side, link.id_of(side), "left-alone")?,
+                // Should it come back from the bin, it is not copied next to the one that is left alone.
+                true if reopened_by == "none" => self.remember_choice(side, link.id_of(side), "left-alone")?,
+                true => {}
+            }
         }
         self.note("unlinked", None, &link.left_id, &link.right_id, "by hand; both are left alone")?;
         Ok(Ok(()))
@@ -434,6 +459,8 @@ impl Desk<'_> {
             return Ok(Err(obstacle));
         }
         self.set_choice(gone.other(), link.id_of(gone.other()), "new")?;
+        // Should the old one come back from the bin, it is not copied next to the new one.
+        self.remember_choice(gone, link.id_of(gone), "left-alone")?;
         self.note("decided", Some(gone), &link.left_id, &link.right_id, "the record is created again")?;
         Ok(Ok(()))
     }
@@ -467,14 +494,19 @@ impl Desk<'_> {
     }
 
     fn set_choice(&self, side: Side, record: &str, choice: &str) -> Result<(), Error> {
+        self.remember_choice(side, record, choice)?;
+        forget_keys(self.tx, self.tenant(), self.pair, side, record)?;
+        forget_outcomes(self.tx, self.tenant(), self.pair, side, record)?;
+        stage_unseen(self.tx, self.tenant(), self.pair, side, record)
+    }
+
+    fn remember_choice(&self, side: Side, record: &str, choice: &str) -> Result<(), Error> {
         self.tx.execute(
             "INSERT INTO choice (tenant, pair, side, record, choice, at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (tenant, pair, side, record) DO UPDATE SET choice = excluded.choice, at_ms = excluded.at_ms",
             (self.tenant(), self.pair, side.as_str(), record, choice, self.now_ms),
         )?;
-        forget_keys(self.tx, self.tenant(), self.pair, side, record)?;
-        forget_outcomes(self.tx, self.tenant(), self.pair, side, record)?;
-        stage_unseen(self.tx, self.tenant(), self.pair, side, record)
+        Ok(())
     }
 
     /// One side's last agreed value of a row is owed to the other side from now on.
@@ -529,17 +561,26 @@ impl Desk<'_> {
         id.map_or(Ok(None), |id| load_intent(self.tx, id))
     }
 
-    /// A person found the record that a create without an answer made.
+    /// A person found the record that a create without an answer made. If it has our key it is what we sent; otherwise a colleague may
+    /// have made it, and both are joined like records that were matched.
     fn tell_create(&self, create: &IntentRow, record: String) -> Carried {
-        debug_assert!(create.operation == Operation::Create, "only creates are parked");
-        if let Some(link) = find_link(self.tx, self.tenant(), self.pair, create.side, &record)? {
-            return Ok(Err(Obstacle::Linked(link.left_id, link.right_id)));
+        let source = create.source.as_str();
+        let staged = inbox_row(self.tx, self.tenant(), self.pair, create.side, &record)?;
+        let is_ours = staged.is_some_and(|row| !row.create_key.is_empty() && row.create_key == create.create_key);
+        if !is_ours {
+            let (left, right) =
+                if create.side == Side::Right { (source, record.as_str()) } else { (record.as_str(), source) };
+            if let Some(link) = find_link(self.tx, self.tenant(), self.pair, create.side, &record)? {
+                return Ok(Err(Obstacle::Linked(link.left_id, link.right_id)));
+            }
+            self.forget_create(create)?;
+            return self.link(left, right);
         }
         let happened = Settlement::Stored {
             intent: create.id,
             record: record.clone(),
             version: String::new(),
-            shown: Default::default(),
+            shown: BTreeMap::new(),
             told: false,
         };
         settle(self.tx, self.lease, self.pair, self.run, happened, self.now_ms)?;
@@ -547,15 +588,33 @@ impl Desk<'_> {
         Ok(Ok(()))
     }
 
+    /// The same create once more, with its key: should the first one turn up after all, it is known by it.
     fn create_again(&self, create: &IntentRow) -> Carried {
-        self.forget_create(create)?;
+        self.tx.execute(
+            "UPDATE intent SET state = 'planned', not_before_ms = 0, attempts = 1 WHERE id = ?1",
+            [create.id],
+        )?;
         let side = create.side.other();
         forget_outcomes(self.tx, self.tenant(), self.pair, side, &create.source)?;
-        stage_unseen(self.tx, self.tenant(), self.pair, side, &create.source)?;
         let (left, right) =
             if side == Side::Left { (create.source.as_str(), "") } else { ("", create.source.as_str()) };
         self.note("decided", Some(create.side), left, right, "the create did not happen; once more")?;
         Ok(Ok(()))
+    }
+
+    /// What a create that is given up may have made is not synced either: it would be copied next to its own source.
+    fn leave_results_alone(&self, create: &IntentRow) -> Result<(), Error> {
+        let with_key: Vec<String> = self.tx.all(
+            "SELECT record FROM inbox WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND create_key = ?4 AND create_key <> ''",
+            (self.tenant(), self.pair, create.side.as_str(), &create.create_key),
+            |row| row.get(0),
+        )?;
+        for record in create.body.candidates.iter().chain(&with_key) {
+            if find_link(self.tx, self.tenant(), self.pair, create.side, record)?.is_none() {
+                self.set_choice(create.side, record, "left-alone")?;
+            }
+        }
+        Ok(())
     }
 
     fn forget_create(&self, create: &IntentRow) -> Result<(), Error> {

@@ -170,6 +170,8 @@ impl Store {
         self.step(move |tx| {
             tx.execute("DELETE FROM vault WHERE tenant = ?1 AND connection = ?2", (&tenant, &name))?;
             tx.execute("DELETE FROM metadata WHERE tenant = ?1 AND connection = ?2", (&tenant, &name))?;
+            tx.execute("DELETE FROM budget WHERE tenant = ?1 AND connection = ?2", (&tenant, &name))?;
+            tx.execute("DELETE FROM usage WHERE tenant = ?1 AND connection = ?2", (&tenant, &name))?;
             Ok(tx.execute("DELETE FROM connection WHERE tenant = ?1 AND name = ?2", (&tenant, &name))? > 0)
         })
         .await

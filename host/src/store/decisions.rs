@@ -11,7 +11,9 @@ use super::journal::{JournalLine, write_journal};
 use super::keys::{choice_of, forget_keys};
 use super::leaving::Mark;
 use super::outbox::IntentBody;
-use super::staging::{INBOX_COLUMNS, InboxRow, InboxState, id_column, inbox_row, parse_inbox, read_inbox};
+use super::staging::{
+    INBOX_COLUMNS, InboxRow, InboxState, PresenceWord, id_column, inbox_row, parse_inbox, read_inbox,
+};
 use super::{Error, Lease, PairId, Store, Tx};
 
 /// Both bases of one mapping row, and what one side still owes the other.
@@ -354,6 +356,10 @@ fn next_units(
 
 /// The unit that a staged row belongs to; none if its turn comes with the other side's row, or if an intent of it is still open.
 fn unit_of(tx: &Tx<'_>, tenant: &str, pair: PairId, row: InboxRow) -> Result<Option<UnitRow>, Error> {
+    // What a person decided about is decided once it was read: a listing that shows nothing for a while loses no answer.
+    if row.presence == PresenceWord::Unseen {
+        return Ok(None);
+    }
     let (side, own) = (row.side, row.record.clone());
     let link = find_link(tx, tenant, pair, side, &own)?;
     let (other, rule) = match &link {
@@ -370,12 +376,13 @@ fn unit_of(tx: &Tx<'_>, tenant: &str, pair: PairId, row: InboxRow) -> Result<Opt
     // A held row never gets a turn of its own: it takes part in that of the other side.
     let other_comes_first =
         other_row.as_ref().is_some_and(|other| other.state == InboxState::Staged && other.seq < row.seq);
+    let other_is_unseen = other_row.as_ref().is_some_and(|other| other.presence == PresenceWord::Unseen);
     let create_is_open = other_row.as_ref().is_some_and(|other| other.state == InboxState::Deciding);
     let write_is_open = match &link {
         Some(link) => has_open_intent(tx, tenant, pair, link.id)?,
         None => has_open_create(tx, tenant, pair, side, &own)?,
     };
-    if other_comes_first || create_is_open || write_is_open {
+    if other_comes_first || other_is_unseen || create_is_open || write_is_open {
         return Ok(None);
     }
     let several = link.is_none()
@@ -412,7 +419,7 @@ fn find_pairing(
     tx.one(&sql, (tenant, pair, record), |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as usize)))
 }
 
-pub(super) fn has_open_intent(tx: &Tx<'_>, tenant: &str, pair: PairId, link: i64) -> Result<bool, Error> {
+fn has_open_intent(tx: &Tx<'_>, tenant: &str, pair: PairId, link: i64) -> Result<bool, Error> {
     let found = tx.one(
         "SELECT 1 FROM intent WHERE tenant = ?1 AND pair = ?2 AND link = ?3 AND link <> 0",
         (tenant, pair, link),

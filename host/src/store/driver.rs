@@ -102,6 +102,25 @@ impl Store {
         answered.await.map_err(|_| Error::Closed)?
     }
 
+    /// Runs one step for a caller that cannot wait in a task any more, as it is being dropped: returns when it is done, or after a second.
+    pub(super) fn step_at_end(&self, step: impl FnOnce(&Tx<'_>) -> Result<(), Error> + Send + 'static) {
+        const WAIT: std::time::Duration = std::time::Duration::from_secs(1);
+        let (done, ended) = sync_channel::<()>(1);
+        let job: Job = Box::new(move |connection| {
+            let result = connection.and_then(|connection| in_savepoint(connection, step));
+            Box::new(move |committed: Result<(), Error>| {
+                if let Err(error) = committed.and(result) {
+                    tracing::warn!(%error, "the last step of this process failed");
+                }
+                // Whoever waited may have gone.
+                let _gone = done.send(());
+            })
+        });
+        if self.queue.try_send(job).is_ok() {
+            let _late = ended.recv_timeout(WAIT);
+        }
+    }
+
     pub(super) fn sealer(&self) -> Sealer {
         self.sealer.clone()
     }

@@ -132,6 +132,9 @@ impl Store {
             }
             // The pairs stay: the journal names modules by them. The next flow's match keys are made anew.
             tx.execute("UPDATE pair SET match_rules = '' WHERE tenant = ?1 AND flow = ?2", key)?;
+            // Nor does a flow of this name begin paused, or in debug mode.
+            tx.execute("DELETE FROM schedule WHERE tenant = ?1 AND flow = ?2", key)?;
+            tx.execute("DELETE FROM exchange WHERE tenant = ?1 AND flow = ?2", key)?;
             tx.execute("DELETE FROM flow WHERE tenant = ?1 AND name = ?2", key)?;
             tx.execute("UPDATE lease SET holder = '', expires_at_ms = 0 WHERE tenant = ?1 AND flow = ?2", key)?;
             Ok(())

@@ -17,8 +17,9 @@ pub(super) fn put_keys(
     keys: &[(usize, String)],
 ) -> Result<(), Error> {
     forget_keys(tx, tenant, pair, side, record)?;
-    // A record about which a person decided takes no part in matching.
-    if choice_of(tx, tenant, pair, side, record)?.is_some() {
+    // A record without a counterpart takes no part in matching. One that is left alone keeps its keys: it is never paired, but whoever
+    // looks like it is not simply copied next to it either.
+    if choice_of(tx, tenant, pair, side, record)?.is_some_and(|choice| choice == "new") {
         return Ok(());
     }
     for (rule, key) in keys {
@@ -99,9 +100,11 @@ pub(super) fn refresh_pairings(tx: &Tx<'_>, tenant: &str, pair: PairId, rules: u
             "INSERT INTO pairing (tenant, pair, left_id, right_id, rule)
              SELECT ?1, ?2, MIN(CASE WHEN k.side = 'left' THEN k.record END), MIN(CASE WHEN k.side = 'right' THEN k.record END), ?3
              FROM match_key k
+             LEFT JOIN choice c ON c.tenant = k.tenant AND c.pair = k.pair AND c.side = k.side AND c.record = k.record
              WHERE k.tenant = ?1 AND k.pair = ?2 AND k.rule = ?3 AND k.verdict = 'open'
              GROUP BY k.key
-             HAVING SUM(CASE WHEN k.side = 'left' THEN 1 ELSE 0 END) = 1 AND SUM(CASE WHEN k.side = 'right' THEN 1 ELSE 0 END) = 1",
+             HAVING SUM(CASE WHEN k.side = 'left' THEN 1 ELSE 0 END) = 1 AND SUM(CASE WHEN k.side = 'right' THEN 1 ELSE 0 END) = 1
+                AND COUNT(c.record) = 0",
             (tenant, pair, rule),
         )?;
         let judge = |verdict: &str, condition: &str| {

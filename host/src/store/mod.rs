@@ -26,6 +26,8 @@ mod seal;
 mod settle;
 mod staging;
 mod undo;
+mod upkeep;
+mod usage;
 
 pub use attention::{Answer, Obstacle, Point, PointGroup, PointQuery};
 pub use connections::{ConnectionRow, ConnectionState};
@@ -41,3 +43,5 @@ pub use schedule::{ScheduleChange, ScheduleRow, Scheduled};
 pub use seal::Sealer;
 pub use staging::{CursorRow, InboxRow, InboxState, PresenceWord, Staged, StagedPage, told_version};
 pub use undo::{UndoWrite, WrittenLine, WrittenQuery};
+pub use upkeep::{ExchangeRow, Removed};
+pub use usage::{BudgetRow, Spent, UsageRow};

@@ -1,6 +1,6 @@
 //! What people and the scheduler say about when a flow runs, and the one look that the scheduler takes at everything.
 
-use super::{ConnectionState, Error, FlowRow, RunRow, Store, Tx};
+use super::{Error, FlowRow, RunRow, Store, Tx};
 
 /// What is remembered of a flow's timetable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -122,11 +122,6 @@ impl Store {
             Ok(())
         })
         .await
-    }
-
-    /// The states of all connections, by name.
-    pub async fn connection_states(&self, tenant: &str) -> Result<Vec<(String, ConnectionState)>, Error> {
-        Ok(self.connections(tenant).await?.into_iter().map(|row| (row.name, row.state)).collect())
     }
 }
 

@@ -76,6 +76,10 @@ pub(super) fn settle(
                     doubt_mark(tx, &lease.tenant, pair, &intent)?
                 }
             }
+            if intent.body.undo {
+                let (_, left_id) = outcome_place(tx, &intent)?;
+                note_undone(tx, lease, pair, run, &intent, &left_id, now_ms)?;
+            }
             write_journal(tx, lease, pair, run, &line(&intent, "unknown", &intent.target, &detail), now_ms)
         }
         Settlement::LeaveOut { row, note, attempts, .. } => {
@@ -264,12 +268,26 @@ fn settle_update(
     if !intent.body.undo {
         return write_journal(tx, lease, pair, run, &line(intent, "updated", &answer.record, ""), now_ms);
     }
+    note_undone(tx, lease, pair, run, intent, &link.left_id, now_ms)?;
+    write_journal(tx, lease, pair, run, &line(intent, "undone", &answer.record, ""), now_ms)
+}
+
+/// S17: both sides differ since somebody took back what was written here.
+fn note_undone(
+    tx: &Tx<'_>,
+    lease: &Lease,
+    pair: PairId,
+    run: i64,
+    intent: &IntentRow,
+    left_id: &str,
+    now_ms: i64,
+) -> Result<(), Error> {
     for change in &intent.body.rows {
         let (field, detail) = (change.row.clone(), String::new());
         let note = OutcomeNote { kind: "differs", reason: reason::UNDONE.into(), field, detail };
-        add_outcome(tx, lease, pair, run, Side::Left, &link.left_id, &note, now_ms)?;
+        add_outcome(tx, lease, pair, run, Side::Left, left_id, &note, now_ms)?;
     }
-    write_journal(tx, lease, pair, run, &line(intent, "undone", &answer.record, ""), now_ms)
+    Ok(())
 }
 
 fn refuse(

@@ -231,7 +231,7 @@ impl Store {
             let sql = format!(
                 "SELECT {column} AS id FROM link
                  WHERE tenant = ?1 AND pair = ?2 AND state <> 'ended' AND state <> '{own}-removed' AND {column} > ?4
-                 UNION SELECT record AS id FROM inbox WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND presence = 'live' AND record > ?4
+                 UNION SELECT record AS id FROM inbox WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND presence IN ('live', 'unseen') AND record > ?4
                  ORDER BY id LIMIT ?5",
                 own = side.as_str()
             );
@@ -292,7 +292,7 @@ impl Store {
             let column = id_column(side);
             let sql = format!(
                 "SELECT (SELECT count(*) FROM link WHERE tenant = ?1 AND pair = ?2 AND state IN ('active', '{other}-removed'))
-                 + (SELECT count(*) FROM inbox i WHERE i.tenant = ?1 AND i.pair = ?2 AND i.side = ?3 AND i.presence = 'live'
+                 + (SELECT count(*) FROM inbox i WHERE i.tenant = ?1 AND i.pair = ?2 AND i.side = ?3 AND i.presence IN ('live', 'unseen')
                     AND NOT EXISTS (SELECT 1 FROM link l WHERE l.tenant = ?1 AND l.pair = ?2 AND l.{column} = i.record AND l.state <> 'ended'))",
                 other = side.other().as_str()
             );

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crmsync_core::decide::Operation;
 use crmsync_core::{Side, Value};
 
-use super::decisions::{NewIntent, has_open_intent, insert_intent, link_by_id};
+use super::decisions::{NewIntent, insert_intent, link_by_id};
 use super::driver::from_json;
 use super::outbox::{IntentBody, RowChange};
 use super::staging::{InboxRow, inbox_row};
@@ -122,7 +122,13 @@ impl Store {
 
 fn plan_one(tx: &Tx<'_>, lease: &Lease, pair: PairId, run: i64, write: UndoWrite) -> Result<(), Error> {
     let Some(link) = link_by_id(tx, write.link)? else { return Ok(()) };
-    if has_open_intent(tx, &lease.tenant, pair, link.id)? {
+    // The other side of the same link may be taken back in this run, too.
+    let busy = tx.one(
+        "SELECT 1 FROM intent WHERE tenant = ?1 AND pair = ?2 AND link = ?3 AND link <> 0 AND (run <> ?4 OR side = ?5)",
+        (&lease.tenant, pair, link.id, run, write.side.as_str()),
+        |_| Ok(()),
+    )?;
+    if busy.is_some() {
         return Ok(());
     }
     let intent = NewIntent {

@@ -13,7 +13,7 @@ use url::{Url, form_urlencoded};
 use crate::egress::limiter::Limiter;
 use crate::egress::redact::Redactor;
 use crate::egress::transport::{Failure, Incoming, Outgoing, Transport};
-use crate::egress::{Error, GateConfig, Grant, Refusal, Secrets, Vault};
+use crate::egress::{CallKind, Error, GateConfig, Grant, Lane, Refusal, Secrets, Spend, Vault};
 
 /// Longest time for one request of a login.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -186,13 +186,23 @@ impl Desk {
     async fn turn(&self) -> Result<(), Failure> {
         let mut waited_ms = 0;
         loop {
-            let Err(wait_ms) = self.limiter().take(self.now_ms()) else { return Ok(()) };
+            let taken = self.limiter().take(self.now_ms());
+            let taken = match taken {
+                Ok(()) => self.config.budget.take(self.login()).await,
+                Err(wait_ms) => Err(wait_ms),
+            };
+            let Err(wait_ms) = taken else { return Ok(()) };
             if waited_ms + wait_ms > self.config.wait_ms_max {
                 return Err(Failure::RateLimited(wait_ms));
             }
             tokio::time::sleep(Duration::from_millis(wait_ms)).await;
             waited_ms += wait_ms;
         }
+    }
+
+    fn login(&self) -> Spend<'_> {
+        let (tenant, connection) = (self.tenant.as_str(), self.connection.as_str());
+        Spend { tenant, connection, lane: Lane::default(), kind: CallKind::Login, rows: 0 }
     }
 
     /// The connection's budget.

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::engine::RunReport;
 use crate::scheduler::Standing;
 use crate::service::schedule::Watched;
+use crate::service::{KindUsage, Quota};
 use crate::store::{ConnectionRow, JournalRow, OutcomeRow, RunRow};
 
 /// A moment; none for 0.
@@ -148,6 +149,40 @@ impl From<JournalRow> for LogAnswer {
             field: row.field,
             reason: row.reason,
             detail: row.detail,
+        }
+    }
+}
+
+/// A connection's budget.
+#[derive(Serialize)]
+pub(super) struct QuotaAnswer {
+    connection: String,
+    unit: String,
+    edition: String,
+    per_minute: Option<u32>,
+    per_day: Option<u64>,
+    reserve_percent: u64,
+    used: u64,
+    left: Option<u64>,
+    left_for_scheduled: Option<u64>,
+    scheduled_go_on_at: Option<String>,
+    by_kind: Vec<KindUsage>,
+}
+
+impl From<Quota> for QuotaAnswer {
+    fn from(quota: Quota) -> QuotaAnswer {
+        QuotaAnswer {
+            connection: quota.connection,
+            unit: quota.unit,
+            edition: quota.edition,
+            per_minute: quota.per_minute,
+            per_day: quota.per_day,
+            reserve_percent: quota.reserve_percent,
+            used: quota.used,
+            left: quota.left,
+            left_for_scheduled: quota.left_for_scheduled,
+            scheduled_go_on_at: quota.scheduled_go_on_at_ms.and_then(moment),
+            by_kind: quota.by_kind,
         }
     }
 }

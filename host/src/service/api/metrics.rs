@@ -66,6 +66,26 @@ async fn text(service: &Service) -> Result<String, Failure> {
             }
         }
     }
+    let mut calls = Vec::new();
+    for (connection, counters) in service.app.call_counts().await {
+        let name = connection.split_once('/').map_or(connection.as_str(), |(_, name)| name);
+        for (kind, count) in [("read", counters.read), ("write", counters.write), ("login", counters.auth)] {
+            calls.push((vec![("connection", name.to_owned()), ("kind", kind.to_owned())], count));
+        }
+    }
+    page.family("crmsync_calls_total", "counter", "Calls to the CRMs, by connection and kind.", calls);
+    let quotas = crate::service::quotas(&service.app, LOCAL_TENANT).await?;
+    let of_day = |value: fn(&crate::service::Quota) -> Option<u64>| {
+        let sample = |quota: &crate::service::Quota| {
+            let labels = vec![("connection", quota.connection.clone()), ("unit", quota.unit.clone())];
+            Some((labels, value(quota)?))
+        };
+        quotas.iter().filter_map(sample).collect::<Vec<Sample>>()
+    };
+    page.family("crmsync_budget_used", "gauge", "Units used within 24 hours.", of_day(|quota| Some(quota.used)));
+    page.family("crmsync_budget_left", "gauge", "Units left of the day.", of_day(|quota| quota.left));
+    let scheduled = of_day(|quota| quota.left_for_scheduled);
+    page.family("crmsync_budget_left_for_scheduled", "gauge", "Units left for scheduled runs.", scheduled);
     page.family("crmsync_flow_state", "gauge", "1 for the state that a flow is in.", states);
     page.family("crmsync_next_run_timestamp_seconds", "gauge", "When a flow runs next by itself.", due);
     page.family("crmsync_records_linked", "gauge", "Links after the last run.", linked);

@@ -35,6 +35,7 @@ pub(super) fn router(service: Arc<Service>, token: String) -> Router {
         .route("/flows/{flow}/outcomes", get(routes::outcomes))
         .route("/flows/{flow}/log", get(routes::log))
         .route("/connections", get(routes::connections))
+        .route("/quotas", get(routes::quotas))
         .fallback(routes::nothing_here)
         .layer(from_fn_with_state(Arc::<str>::from(token), guard::asks_for_token));
     Router::new()

@@ -132,8 +132,9 @@ async fn connections(service: &Service) -> Result<String, Failure> {
     let rows = service::list(&service.app, LOCAL_TENANT).await?;
     let mut html = String::from(
         "<section><h2>Connections</h2><div class=\"scroll\"><table><thead><tr><th>Name</th><th>Plugin</th><th>State</th>\
-         <th>Organisation</th></tr></thead><tbody>",
+         <th>Organisation</th><th>Used in 24 h</th><th>Left</th><th>Left for scheduled runs</th></tr></thead><tbody>",
     );
+    let quotas = service::quotas(&service.app, LOCAL_TENANT).await?;
     for row in rows {
         let (class, state) = match row.state {
             ConnectionState::Ready => ("good", "logged in"),
@@ -141,14 +142,28 @@ async fn connections(service: &Service) -> Result<String, Failure> {
             ConnectionState::LoggedOut => ("bad", "logged out"),
         };
         html.push_str(&format!(
-            "<tr><td>{}</td><td>{}</td><td class=\"{class}\">{state}</td><td>{}</td></tr>",
+            "<tr><td>{}</td><td>{}</td><td class=\"{class}\">{state}</td><td>{}</td>{}</tr>",
             escaped(&row.name),
             escaped(&row.plugin),
-            escaped(&row.org_name)
+            escaped(&row.org_name),
+            quotas.iter().find(|quota| quota.connection == row.name).map(usage).unwrap_or_default()
         ));
     }
     html.push_str("</tbody></table></div></section>");
     Ok(html)
+}
+
+/// The cells of a connection's budget.
+fn usage(quota: &service::Quota) -> String {
+    let or_free = |left: Option<u64>| left.map_or_else(|| "no limit".to_owned(), |left| left.to_string());
+    let of_day = quota.per_day.map(|day| format!(" of {day}")).unwrap_or_default();
+    format!(
+        "<td>{}{of_day} {}</td><td>{}</td><td>{}</td>",
+        quota.used,
+        escaped(&quota.unit),
+        or_free(quota.left),
+        or_free(quota.left_for_scheduled)
+    )
 }
 
 /// The newest lines: what happened to which record and field, not to which value.
@@ -172,7 +187,7 @@ fn log(lines: &[(String, JournalRow)], now_ms: i64) -> String {
 fn words(state: FlowState) -> &'static str {
     match state {
         FlowState::Running => "running",
-        FlowState::Waiting => "in step, waiting",
+        FlowState::Waiting => "waiting for its next run",
         FlowState::Queued => "waiting for its turn",
         FlowState::Paused => "paused",
         FlowState::NeedsApproval => "needs approval",

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answers::{ConnectionAnswer, FlowAnswer, LogAnswer, OutcomeAnswer, RunAnswer};
+use super::answers::{ConnectionAnswer, FlowAnswer, LogAnswer, OutcomeAnswer, QuotaAnswer, RunAnswer};
 use super::problem::Problem;
 use crate::app::LOCAL_TENANT;
 use crate::service::serve::Service;
@@ -103,6 +103,12 @@ pub(super) async fn connections(State(service): Served) -> Answer {
     let connections = service::list(&service.app, LOCAL_TENANT).await?;
     let connections: Vec<ConnectionAnswer> = connections.into_iter().map(Into::into).collect();
     Ok(Json(json!({ "connections": connections, "meta": { "count": connections.len() } })))
+}
+
+pub(super) async fn quotas(State(service): Served) -> Answer {
+    let quotas = service::quotas(&service.app, LOCAL_TENANT).await?;
+    let quotas: Vec<QuotaAnswer> = quotas.into_iter().map(Into::into).collect();
+    Ok(Json(json!({ "quotas": quotas, "meta": { "count": quotas.len() } })))
 }
 
 /// The process is there.

@@ -128,7 +128,8 @@ impl Workplace {
     /// # Errors
     /// As the product tells it.
     pub async fn run(&self, sweep: bool) -> Result<RunReport, Failure> {
-        service::run(&self.app, LOCAL_TENANT, FLOW, RunRequest { sweep }, Arc::new(Silent)).await
+        service::run(&self.app, LOCAL_TENANT, FLOW, RunRequest { sweep, ..RunRequest::default() }, Arc::new(Silent))
+            .await
     }
 
     /// The whole sync log.

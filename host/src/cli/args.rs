@@ -28,6 +28,11 @@ pub(super) enum Command {
     Demo(DemoOptions),
     /// Run a sandbox CRM until it is stopped
     Sandbox(SandboxOptions),
+    /// Ask what is needed, write the first flow file, apply and preview it
+    #[command(
+        after_help = "On a terminal it asks. Elsewhere: crmsync setup --name sales --between zoho,vtiger --winner zoho --module Contacts"
+    )]
+    Setup(SetupOptions),
     /// Let flows run by themselves, until it is stopped; with a status page and an API on this machine
     Serve(ServeArguments),
     /// Show what each connection may call and has called, or set it
@@ -211,12 +216,47 @@ pub(super) struct SandboxOptions {
     /// Decides every name, id and secret; two sandboxes with one seed hold the two sides of one population
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,
-    /// Named peculiarities, separated by commas
+    /// Named peculiarities, separated by commas. zoho: default, plain (no field for our keys), and settings such as credits=20 or
+    /// token_life_s=60. vtiger: default, plain, repaired, view_only, hidden=PERCENT, db_zone=+01:00
     #[arg(long, default_value = "default")]
     pub(super) profile: String,
     /// A fault plan (JSON)
     #[arg(long, value_name = "FILE")]
     pub(super) faults: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct SetupOptions {
+    /// Name of the flow
+    #[arg(long)]
+    pub(super) name: Option<String>,
+    /// The two connections
+    #[arg(long, value_name = "ONE,OTHER")]
+    pub(super) between: Option<String>,
+    /// A module to sync; may be given more than once. Without: all that have default fields
+    #[arg(long = "module", value_name = "MODULE")]
+    pub(super) modules: Vec<String>,
+    /// both, to-CONNECTION or off
+    #[arg(long)]
+    pub(super) direction: Option<String>,
+    /// Whose value stays when both changed one field
+    #[arg(long, value_name = "CONNECTION")]
+    pub(super) winner: Option<String>,
+    /// Matched records that differ: fill-empty, winner or ask
+    #[arg(long)]
+    pub(super) first_sync: Option<String>,
+    /// Who owns new records whose owner has no counterpart
+    #[arg(long, value_name = "CONNECTION=EMAIL", value_parser = pair)]
+    pub(super) fallback: Vec<(String, String)>,
+    /// The flow file to write; NAME.toml if it is not given
+    #[arg(long, value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
+    /// A file (TOML) with these answers: name, between, modules, direction, winner, first_sync, fallback, file
+    #[arg(long, value_name = "FILE")]
+    pub(super) answers: Option<PathBuf>,
+    /// Apply the flow, and leave the preview for later
+    #[arg(long)]
+    pub(super) no_preview: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -230,11 +270,27 @@ pub(super) enum ConnectionCommand {
     /// Log in and check
     #[command(after_help = "Example: crmsync connection login zoho")]
     Login(LoginOptions),
+    /// Say how to make creates safe: the field for our keys, step by step
+    #[command(after_help = "Example: crmsync connection prepare zoho Contacts")]
+    Prepare {
+        name: String,
+        /// Only this module
+        module: Option<String>,
+    },
     /// Ask the CRM who and where we are, and which permissions are missing
     Check { name: String },
-    /// List the fields of a module
-    #[command(after_help = "Example: crmsync connection fields zoho Contacts")]
-    Fields { name: String, module: String },
+    /// Log in again, to the same organisation
+    #[command(after_help = "Example: crmsync connection reconnect zoho")]
+    Reconnect(LoginOptions),
+    /// List the fields of a module: label, API name, type, what it demands, and which values it takes
+    #[command(after_help = "Example: crmsync connection fields zoho Contacts --sample")]
+    Fields {
+        name: String,
+        module: String,
+        /// Show values of a few real records as well
+        #[arg(long)]
+        sample: bool,
+    },
     /// List the users and groups of the CRM
     Users { name: String },
     /// List the connections
@@ -270,6 +326,9 @@ pub(super) struct AddOptions {
     pub(super) unset_origins: Vec<String>,
 }
 
+/// Longest wait for a browser that logs in, in seconds.
+const LOGIN_WAIT_S: u64 = 300;
+
 #[derive(Clone, Debug, Args)]
 pub(super) struct LoginOptions {
     /// The connection
@@ -277,6 +336,9 @@ pub(super) struct LoginOptions {
     /// Paste the final address of the browser instead of waiting for it, for example over SSH
     #[arg(long)]
     pub(super) paste: bool,
+    /// Log in with a code that you made at the CRM's console (Zoho: API console, Self Client); no browser and no redirect
+    #[arg(long, value_name = "CODE", conflicts_with_all = ["paste", "announce"])]
+    pub(super) code: Option<String>,
     /// Print the address only, as one line of JSON, before waiting: for programs that log in by themselves
     #[arg(long, hide = true)]
     pub(super) announce: bool,
@@ -284,8 +346,22 @@ pub(super) struct LoginOptions {
     #[arg(long, default_value_t = crate::service::CALLBACK_PORT)]
     pub(super) callback_port: u16,
     /// Longest wait for the browser, in seconds
-    #[arg(long, default_value_t = 300)]
+    #[arg(long, default_value_t = LOGIN_WAIT_S)]
     pub(super) wait_s: u64,
+}
+
+impl LoginOptions {
+    /// A login as it is without flags.
+    pub(super) fn of(name: String) -> LoginOptions {
+        LoginOptions {
+            name,
+            paste: false,
+            code: None,
+            announce: false,
+            callback_port: crate::service::CALLBACK_PORT,
+            wait_s: LOGIN_WAIT_S,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -296,6 +372,29 @@ pub(super) enum FlowCommand {
     Apply { file: PathBuf },
     /// List the flows
     List,
+    /// Print the JSON Schema of flow files, for editors
+    #[command(
+        after_help = "Example: crmsync flow schema > flow.schema.json; then begin a file with: #:schema flow.schema.json"
+    )]
+    Schema,
+    /// Change settings in a flow's stored file, comments kept, and apply it
+    #[command(after_help = "Examples: crmsync flow set sales winner=vtiger\n          \
+        crmsync flow set sales safety_stop.records=100 owners.fallback.zoho=office@acme.example Contacts.direction=to-vtiger\n          \
+        crmsync flow set sales every=    (an empty value takes the setting out)")]
+    Set {
+        name: String,
+        /// A setting; one of a module begins with the module's name
+        #[arg(required = true, value_name = "KEY=VALUE", value_parser = pair)]
+        settings: Vec<(String, String)>,
+    },
+    /// Print a flow's file exactly as it was applied
+    #[command(after_help = "Example: crmsync flow export sales --file sales.toml")]
+    Export {
+        name: String,
+        /// Write it here instead
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
     /// Print a flow's file, or its mapping
     #[command(after_help = "Example: crmsync flow show sales --mapping")]
     Show {
@@ -304,8 +403,21 @@ pub(super) enum FlowCommand {
         #[arg(long)]
         mapping: bool,
     },
-    /// Read both CRMs and show what a run would do
-    Preview { name: String },
+    /// Read both CRMs and show what a run would do; with --list or --csv, show what the last preview listed
+    #[command(after_help = "Example: crmsync flow preview sales --list replaced --csv replaced.csv")]
+    Preview {
+        name: String,
+        /// List the last preview line by line: all, replaced, filled, created, linked, differs, left-out, waiting, needs-attention,
+        /// out-of-scope, removed, or a reason such as more-than-one-match
+        #[arg(long, value_name = "KIND")]
+        list: Option<String>,
+        /// At most so many lines
+        #[arg(long, default_value_t = 50)]
+        most: usize,
+        /// Write the last preview's lines into a spreadsheet file
+        #[arg(long, value_name = "FILE")]
+        csv: Option<PathBuf>,
+    },
     /// Approve the last preview, so that runs may write
     #[command(after_help = "Example: crmsync flow approve sales")]
     Approve {
@@ -321,6 +433,9 @@ pub(super) enum FlowCommand {
         /// Look for removed records now, where the CRM does not announce them
         #[arg(long)]
         sweep: bool,
+        /// Write at most so many records of all, a few of each kind, to look at them in both CRMs; the rest waits for the full run
+        #[arg(long, value_name = "RECORDS", value_parser = clap::value_parser!(u16).range(1..=1_000))]
+        trial: Option<u16>,
         /// How many seconds to wait for another run of the flow, for example one of `crmsync serve`
         #[arg(long = "wait", value_name = "SECONDS", default_value_t = 60)]
         wait_s: u32,

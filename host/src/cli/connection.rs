@@ -26,13 +26,30 @@ pub(super) async fn run(app: &App, command: ConnectionCommand, output: Output) -
     match command {
         ConnectionCommand::Add(options) => add(app, options, output).await,
         ConnectionCommand::Login(options) => login(app, options, output).await,
+        ConnectionCommand::Reconnect(options) => {
+            let known = service::list(app, LOCAL_TENANT).await?.into_iter().find(|row| row.name == options.name);
+            if let Some(row) = known.filter(|row| !row.org_id.is_empty()) {
+                output.note(&format!("only a login to `{}` is taken", neutral(&row.org_name)));
+            }
+            login(app, options, output).await
+        }
+        ConnectionCommand::Prepare { name, module } => {
+            let prepared = service::prepare(app, LOCAL_TENANT, &name, module.as_deref()).await?;
+            output.answer(&prepared, |prepared| prepared_text(&name, prepared));
+            Ok(())
+        }
         ConnectionCommand::Check { name } => {
             output.answer(&service::check(app, LOCAL_TENANT, &name).await?, |report| checked(&name, report));
             Ok(())
         }
-        ConnectionCommand::Fields { name, module } => {
-            let fields = service::fields(app, LOCAL_TENANT, &name, &module).await?;
-            output.answer(&fields, |fields| fields_table(fields));
+        ConnectionCommand::Fields { name, module, sample } => {
+            if sample {
+                let samples = service::samples(app, LOCAL_TENANT, &name, &module).await?;
+                output.answer(&samples, |samples| samples_table(samples));
+            } else {
+                let fields = service::fields(app, LOCAL_TENANT, &name, &module).await?;
+                output.answer(&fields, |fields| fields_table(fields));
+            }
             Ok(())
         }
         ConnectionCommand::Users { name } => {
@@ -84,7 +101,7 @@ async fn add(app: &App, options: AddOptions, output: Output) -> Result<(), Failu
     for name in &options.secrets {
         secrets.insert(name.clone(), read_secret(name).await?);
     }
-    let new = NewConnection {
+    let mut new = NewConnection {
         name: options.name,
         plugin: options.plugin,
         settings: options.settings.into_iter().collect(),
@@ -92,6 +109,9 @@ async fn add(app: &App, options: AddOptions, output: Output) -> Result<(), Failu
         origins: options.origins.into_iter().collect(),
         addresses: options.grants,
     };
+    for note in service::read_manual(app, LOCAL_TENANT, &mut new).await? {
+        output.note(&format!("note: {}", neutral(&note)));
+    }
     let withdrawn = Withdrawn { addresses: options.ungrants, origins: options.unset_origins };
     let row = service::change(app, LOCAL_TENANT, new, &withdrawn).await?;
     output.answer(&row, |row| match row.state {
@@ -125,17 +145,33 @@ async fn read_secret(name: &str) -> Result<SecretString, Failure> {
 }
 
 async fn login(app: &App, options: LoginOptions, output: Output) -> Result<(), Failure> {
+    let name = options.name.clone();
+    let report = authorise(app, options, output).await?;
+    output.answer(&report, |report| checked(&name, report));
+    Ok(())
+}
+
+/// A login in the middle of something else: what it found is told, and is not the answer.
+pub(super) async fn log_in(app: &App, options: LoginOptions, output: Output) -> Result<(), Failure> {
+    let name = options.name.clone();
+    let report = authorise(app, options, output).await?;
+    output.note(&checked(&name, &report));
+    Ok(())
+}
+
+async fn authorise(app: &App, options: LoginOptions, output: Output) -> Result<CheckReport, Failure> {
     let redirect = service::callback_address(options.callback_port);
     let receivers = service::receivers(app, LOCAL_TENANT, &options.name).await?;
     if !options.announce {
         output.note(&format!("secrets   go to {} and nowhere else", neutral(&receivers.join(", "))));
     }
+    if let Some(code) = &options.code {
+        return service::login_with_code(app, LOCAL_TENANT, &options.name, code).await;
+    }
     let login = match Login::begin(app, LOCAL_TENANT, &options.name, redirect.clone()).await {
         Ok(login) => login,
         Err(failure) if failure.code == "connection.no_browser_login" => {
-            let report = service::login_with_session(app, LOCAL_TENANT, &options.name).await?;
-            output.answer(&report, |report| checked(&options.name, report));
-            return Ok(());
+            return service::login_with_session(app, LOCAL_TENANT, &options.name).await;
         }
         Err(failure) => return Err(failure),
     };
@@ -157,9 +193,7 @@ async fn login(app: &App, options: LoginOptions, output: Output) -> Result<(), F
             service::parse_callback(&line)?
         }
     };
-    let report = login.finish(&parameters).await?;
-    output.answer(&report, |report| checked(&options.name, report));
-    Ok(())
+    login.finish(&parameters).await
 }
 
 pub(super) async fn listen(port: u16) -> Result<TcpListener, Failure> {
@@ -268,27 +302,85 @@ fn checked(name: &str, report: &CheckReport) -> String {
     table.text(None)
 }
 
+/// How each module's creates are protected, and what to do.
+fn prepared_text(name: &str, prepared: &[service::Prepared]) -> String {
+    let mut text = String::new();
+    for module in prepared {
+        text.push_str(&format!("{}: ", neutral(&module.module)));
+        if module.steps.is_empty() {
+            text.push_str(&format!(
+                "ready; `{}` holds our keys, and the CRM keeps them unique\n",
+                neutral(&module.key_field)
+            ));
+            continue;
+        }
+        let now = match module.key_field.as_str() {
+            "" => "no field holds our keys".to_owned(),
+            field => format!("`{field}` holds our keys, and the CRM does not keep them unique"),
+        };
+        text.push_str(&format!("{}. To make creates safe:\n", neutral(&now)));
+        for (number, step) in module.steps.iter().enumerate() {
+            text.push_str(&format!("  {}. {}\n", number + 1, neutral(step)));
+        }
+    }
+    text.push_str(&format!("Afterwards: crmsync connection prepare {name}"));
+    text
+}
+
+/// Selectable values that a table shows of one field.
+const CHOICES_SHOWN_MAX: usize = 6;
+
 fn fields_table(fields: &[crate::engine::FieldInfo]) -> String {
-    let mut table = Table::new(&["FIELD", "LABEL", "TYPE", "LENGTH", "NOTES"]).numbers(3);
+    let mut table = Table::new(&["LABEL", "API NAME", "TYPE", "LENGTH", "NOTES"]).numbers(3);
     for field in fields {
-        let mut notes = Vec::new();
-        if field.mandatory {
-            notes.push("mandatory".to_owned());
-        }
-        if field.read_only {
-            notes.push("read-only".to_owned());
-        }
-        if field.unique {
-            notes.push("unique".to_owned());
-        }
-        if !field.targets.is_empty() {
-            notes.push(format!("→ {}", field.targets.join(", ")));
-        }
-        if !field.choices.is_empty() {
-            notes.push(format!("{} values", field.choices.len()));
-        }
-        let length = field.length.map(|length| length.to_string()).unwrap_or_default();
-        table.row([&field.name, &field.label, &field.native, &length, &notes.join(", ")]);
+        table.row([&field.label, &field.name, &field.native, &length(field), &notes(field)]);
+    }
+    table.text(None)
+}
+
+fn length(field: &crate::engine::FieldInfo) -> String {
+    field.length.map(|length| length.to_string()).unwrap_or_default()
+}
+
+fn notes(field: &crate::engine::FieldInfo) -> String {
+    let mut notes = Vec::new();
+    if field.mandatory {
+        notes.push("mandatory".to_owned());
+    }
+    if field.read_only {
+        notes.push("read-only".to_owned());
+    }
+    if field.unique {
+        notes.push("unique".to_owned());
+    }
+    if !field.targets.is_empty() {
+        notes.push(format!("→ {}", field.targets.join(", ")));
+    }
+    if !field.choices.is_empty() {
+        let shown: Vec<&str> =
+            field.choices.iter().take(CHOICES_SHOWN_MAX).map(|choice| choice.value.as_str()).collect();
+        let more = match field.choices.len().saturating_sub(CHOICES_SHOWN_MAX) {
+            0 => String::new(),
+            more => format!(" … and {more} more (--json)"),
+        };
+        notes.push(format!("one of {}{more}", shown.join(" | ")));
+    }
+    notes.join(", ")
+}
+
+/// Values of a few records, cut to a glance: enough to know a field, not to read people's records.
+fn samples_table(samples: &[service::Sample]) -> String {
+    let mut table = Table::new(&["LABEL", "API NAME", "TYPE", "LENGTH", "VALUES", "NOTES"]).numbers(3);
+    for sample in samples {
+        let field = &sample.field;
+        table.row([
+            &field.label,
+            &field.name,
+            &field.native,
+            &length(field),
+            &sample.values.join(" | "),
+            &notes(field),
+        ]);
     }
     table.text(None)
 }

@@ -25,15 +25,31 @@ pub(super) async fn run(app: &App, command: FlowCommand, output: Output) -> Resu
         FlowCommand::Apply { file } => {
             let (name, text) = read(&file)?;
             let applied = service::apply(app, LOCAL_TENANT, &name, &text).await?;
-            output.answer(&applied, |applied| {
-                let flow = &applied.checked.name;
-                let next = if applied.needs_preview { "preview" } else { "run" };
-                format!(
-                    "applied `{flow}`, version {}.\n\n{}\nNext: crmsync flow {next} {flow}",
-                    applied.version,
-                    modules(&applied.checked)
-                )
-            });
+            output.answer(&applied, applied_text);
+        }
+        FlowCommand::Schema => {
+            let schema: serde_json::Value = serde_json::from_str(crate::flow::SCHEMA).unwrap_or_default();
+            output.answer(&schema, |_| crate::flow::SCHEMA.trim_end().to_owned());
+        }
+        FlowCommand::Set { name, settings } => {
+            let applied = service::set(app, LOCAL_TENANT, &name, &settings).await?;
+            output.answer(&applied, applied_text);
+        }
+        FlowCommand::Export { name, file } => {
+            let text = service::document(app, LOCAL_TENANT, &name).await?;
+            match file {
+                Some(file) => {
+                    std::fs::write(&file, &text).map_err(|error| {
+                        Failure::environment("flow.file", format!("cannot write {}: {error}", file.display()), "")
+                    })?;
+                    output.answer(&serde_json::json!({ "name": name, "wrote": file }), |_| {
+                        format!("wrote {}", file.display())
+                    });
+                }
+                None => output.answer(&serde_json::json!({ "name": name, "file": text }), |_| {
+                    text.trim_end().lines().map(neutral).collect::<Vec<_>>().join("\n")
+                }),
+            }
         }
         FlowCommand::List => {
             let flows = service::list_flows(app, LOCAL_TENANT).await?;
@@ -77,16 +93,24 @@ pub(super) async fn run(app: &App, command: FlowCommand, output: Output) -> Resu
                 return Ok(ExitCode::FAILURE);
             }
         }
-        FlowCommand::Preview { name } => {
+        FlowCommand::Preview { name, list: None, csv: None, .. } => {
             let progress = Arc::new(Lines::new());
             let preview = service::preview(app, LOCAL_TENANT, &name, progress.clone()).await;
             progress.end();
-            output.answer(&preview?, |preview| {
+            let preview = preview?;
+            let samples = if output.json { String::new() } else { super::listing::samples(app, &name).await? };
+            output.answer(&preview, |preview| {
                 format!(
-                    "{}\nNothing was written. To let runs do this: crmsync flow approve {name}",
-                    preview_text(preview)
+                    "{}{}{samples}\nNothing was written. Every line of it: crmsync flow preview {name} --list all. To let runs do this: \
+                     crmsync flow approve {name}",
+                    preview_text(preview),
+                    super::listing::effort_text(preview),
                 )
             });
+        }
+        FlowCommand::Preview { name, list, most, csv } => {
+            let what = list.filter(|what| what != "all").unwrap_or_default();
+            super::listing::show(app, &name, &what, most, csv.as_deref(), output).await?;
         }
         FlowCommand::Approve { name, deletes: true } => {
             let held = service::approve_deletes(app, LOCAL_TENANT, &name).await?;
@@ -120,13 +144,21 @@ pub(super) async fn run(app: &App, command: FlowCommand, output: Output) -> Resu
                 }
             });
         }
-        FlowCommand::Run { name, sweep, wait_s } => {
+        FlowCommand::Run { name, sweep, trial, wait_s } => {
             let progress = Arc::new(Lines::new());
             let patience = std::time::Duration::from_secs(wait_s.into());
-            let report = service::run_when_free(app, &name, RunRequest { sweep }, patience, progress.clone()).await;
+            let request = RunRequest { sweep, trial: trial.map(usize::from) };
+            let report = service::run_when_free(app, &name, request, patience, progress.clone()).await;
             progress.end();
             let report = report?;
-            output.answer(&report, run_text);
+            if trial.is_some() {
+                let tried = service::tried(app, LOCAL_TENANT, &name, report.run).await?;
+                output.answer(&serde_json::json!({ "report": report, "records": tried }), |_| {
+                    format!("{}\n\n{}", run_text(&report), tried_text(&name, &report, &tried))
+                });
+            } else {
+                output.answer(&report, run_text);
+            }
             if !report.alarms.is_empty() {
                 // Whoever runs this from a timer must hear of it.
                 return Ok(ExitCode::FAILURE);
@@ -181,6 +213,12 @@ fn read(file: &Path) -> Result<(String, String), Failure> {
     Ok((name, text))
 }
 
+fn applied_text(applied: &service::Applied) -> String {
+    let flow = &applied.checked.name;
+    let next = if applied.needs_preview { "a new preview is needed: crmsync flow preview" } else { "crmsync flow run" };
+    format!("applied `{flow}`, version {}.\n\n{}\nNext: {next} {flow}", applied.version, modules(&applied.checked))
+}
+
 fn modules(checked: &service::Checked) -> String {
     let mut table = Table::new(&["MODULE", "DIRECTION", "FIELDS", "MATCHED BY", "LEFT OUT"]).numbers(2);
     for module in &checked.modules {
@@ -198,22 +236,87 @@ fn modules(checked: &service::Checked) -> String {
     for warning in &checked.warnings {
         text.push_str(&format!("note: {}\n", neutral(warning)));
     }
+    for outlook in &checked.outlook {
+        text.push_str(&outlook_text(outlook));
+    }
+    text
+}
+
+/// What one side will see day by day.
+fn outlook_text(outlook: &service::Outlook) -> String {
+    let name = neutral(&outlook.connection);
+    let allowed = match (outlook.allowed_a_day, outlook.allowed_a_minute) {
+        (Some(day), _) => format!("; its edition ({}) allows {day} or more", neutral(&outlook.edition)),
+        (None, Some(minute)) => format!("; it allows {minute} a minute"),
+        (None, None) => "; no limit of its is known".to_owned(),
+    };
+    let mut text = format!("{name}: {} calls a day to look for changes{allowed}\n", outlook.calls_a_day);
+    if let Some((day, least_s)) = outlook.allowed_a_day.zip(outlook.every_s_min) {
+        let too_many = outlook.calls_a_day * 100 > day * 70;
+        let fix = if too_many { " THAT IS TOO MANY: change `every`" } else { "" };
+        text.push_str(&format!(
+            "  with 30 % left to people and other programs, `every` can be as short as {least_s} seconds.{fix}\n"
+        ));
+    }
+    for create in outlook.creates.iter().filter(|create| !create.hint.is_empty()) {
+        text.push_str(&format!("  creates in {}: {}\n", neutral(&create.module), neutral(&create.hint)));
+    }
     text
 }
 
 fn mapping_table(checked: &service::Checked) -> String {
     let [left, right] = &checked.between;
-    let mut table = Table::new(&[left, right, "WAY", "THERE", "BACK"]);
-    for row in checked.modules.iter().flat_map(|module| &module.rows) {
-        let way = serde_json::to_value(row.direction).ok();
-        let way = way.as_ref().and_then(|way| way.as_str()).unwrap_or_default();
-        table.row([&row.left.join(" + "), &row.right.join(" + "), way, &row.to_right, &row.to_left]);
+    let mut text = String::new();
+    for module in &checked.modules {
+        text.push_str(&format!(
+            "{}: direction {}, winner {}, first sync {}, deletes {}; matched by {}\n",
+            neutral(&format!("{} = {}", module.left, module.right)),
+            sided(&module.direction, &checked.between),
+            sided(&module.winner, &checked.between),
+            sided(&module.first_sync, &checked.between),
+            sided(&module.deletes, &checked.between),
+            neutral(&module.match_keys.join(", then ")),
+        ));
+        let mut table = Table::new(&[left, right, "WAY", "THERE", "BACK", "WINNER"]);
+        for row in &module.rows {
+            let winner = row.winner.map(|winner| sided(&winner, &checked.between)).unwrap_or_default();
+            table.row([
+                &row.left.join(" + "),
+                &row.right.join(" + "),
+                &sided(&row.direction, &checked.between),
+                &row.to_right,
+                &row.to_left,
+                &winner,
+            ]);
+        }
+        text.push_str(&table.text(None));
+        for left_out in &module.left_out {
+            text.push_str(&format!("left out: {}: {}\n", neutral(&left_out.row), neutral(&left_out.why)));
+        }
+        text.push('\n');
     }
-    let mut text = table.text(None);
-    for left_out in checked.modules.iter().flat_map(|module| &module.left_out) {
-        text.push_str(&format!("left out: {}: {}\n", neutral(&left_out.row), neutral(&left_out.why)));
+    for warning in &checked.warnings {
+        text.push_str(&format!("note: {}\n", neutral(warning)));
     }
-    text
+    text.trim_end().to_owned()
+}
+
+/// A policy's word, with the connections' names for left and right.
+fn sided<T: serde::Serialize>(value: &T, between: &[String; 2]) -> String {
+    let word = match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        Ok(serde_json::Value::Object(map)) => {
+            map.values().next().and_then(|word| word.as_str()).unwrap_or_default().to_owned()
+        }
+        _ => String::new(),
+    };
+    match word.as_str() {
+        "left" => between[0].clone(),
+        "right" => between[1].clone(),
+        "to-left" => format!("to-{}", between[0]),
+        "to-right" => format!("to-{}", between[1]),
+        _ => word,
+    }
 }
 
 /// Deletes that the safety stop holds, as people read them.
@@ -319,6 +422,13 @@ pub(super) fn run_text(report: &RunReport) -> String {
             }
         }
     }
+    if report.unlisted > 0 {
+        text.push_str(&format!(
+            "  the world changed since the preview: {} values that it did not list were left as they are on both sides (differs-ask in \
+             `crmsync flow outcomes`)\n",
+            report.unlisted
+        ));
+    }
     for alarm in &report.alarms {
         text.push_str(&format!("  ALARM: {}\n", neutral(alarm)));
     }
@@ -332,6 +442,23 @@ fn list(counts: &BTreeMap<String, u64>) -> String {
     }
     let parts: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
     format!("   ({})", neutral(&parts.join(", ")))
+}
+
+/// What a trial wrote, record by record.
+fn tried_text(name: &str, report: &RunReport, tried: &[service::Tried]) -> String {
+    let [left, right] = &report.between;
+    let mut table = Table::new(&["MODULE", "WHAT", left, right, "FIELDS"]).numbers(4);
+    for record in tried {
+        table.row([&record.module, &record.what, &record.left_id, &record.right_id, &record.fields.to_string()]);
+    }
+    let example = tried.first().map_or("ID", |record| {
+        if record.left_id.is_empty() { record.right_id.as_str() } else { record.left_id.as_str() }
+    });
+    format!(
+        "{}Look at them in both CRMs; what was written to one: crmsync log {name} --record {}\nThe rest: crmsync flow run {name}",
+        table.text(None),
+        neutral(example)
+    )
 }
 
 fn debug_table(lines: &[ExchangeRow]) -> String {

@@ -8,12 +8,14 @@ mod attention;
 mod connection;
 mod demo;
 mod flow;
+mod listing;
 mod output;
 mod process;
 mod progress;
 mod quota;
 mod sandbox;
 mod serve;
+mod setup;
 pub mod table;
 
 use std::ffi::OsString;
@@ -92,6 +94,7 @@ async fn dispatch(arguments: Arguments, output: Output) -> Result<ExitCode, Fail
     match arguments.command {
         Command::Demo(options) => return demo::run(options, output).await,
         Command::Sandbox(options) => return sandbox::run(options).await,
+        Command::Setup(options) => return setup::run(&open(arguments.data)?, options, output).await,
         Command::Serve(options) => return serve::run(open(arguments.data)?, options, output).await,
         Command::Quota(options) => quota::run(&open(arguments.data)?, options, output).await?,
         Command::Connection(command) => connection::run(&open(arguments.data)?, command, output).await?,

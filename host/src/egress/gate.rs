@@ -145,13 +145,14 @@ impl Door {
     }
 
     /// Trades the code of an OAuth callback for tokens and stores them. `parameters` are all of the callback's; the data centre that
-    /// they name is looked up in the manifest's table, everything else is ignored.
+    /// they name is looked up in the manifest's table, everything else is ignored. A code that a person made at the CRM without a
+    /// redirect has no `redirect_uri`.
     ///
     /// # Errors
     /// See [`Error`]; the stored tokens are then as they were.
     pub async fn exchange_code(
         &self,
-        redirect_uri: &str,
+        redirect_uri: Option<&str>,
         code: &str,
         parameters: &[(String, String)],
     ) -> Result<(), Error> {

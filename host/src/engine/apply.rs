@@ -104,10 +104,7 @@ async fn drain_one(
 ) -> Result<Drained, Error> {
     let mut drained = Drained::default();
     let (mut waited_ms, mut unanswered, mut broken) = (0, 0, 0);
-    let portion_max = match pair.module(side).push_rows {
-        0 | 1 => SINGLE_ROW_PORTION,
-        rows => rows,
-    };
+    let portion_max = portion_rows(pair.module(side).push_rows);
     let mut portion = portion_max;
     loop {
         let mut due = run.store.due_intents(run.tenant(), pair.id, side, operation, run.now_ms(), portion).await?;
@@ -163,6 +160,14 @@ async fn drain_one(
             run.progress.step(&format!("wait for {}", run.side(side).connection), done, None);
         }
         super::call::sleep(run, wait_ms).await?;
+    }
+}
+
+/// Rows that are given to a connector at once, if its CRM takes so many in one call.
+pub(super) fn portion_rows(push_rows: usize) -> usize {
+    match push_rows {
+        0 | 1 => SINGLE_ROW_PORTION,
+        rows => rows,
     }
 }
 

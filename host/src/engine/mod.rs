@@ -3,7 +3,8 @@
 //!
 //! Start at `run.rs`, which reads like the story: `stage.rs` pulls, `view.rs` and `carry.rs` prepare what the core decides on,
 //! `plan.rs` turns decisions into commits, `apply.rs` drains the outbox, `unknown.rs` finds out what happened to unanswered writes and
-//! `sweep.rs` looks for records that left without a word; `leaving.rs` weighs deletes before they travel. `preview.rs` is a run that only counts.
+//! `sweep.rs` looks for records that left without a word; `leaving.rs` weighs deletes before they travel. `preview.rs` is a run that
+//! only counts and lists (`listing.rs`), `trial.rs` one that writes a few records and leaves the rest.
 //!
 //! 2026-11: bases move when a row is decided, and what still has to be told to the other side is *owed* on the link until its receipt.
 //! The alternative, leaving the bases until the receipt, needed the source's values a second time after a refusal or a withdrawn
@@ -14,6 +15,7 @@ mod call;
 mod carry;
 mod error;
 mod leaving;
+mod listing;
 mod plan;
 mod preview;
 mod remote;
@@ -22,6 +24,7 @@ mod run;
 mod setup;
 mod stage;
 mod sweep;
+mod trial;
 mod undo;
 mod unknown;
 mod view;
@@ -33,8 +36,8 @@ pub use remote::{
     PushOutcome, PushReport, PushRequest, PushRow, Receipt, Remote, RemoteRecord, TransformStep, Transformed,
     Transforms, User,
 };
-pub use report::{PairPreview, PairReport, PlanCounts, Preview, RunReport};
-pub use run::{RunOptions, run};
+pub use report::{Effort, PairPreview, PairReport, PlanCounts, PlannedCalls, Preview, RunReport};
+pub use run::{FirstSync, RunOptions, run};
 pub use setup::{Limits, MarkSetup, OwnerTable, PairSetup, Progress, RunSetup, SideSetup};
 pub use undo::{UndoReport, UndoRequest, UndoValue, undo};
 

@@ -18,9 +18,9 @@ use crate::store::{
 
 /// One decided unit.
 pub(super) struct Decided {
-    unit: UnitRow,
-    view: View,
-    decision: Decision,
+    pub(super) unit: UnitRow,
+    pub(super) view: View,
+    pub(super) decision: Decision,
 }
 
 /// Decides a portion.
@@ -152,7 +152,7 @@ impl Decided {
         })
     }
 
-    fn becomes_linked(&self) -> bool {
+    pub(super) fn becomes_linked(&self) -> bool {
         self.unit.link.is_none()
             && self.unit.rule.is_some()
             && matches!(self.decision.verdict, Verdict::Unchanged | Verdict::Write)
@@ -170,7 +170,7 @@ impl Decided {
         }
     }
 
-    fn record(&self, side: Side) -> String {
+    pub(super) fn record(&self, side: Side) -> String {
         match (&self.unit.link, self.unit.side(side)) {
             (Some(link), _) => link.id_of(side).to_owned(),
             (None, Some(row)) => row.record.clone(),
@@ -355,7 +355,7 @@ impl Decided {
         rows.map(|row| mapping.rows[row].key.0.clone()).collect()
     }
 
-    fn outcomes(&self, run: &RunSetup, mapping: &PairMapping) -> Vec<OutcomeNote> {
+    pub(super) fn outcomes(&self, run: &RunSetup, mapping: &PairMapping) -> Vec<OutcomeNote> {
         let note = |kind: &'static str, why: &str, row: Option<usize>, detail: String| OutcomeNote {
             kind,
             reason: why.to_owned(),

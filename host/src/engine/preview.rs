@@ -2,21 +2,26 @@
 
 use crmsync_core::Side;
 
+use super::apply::portion_rows;
 use super::error::Error;
-use super::report::{PairPreview, Preview};
-use super::run::{plan, pull_both};
-use super::setup::RunSetup;
+use super::report::{PairPreview, PlannedCalls, Preview};
+use super::run::{Listing, plan, pull_both};
+use super::setup::{PairSetup, RunSetup};
 use super::unknown::adopt_arrivals;
 
 /// Reads both sides and plans.
 ///
+/// What was listed before is replaced, but for the listing of `approved` (0 for none), which runs may still stand on.
+///
 /// # Errors
 /// As for a run, approval aside.
-pub async fn preview(setup: &RunSetup, settings_hash: &str) -> Result<Preview, Error> {
+pub async fn preview(setup: &RunSetup, settings_hash: &str, approved: i64) -> Result<Preview, Error> {
+    setup.store.begin_listing(&setup.lease, approved, setup.now_ms()).await?;
     let mut preview = Preview {
         flow: setup.lease.flow.clone(),
         between: [setup.sides[0].connection.clone(), setup.sides[1].connection.clone()],
         settings_hash: settings_hash.to_owned(),
+        run: setup.run,
         ..Preview::default()
     };
     for pair in &setup.pairs {
@@ -24,22 +29,37 @@ pub async fn preview(setup: &RunSetup, settings_hash: &str) -> Result<Preview, E
         pull_both(setup, pair).await?;
         // Creates of an earlier run whose records have come are no work any more; telling so needs the store only.
         adopt_arrivals(setup, pair).await?;
-        let plan = plan(setup, pair).await?;
-        let calls = |side: Side, creates: u64, updates: u64| {
-            let rows = pair.module(side).push_rows.max(1) as u64;
-            creates.div_ceil(rows) + updates.div_ceil(rows)
-        };
+        let plan = plan(setup, pair, Listing::Write).await?;
+        let calls = [
+            planned_calls(pair, Side::Left, plan.create_left, plan.update_left),
+            planned_calls(pair, Side::Right, plan.create_right, plan.update_right),
+        ];
         preview.pairs.push(PairPreview {
             name: pair.name(),
             left: setup.store.known_records(setup.tenant(), pair.id, Side::Left).await?,
             right: setup.store.known_records(setup.tenant(), pair.id, Side::Right).await?,
-            calls_left: calls(Side::Left, plan.create_left, plan.update_left),
-            calls_right: calls(Side::Right, plan.create_right, plan.update_right),
+            calls_left: calls[0].create + calls[0].update,
+            calls_right: calls[1].create + calls[1].update,
+            calls,
             plan,
         });
     }
     preview.at_ms = setup.now_ms();
     Ok(preview)
+}
+
+/// Calls for so many creates and updates, as the outbox is drained.
+fn planned_calls(pair: &PairSetup, side: Side, creates: u64, updates: u64) -> PlannedCalls {
+    let module = pair.module(side);
+    let rows = module.push_rows.max(1) as u64;
+    let portion = portion_rows(module.push_rows) as u64;
+    let read_before = if module.conditional_updates { 0 } else { updates.div_ceil(portion) };
+    PlannedCalls {
+        create: creates.div_ceil(rows),
+        update: updates.div_ceil(rows),
+        read_before,
+        read_after: creates.div_ceil(portion) + updates.div_ceil(portion),
+    }
 }
 
 impl Preview {

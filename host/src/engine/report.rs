@@ -79,6 +79,29 @@ pub struct PairPreview {
     pub calls_left: u64,
     /// Write calls to the right that the run would need.
     pub calls_right: u64,
+    /// Calls to each side by kind, left first.
+    #[serde(default)]
+    pub calls: [PlannedCalls; 2],
+}
+
+/// Calls that a run would need at one side, by kind. Looks for changes and repetitions after faults come on top.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedCalls {
+    /// Calls that create records.
+    pub create: u64,
+    /// Calls that change records.
+    pub update: u64,
+    /// Calls that read records again right before they are changed.
+    pub read_before: u64,
+    /// Calls that read what the CRM made of our values, at most.
+    pub read_after: u64,
+}
+
+impl PlannedCalls {
+    /// All calls.
+    pub fn total(&self) -> u64 {
+        self.create + self.update + self.read_before + self.read_after
+    }
 }
 
 /// What a preview shows.
@@ -92,8 +115,29 @@ pub struct Preview {
     pub settings_hash: String,
     /// When.
     pub at_ms: i64,
+    /// The run that made it, under which the listing is kept.
+    #[serde(default)]
+    pub run: i64,
     /// Module pairs.
     pub pairs: Vec<PairPreview>,
+    /// What the run would cost each side, left first; empty before that is known.
+    #[serde(default)]
+    pub efforts: Vec<Effort>,
+}
+
+/// What a run would cost one side.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Effort {
+    /// Name of the connection.
+    pub connection: String,
+    /// Calls of all module pairs.
+    pub calls: PlannedCalls,
+    /// Shortest time that the CRM's limits allow, in seconds; none if no limit is known.
+    pub seconds_min: Option<u64>,
+    /// Writes by module that start the CRM's own automations, because it has no switch for them or the flow wants them.
+    pub automations: BTreeMap<String, u64>,
+    /// The CRM has no switch for automations.
+    pub automations_always: bool,
 }
 
 /// What a run did in one module pair.
@@ -163,6 +207,9 @@ pub struct RunReport {
     pub took_ms: i64,
     /// Module pairs.
     pub pairs: Vec<PairReport>,
+    /// Values that the approved preview did not list, and that were therefore left as they are on both sides.
+    #[serde(default)]
+    pub unlisted: u64,
     /// What people should know: safety stops, odd listings, connectors that broke a rule.
     pub alarms: Vec<String>,
 }

@@ -10,11 +10,13 @@ use crmsync_core::{DeletePolicy, Side};
 use super::apply::{Drained, drain};
 use super::error::Error;
 use super::leaving;
-use super::plan::{decide_portion, field_label};
+use super::listing::hold_back_unlisted;
+use super::plan::{Decided, decide_portion, field_label};
 use super::report::{PairReport, PlanCounts, RunReport};
 use super::setup::{PairSetup, RunSetup};
 use super::stage::{Pulled, match_staged, pull_to_head};
 use super::sweep;
+use super::trial::Trial;
 use super::unknown::{StillUnknown, adopt_arrivals, find_out};
 
 /// What a run is asked for.
@@ -22,8 +24,28 @@ use super::unknown::{StillUnknown, adopt_arrivals, find_out};
 pub struct RunOptions {
     /// Look for removed records now, wherever they are not announced.
     pub sweep: bool,
-    /// This is the first sync, approved for these counts: the run stops before its first write when they moved by more than 5 %.
-    pub first_sync: Option<BTreeMap<String, u64>>,
+    /// This is the first sync, and what was approved for it.
+    pub first_sync: Option<FirstSync>,
+    /// Write at most so many records or pairs of all, a few of each kind, and leave the rest to a later run; none for all.
+    pub trial: Option<usize>,
+}
+
+/// What a first sync was approved for.
+#[derive(Clone, Debug, Default)]
+pub struct FirstSync {
+    /// Counts by pair and kind: the run stops before its first write when they moved by more than 5 %.
+    pub counts: BTreeMap<String, u64>,
+    /// The preview whose listing says which values may be replaced.
+    pub preview: i64,
+}
+
+/// Whether a plan is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listing {
+    /// Item by item.
+    Write,
+    /// Only counted.
+    No,
 }
 
 /// Runs the flow once.
@@ -56,16 +78,18 @@ pub async fn run(setup: &RunSetup, options: &RunOptions) -> Result<RunReport, Er
         adopt_arrivals(setup, pair).await?;
     }
     if let Some(approved) = &options.first_sync {
-        check_still_as_approved(setup, approved).await?;
+        check_still_as_approved(setup, &approved.counts).await?;
     }
+    let mut trial = options.trial.map(|records| Trial::new(records, setup.pairs.len()));
     for (pair, pulled) in setup.pairs.iter().zip(pulled) {
         // S13: a first sync never deletes.
         let careful = options.first_sync.as_ref().map(|_| pair.with_deletes(DeletePolicy::Report));
-        let (pair_report, alarms) = run_pair(setup, careful.as_ref().unwrap_or(pair), pulled, options).await?;
-        report.pairs.push(pair_report);
-        report.alarms.extend(alarms);
+        let ended = run_pair(setup, careful.as_ref().unwrap_or(pair), pulled, options, trial.as_mut()).await?;
+        report.pairs.push(ended.report);
+        report.alarms.extend(ended.alarms);
+        report.unlisted += ended.unlisted;
     }
-    if options.first_sync.is_some() && !has_planned(setup).await? {
+    if options.first_sync.is_some() && trial.is_none() && !has_planned(setup).await? {
         setup.store.finish_first_sync(&setup.lease, setup.now_ms()).await?;
     }
     add_outcomes(setup, &mut report).await?;
@@ -89,7 +113,7 @@ pub(super) async fn pull_both(setup: &RunSetup, pair: &PairSetup) -> Result<[Pul
 }
 
 /// Counts what all staged units would lead to, without committing anything.
-pub(super) async fn plan(setup: &RunSetup, pair: &PairSetup) -> Result<PlanCounts, Error> {
+pub(super) async fn plan(setup: &RunSetup, pair: &PairSetup, listing: Listing) -> Result<PlanCounts, Error> {
     match_staged(setup, pair).await?;
     let names = [setup.sides[0].connection.as_str(), setup.sides[1].connection.as_str()];
     let mut counts = PlanCounts::default();
@@ -100,8 +124,15 @@ pub(super) async fn plan(setup: &RunSetup, pair: &PairSetup) -> Result<PlanCount
             return Ok(counts);
         }
         after = last;
+        let mut items = Vec::new();
         for unit in decide_portion(setup, pair, units).await? {
             unit.count_into(&mut counts, pair, names);
+            if listing == Listing::Write {
+                items.extend(unit.listed(setup, pair));
+            }
+        }
+        if !items.is_empty() {
+            setup.store.add_to_listing(&setup.lease, setup.run, pair.id, items, setup.now_ms()).await?;
         }
         setup.progress.step(&format!("plan {}", pair.name()), counts.looked_at, None);
         super::call::renew(setup).await?;
@@ -111,16 +142,26 @@ pub(super) async fn plan(setup: &RunSetup, pair: &PairSetup) -> Result<PlanCount
 /// S6: the world may have changed since the preview, but not by much.
 async fn check_still_as_approved(setup: &RunSetup, approved: &BTreeMap<String, u64>) -> Result<(), Error> {
     for pair in &setup.pairs {
-        let now = plan(setup, pair).await?.approved();
+        let now = plan(setup, pair, Listing::No).await?.approved();
         for (what, &count) in &now {
             let name = format!("{}/{what}", pair.name());
             let then = approved.get(&name).copied().unwrap_or(0);
             // Fewer writes than approved do no harm: an earlier run that was cut short may have done some of them.
             let most = then + (then / 20).max(1);
             if count > most {
+                let names = [&setup.sides[0].connection, &setup.sides[1].connection];
+                let what = match what.as_str() {
+                    "linked" => "records to link".to_owned(),
+                    "create_left" => format!("records to create in `{}`", names[0]),
+                    "create_right" => format!("records to create in `{}`", names[1]),
+                    "update_left" => format!("records to change in `{}`", names[0]),
+                    "update_right" => format!("records to change in `{}`", names[1]),
+                    other => format!("`{other}`"),
+                };
                 return Err(Error::NotApproved(format!(
-                    "the preview showed {then} for `{name}`, and now it is {count}: run `crmsync flow preview {flow}` and approve again",
-                    flow = setup.lease.flow
+                    "the world changed since the preview: it showed {then} {what} ({pair}), and now it is {count}, which is more than the \
+                     5 % that people may have added meanwhile; nothing was written",
+                    pair = pair.name()
                 )));
             }
         }
@@ -133,13 +174,15 @@ async fn run_pair(
     pair: &PairSetup,
     mut pulled: [Pulled; 2],
     options: &RunOptions,
-) -> Result<(PairReport, Vec<String>), Error> {
+    mut trial: Option<&mut Trial>,
+) -> Result<PairEnd, Error> {
     let mut report = PairReport { name: pair.name(), ..PairReport::default() };
     let mut total = Drained::default();
     let mut waited_ms = 0;
     let mut made = 0;
     let mut looked_again = false;
     let mut watch = RemovalWatch::default();
+    let mut unlisted = 0;
     for _ in 0..setup.limits.rounds_max {
         report.read_left += pulled[0].read;
         report.read_right += pulled[1].read;
@@ -150,7 +193,12 @@ async fn run_pair(
         let weighed = leaving::weigh(setup, pair, left_so_far).await?;
         watch.note(weighed.held, weighed.alarm);
         leaving::look_at_survivors(setup, pair, weighed.deletes).await?;
-        let decided = decide_and_commit(setup, &pair.with_deletes(weighed.deletes)).await?;
+        let walk = pair.with_deletes(weighed.deletes);
+        let decided = match trial.as_deref_mut() {
+            Some(trial) => try_out(setup, &walk, options, trial).await?,
+            None => decide_and_commit(setup, &walk, options, None).await?,
+        };
+        unlisted += decided.unlisted;
         report.conflicts += decided.counts.conflicts;
         let mut drained = drain(setup, pair, read_at_ms).await?;
         made += decided.counts.linked + drained.created.iter().sum::<u64>();
@@ -158,6 +206,9 @@ async fn run_pair(
         let absent = std::mem::take(&mut drained.absent);
         let none_absent = absent.iter().all(Vec::is_empty);
         total.add(drained);
+        if trial.is_some() {
+            break;
+        }
         let mut gone = 0;
         if options.first_sync.is_none() {
             let look = SweepReasons { edits: decided.edits[0] || decided.edits[1], asked: options.sweep, absent };
@@ -202,7 +253,15 @@ async fn run_pair(
         waiting: open.iter().filter(|(state, _)| *state != "parked").map(|(_, count)| count).sum(),
         ..report
     };
-    Ok((report, total.alarms))
+    Ok(PairEnd { report, alarms: total.alarms, unlisted })
+}
+
+/// What a run came to in one module pair.
+struct PairEnd {
+    report: PairReport,
+    alarms: Vec<String>,
+    /// Values that were not replaced because the approved preview did not list them.
+    unlisted: u64,
 }
 
 /// New links may be what left out references were waiting for, in this pair now and in others when their turn comes.
@@ -221,20 +280,47 @@ struct Round {
     counts: PlanCounts,
     /// Sides where people changed something.
     edits: [bool; 2],
+    /// Values that were not replaced because the approved preview did not list them.
+    unlisted: u64,
 }
 
-async fn decide_and_commit(setup: &RunSetup, pair: &PairSetup) -> Result<Round, Error> {
+/// Decides and commits a few units of each kind.
+async fn try_out(setup: &RunSetup, pair: &PairSetup, options: &RunOptions, trial: &mut Trial) -> Result<Round, Error> {
+    trial.begin_pair();
+    let first = decide_and_commit(setup, pair, options, Some(trial)).await?;
+    trial.lift_kinds();
+    let more = decide_and_commit(setup, pair, options, Some(trial)).await?;
+    let mut round = first;
+    round.counts.linked += more.counts.linked;
+    round.counts.conflicts += more.counts.conflicts;
+    round.unlisted += more.unlisted;
+    Ok(round)
+}
+
+async fn decide_and_commit(
+    setup: &RunSetup,
+    pair: &PairSetup,
+    options: &RunOptions,
+    mut trial: Option<&mut Trial>,
+) -> Result<Round, Error> {
     match_staged(setup, pair).await?;
     let names = [setup.sides[0].connection.as_str(), setup.sides[1].connection.as_str()];
-    let mut round = Round { counts: PlanCounts::default(), edits: [false, false] };
+    let mut round = Round { counts: PlanCounts::default(), edits: [false, false], unlisted: 0 };
     let mut after = 0;
     loop {
         let (units, last) = setup.store.next_units(setup.tenant(), pair.id, after, setup.limits.portion_rows).await?;
-        if last == after {
+        if last == after || trial.as_deref().is_some_and(Trial::is_over) {
             return Ok(round);
         }
         after = last;
-        let decided = decide_portion(setup, pair, units).await?;
+        let mut decided: Vec<Decided> = decide_portion(setup, pair, units).await?;
+        if let Some(trial) = trial.as_deref_mut() {
+            // What is not tried out stays staged.
+            decided.retain(|unit| trial.takes(unit));
+        }
+        if let Some(approved) = &options.first_sync {
+            round.unlisted += hold_back_unlisted(setup, pair, approved.preview, &mut decided).await?;
+        }
         let mut commits = Vec::with_capacity(decided.len());
         for unit in decided {
             unit.count_into(&mut round.counts, pair, names);

@@ -10,7 +10,7 @@ use crmsync_core::Side;
 use crmsync_core::mapping::Carry;
 
 use super::describe::{DECIMAL, FieldInfo, FunctionInfo, INTEGER, Inversion, TEXT};
-use super::problem::{Problem, Spot};
+use super::problem::{Problem, Spot, nearest};
 use super::row::{Carrying, FunctionUse};
 
 /// The plugin that every installation has, and its function for tables of values.
@@ -247,11 +247,31 @@ impl Journey<'_> {
                 self.name(to, self.to),
                 named_values(&gaps)
             );
-            warnings.push(
-                Problem::new(spot, message).hint("they are left out and reported; a row with `values` can map them"),
-            );
+            warnings.push(Problem::new(spot, message).hint(self.row_for(from, to, &gaps)));
         }
         (Way::Table(table), warnings)
+    }
+}
+
+impl Journey<'_> {
+    /// The row that maps these values, ready to be filled in: nearest values where some are near, `…` elsewhere.
+    fn row_for(&self, from: &FieldInfo, to: &FieldInfo, gaps: &[&str]) -> String {
+        let quoted = |text: &str| toml::Value::from(text).to_string();
+        let pairs = gaps.iter().take(NAMED_MAX).map(|value| {
+            let near = nearest(value, to.choices.iter().map(|choice| choice.value.as_str())).unwrap_or("…");
+            let (left, right) = if self.to == Side::Right { (*value, near) } else { (near, *value) };
+            format!("{} = {}", quoted(left), quoted(right))
+        });
+        let pairs: Vec<String> = pairs.collect();
+        let (left, right) = if self.to == Side::Right { (from, to) } else { (to, from) };
+        format!(
+            "they are left out and reported; to map them: [[module.field]] {} = {}, {} = {}, values = {{ {} }}",
+            self.connections[0],
+            quoted(&left.name),
+            self.connections[1],
+            quoted(&right.name),
+            pairs.join(", ")
+        )
     }
 }
 

@@ -138,7 +138,7 @@ pub(super) fn read_toml<'i>(text: &'i str, reader: &mut Reader<'_>) -> Result<De
     Err(problems)
 }
 
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "format",
     "name",
     "between",

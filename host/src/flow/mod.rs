@@ -14,8 +14,10 @@
 mod carry;
 mod checks;
 mod deletes;
+mod depth;
 mod describe;
 mod document;
+mod edit;
 mod hash;
 mod lookup;
 mod module;
@@ -26,18 +28,22 @@ mod reader;
 mod resolve;
 mod row;
 mod rows;
+mod schema;
 mod template;
 
 #[cfg(test)]
 mod fixture;
 
 pub use deletes::{Mark, MarkText};
+pub use depth::{UserInfo, owner_gaps};
 pub use describe::{Choice, FieldInfo, FunctionInfo, Inversion, ModuleInfo, SideInfo};
 pub use document::{Document, Owners, SafetyStop};
+pub use edit::{EditError, set};
 pub use hash::settings_hash;
 pub use module::{FieldSet, MatchText, ModulePair};
 pub use pair::{LeftOut, Pair};
 pub use problem::{Placed, Problem, Spot};
 pub use resolve::resolve;
 pub use row::{Carrying, FunctionUse, Row};
+pub use schema::SCHEMA;
 pub use template::Template;

@@ -61,7 +61,7 @@ impl ModulePair {
     }
 }
 
-const KEYS: [&str; 7] = ["fields", "skip", "match", "direction", "deletes", "mark", "field"];
+pub(super) const KEYS: [&str; 7] = ["fields", "skip", "match", "direction", "deletes", "mark", "field"];
 
 /// Whether a word is a key of a module or row and so cannot be a connection's name.
 pub(super) fn is_key(word: &str) -> bool {

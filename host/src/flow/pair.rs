@@ -4,6 +4,7 @@ use crmsync_core::{PairMapping, Policy, Side};
 
 use super::checks;
 use super::deletes::{self, Mark};
+use super::depth;
 use super::document::{Document, Owners};
 use super::lookup::{self, NoRow};
 use super::module::{FieldSet, ModulePair};
@@ -84,6 +85,7 @@ pub(super) fn resolve(
     let rows: Vec<_> = resolved.iter().map(|row| &row.row).collect();
     let deletes = deletes::resolve(context, document, module, &rows).map_err(|wrong| problems.extend(wrong));
     let (Ok((deletes, marks)), true) = (deletes, problems.is_empty()) else { return Err(problems) };
+    warnings.extend(depth::lengths(context, module, &resolved));
     warnings.extend(resolved.iter_mut().flat_map(|row| row.warnings.drain(..)));
     let [left_module, right_module] = context.modules.map(|module| module.name.clone());
     Ok(Pair {

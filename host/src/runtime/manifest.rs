@@ -41,6 +41,12 @@ pub struct Manifest {
     /// RFC 6901 pointers into answers whose values no guest may see.
     #[serde(default)]
     pub secret_fields: Vec<String>,
+    /// Whether the CRM's automations can be left asleep.
+    #[serde(default)]
+    pub automations: Automations,
+    /// How a person makes the field for our keys, step by step; `{module}` stands for the module.
+    #[serde(default)]
+    pub prepare: Vec<String>,
     /// The CRM's documented limits; a connector has them, a transform does not.
     #[serde(default)]
     pub limits: Option<Limits>,
@@ -57,6 +63,17 @@ pub enum PluginKind {
     Connector,
     /// Only reshapes values.
     Transform,
+}
+
+/// Whether writes start the CRM's own workflows and mails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Automations {
+    /// As each write says.
+    #[default]
+    Chosen,
+    /// With every write: the CRM has no switch.
+    Always,
 }
 
 /// What a plugin was written in. The order is that of what it needs.

@@ -489,7 +489,7 @@ async fn revoke(app: &App, tenant: &str, row: &ConnectionRow) -> Revoked {
 }
 
 /// Names of the secrets that a person gives for a connection of this plugin.
-fn secret_names(manifest: &Manifest) -> Vec<String> {
+pub(super) fn secret_names(manifest: &Manifest) -> Vec<String> {
     let names = |auth: &AuthSpec| -> Vec<String> {
         match auth {
             AuthSpec::Oauth2(_) => vec!["client_secret".to_owned()],

@@ -8,14 +8,16 @@ use crmsync_core::{DeletePolicy, Policy, Side};
 use serde::Serialize;
 
 use super::connections::{self, StoredCheck};
+use super::effort;
 use super::failure::{Failure, call_failed};
+use super::outlook::{self, Outlook};
 use super::schedule::{self, Timetable};
 use super::upkeep;
 use crate::app::App;
 use crate::egress::{Lane, on_errand};
 use crate::engine::{
-    self, CheckReport, Limits, MarkSetup, ModuleInfo, OwnerTable, PairSetup, Preview, Progress, Remote, RunOptions,
-    RunReport, RunSetup, SideSetup, User,
+    self, CheckReport, FirstSync, Limits, MarkSetup, ModuleInfo, OwnerTable, PairSetup, Preview, Progress, Remote,
+    RunOptions, RunReport, RunSetup, SideSetup, User,
 };
 use crate::flow::{self, Document, Pair, SideInfo};
 use crate::store::{
@@ -41,6 +43,12 @@ pub struct ModuleSummary {
     pub right: String,
     /// both, to-left or to-right.
     pub direction: crmsync_core::Direction,
+    /// Whose value stays when both sides changed one field, where a row says nothing else.
+    pub winner: crmsync_core::Winner,
+    /// What happens to differences of records that are matched for the first time.
+    pub first_sync: crmsync_core::FirstSync,
+    /// What a delete on one side means for the other.
+    pub deletes: crmsync_core::DeletePolicy,
     /// Mapping rows: left fields, right fields, direction, transforms.
     pub rows: Vec<RowSummary>,
     /// Match keys, strongest first.
@@ -62,6 +70,8 @@ pub struct RowSummary {
     pub to_right: String,
     /// Function on the way to the left.
     pub to_left: String,
+    /// Whose value stays, if the row says it itself.
+    pub winner: Option<crmsync_core::Winner>,
 }
 
 /// What a check of a flow file found.
@@ -75,6 +85,9 @@ pub struct Checked {
     pub modules: Vec<ModuleSummary>,
     /// What works, but perhaps not as meant, as `line:column: text`.
     pub warnings: Vec<String>,
+    /// What it will cost each side day by day, left first; empty where that was not asked.
+    #[serde(default)]
+    pub outlook: Vec<Outlook>,
 }
 
 /// What applying a flow file did.
@@ -114,6 +127,8 @@ pub struct FlowSummary {
 pub struct RunRequest {
     /// Look for removed records now.
     pub sweep: bool,
+    /// Write at most so many records or pairs, a few of each kind, and leave the rest to a later run; none for all.
+    pub trial: Option<usize>,
 }
 
 /// Checks a flow file against both CRMs; changes nothing.
@@ -124,7 +139,37 @@ pub async fn check(app: &App, tenant: &str, file: &str, text: &str) -> Result<Ch
     same_sides(app, tenant, file, text).await?;
     let resolved = resolve(app, tenant, file, text, Metadata::Fresh).await?;
     owners_are_known(app, tenant, file, &resolved).await?;
-    Ok(resolved.checked())
+    in_depth(app, tenant, &resolved).await
+}
+
+/// What a check finds, with owners and the outlook of both sides.
+async fn in_depth(app: &App, tenant: &str, resolved: &Resolved) -> Result<Checked, Failure> {
+    let mut checked = resolved.checked();
+    let mut users = Vec::with_capacity(2);
+    let mut checks = Vec::with_capacity(2);
+    for (connection, crm) in resolved.connections.iter().zip(&resolved.crms) {
+        // What was asked a moment ago for the same check is not asked again.
+        let asked = Asked { app, tenant, connection: &connection.name, metadata: Metadata::Recent };
+        let known: Vec<User> = asked.or_recent("users", || crm.users(), "list the users").await?;
+        let owner = |user: User| flow::UserInfo { name: user.name, email: user.email, active: user.active };
+        users.push(known.into_iter().map(owner).collect::<Vec<_>>());
+        checks.push(check_or_recent(app, tenant, connection, Metadata::Recent).await?);
+    }
+    let owns = |pair: &Pair| pair.mapping.rows.iter().any(|row| row.role == crmsync_core::Role::Owner);
+    if resolved.pairs.iter().any(owns) {
+        let gaps = flow::owner_gaps(&resolved.document, [&users[0], &users[1]]);
+        checked.warnings.extend(gaps.iter().map(warning));
+    }
+    let every_ms = resolved.document.every_ms;
+    let (sides, modules, pairs) = (&resolved.connections, &resolved.modules, &resolved.pairs);
+    checked.outlook = outlook::of(app, sides, [&checks[0], &checks[1]], modules, pairs, every_ms).await?;
+    Ok(checked)
+}
+
+/// A warning in one line: its place, what it is, and what to do.
+fn warning(problem: &flow::Problem) -> String {
+    let hint = problem.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+    format!("{}:{}: {}{hint}", problem.line, problem.column, problem.message)
 }
 
 /// Checks a flow file and saves it as the flow's next version.
@@ -140,7 +185,27 @@ pub async fn apply(app: &App, tenant: &str, file: &str, text: &str) -> Result<Ap
     let hash = resolved.settings_hash.clone();
     let version = app.store().apply_flow(tenant, name, text.to_owned(), hash.clone(), app.now_ms()).await?;
     let approved = before.and_then(|flow| flow.approved).is_some_and(|approval| approval.settings_hash == hash);
-    Ok(Applied { checked: resolved.checked(), version, needs_preview: !approved })
+    Ok(Applied { checked: in_depth(app, tenant, &resolved).await?, version, needs_preview: !approved })
+}
+
+/// Changes settings in a flow's stored file, comments kept, and applies it: `winner`, `safety_stop.records`, `Contacts.direction`.
+///
+/// # Errors
+/// A setting cannot be found, or the file that results is wrong; then nothing is saved.
+pub async fn set(app: &App, tenant: &str, name: &str, settings: &[(String, String)]) -> Result<Applied, Failure> {
+    let mut text = get(app, tenant, name).await?.document;
+    for (key, value) in settings {
+        if matches!(key.as_str(), "name" | "between" | "format") {
+            return Err(Failure::input(
+                "flow.fixed_setting",
+                format!("`{key}` of a flow stays as it is"),
+                "write a file for a new flow: `crmsync flow export` prints this one",
+            ));
+        }
+        text =
+            flow::set(&text, key, value).map_err(|error| Failure::input("flow.setting", error.message, error.hint))?;
+    }
+    apply(app, tenant, name, &text).await
 }
 
 /// Links, bases and cursors of a flow are about two organisations in an order. Under others they would be about unrelated records, and
@@ -237,9 +302,12 @@ pub async fn show(app: &App, tenant: &str, name: &str) -> Result<(String, Checke
 pub async fn preview(app: &App, tenant: &str, name: &str, progress: Arc<dyn Progress>) -> Result<Preview, Failure> {
     let (flow, resolved) = open(app, tenant, name, Metadata::Fresh).await?;
     let lease = take(app, tenant, name).await?;
+    let sides = resolved.connections.clone();
     let outcome = journalled(app, &lease, "preview", async |run| {
         let (setup, hash) = setup(app, tenant, &flow, resolved, lease.clone(), run, progress).await?;
-        let preview = engine::preview(&setup, &hash).await?;
+        let kept = flow.approved.as_ref().map_or(0, |approval| approval.preview);
+        let mut preview = engine::preview(&setup, &hash, kept).await?;
+        preview.efforts = effort::of(app, &sides, &setup.pairs, &preview).await?;
         app.store().set_previewed(tenant, name, to_json(&preview)).await?;
         Ok(preview)
     })
@@ -292,8 +360,12 @@ pub async fn approve(app: &App, tenant: &str, name: &str) -> Result<Preview, Fai
             again,
         ));
     }
-    let approval =
-        Approval { settings_hash: flow.settings_hash, at_ms: app.now_ms(), counts: preview.approved_counts() };
+    let approval = Approval {
+        settings_hash: flow.settings_hash,
+        at_ms: app.now_ms(),
+        counts: preview.approved_counts(),
+        preview: preview.run,
+    };
     app.store().approve(tenant, name, approval).await?;
     Ok(preview)
 }
@@ -326,7 +398,8 @@ pub async fn run(
     request: RunRequest,
     progress: Arc<dyn Progress>,
 ) -> Result<RunReport, Failure> {
-    run_as(app, tenant, name, request, ("asked", Lane::Interactive), progress).await
+    let cause = if request.trial.is_some() { "trial" } else { "asked" };
+    run_as(app, tenant, name, request, (cause, Lane::Interactive), progress).await
 }
 
 /// The same, with the reason that its journal names, and the lane of its calls.
@@ -357,12 +430,14 @@ async fn run_once(
 ) -> Result<RunReport, Failure> {
     let (flow, resolved) = open(app, tenant, name, Metadata::Recent).await?;
     let approval = approved(app, &flow, &resolved)?;
-    let first_sync = (flow.first_sync_at_ms == 0).then_some(approval.counts);
+    let first_sync =
+        (flow.first_sync_at_ms == 0).then_some(FirstSync { counts: approval.counts, preview: approval.preview });
     let lease = take(app, tenant, name).await?;
     let sides = resolved.connections.clone();
     let outcome = journalled(app, &lease, cause, async |run| {
         let (setup, _) = setup(app, tenant, &flow, resolved, lease.clone(), run, progress).await?;
-        let report = engine::run(&setup, &RunOptions { sweep: request.sweep, first_sync }).await;
+        let options = RunOptions { sweep: request.sweep, first_sync, trial: request.trial };
+        let report = engine::run(&setup, &options).await;
         if let Err(engine::Error::Call { connection, source, .. }) = &report
             && matches!(source, engine::CallError::Fault(crmsync_core::Fault::LoggedOut))
             && let Some(side) = sides.iter().find(|side| side.name == *connection)
@@ -489,6 +564,12 @@ impl Resolved {
             left: pair.left_module.clone(),
             right: pair.right_module.clone(),
             direction: pair.policy.direction,
+            winner: match pair.policy.newest {
+                true => crmsync_core::Winner::Newest,
+                false => crmsync_core::Winner::Side(pair.policy.winner),
+            },
+            first_sync: pair.policy.first_sync,
+            deletes: pair.policy.deletes,
             rows: pair.mapping.rows.iter().map(row_summary).collect(),
             match_keys: pair.mapping.match_rules.iter().map(|rule| rule.label.clone()).collect(),
             left_out: pair.left_out.clone(),
@@ -498,9 +579,8 @@ impl Resolved {
             name: self.document.name.clone(),
             between: self.document.between.clone(),
             modules: self.pairs.iter().map(module).collect(),
-            warnings: warnings
-                .map(|problem| format!("{}:{}: {}", problem.line, problem.column, problem.message))
-                .collect(),
+            warnings: warnings.map(warning).collect(),
+            outlook: Vec::new(),
         }
     }
 }
@@ -514,6 +594,7 @@ fn row_summary(row: &crmsync_core::MappingRow) -> RowSummary {
         direction: row.direction,
         to_right: function(Side::Right),
         to_left: function(Side::Left),
+        winner: row.winner,
     }
 }
 

@@ -94,9 +94,69 @@ impl<'a> Login<'a> {
                 "start the login again",
             ));
         };
-        self.door.exchange_code(&self.redirect_uri, code, parameters).await?;
+        let answer = self.door.exchange_code(Some(&self.redirect_uri), code, parameters).await;
+        answer.map_err(|error| at(&self.connection, error.into()))?;
         connections::accept_login(self.app, &self.tenant, &self.connection, self.door, &self.draft).await
     }
+}
+
+/// Logs in with a code that a person made at the CRM's own console, without a redirect, then checks the connection.
+/// The code belongs to the data centre that the connection names, or the default one.
+///
+/// # Errors
+/// The connection does not log in by OAuth, the CRM refuses the code, or the check fails; a login from before is then as it was.
+pub async fn login_with_code(app: &App, tenant: &str, name: &str, code: &str) -> Result<CheckReport, Failure> {
+    let row = connections::get(app, tenant, name).await?;
+    let manifest = app.manifest(&row.plugin).await?;
+    if !manifest.auth.iter().any(|auth| matches!(auth, AuthSpec::Oauth2(_))) {
+        return Err(Failure::input(
+            "connection.no_code_login",
+            format!("`{name}` does not log in with a code"),
+            format!("run `crmsync connection login {name}`"),
+        ));
+    }
+    let code = code.trim();
+    if code.is_empty() || code.chars().any(|letter| letter.is_whitespace() || letter.is_control()) {
+        return Err(Failure::input(
+            "connection.login_code",
+            "this is not a code",
+            "copy the code alone, without blanks",
+        ));
+    }
+    let (door, draft) = app.door_for_login(tenant, &row).await?;
+    if let Err(error) = door.exchange_code(None, code, &[]).await {
+        let failure = at(&row, error.into());
+        let hint = "a code is good once and for a few minutes: make a new one, with the scopes that `crmsync connection login` prints; \
+                    if your organisation is in another data centre, set it: --set data_centre=eu";
+        return Err(Failure {
+            hint: format!("{}{}{hint}", failure.hint, if failure.hint.is_empty() { "" } else { "; " }),
+            ..failure
+        });
+    }
+    connections::accept_login(app, tenant, &row, door, &draft).await
+}
+
+/// The scopes that a login asks for, in one line; none if the connection logs in without.
+///
+/// # Errors
+/// The connection or its plugin is unknown.
+pub async fn scopes(app: &App, tenant: &str, name: &str) -> Result<Option<String>, Failure> {
+    let row = connections::get(app, tenant, name).await?;
+    let manifest = app.manifest(&row.plugin).await?;
+    Ok(manifest.auth.iter().find_map(|auth| match auth {
+        AuthSpec::Oauth2(oauth2) => Some(oauth2.scopes.join(&oauth2.scope_separator)),
+        _ => None,
+    }))
+}
+
+/// A failure of the network does not say where it happened: the connection and its address do.
+fn at(row: &ConnectionRow, failure: Failure) -> Failure {
+    let mut places: Vec<&str> = row.origins.values().map(String::as_str).collect();
+    places.extend(row.settings.values().filter(|value| value.starts_with("http")).map(String::as_str));
+    places.sort_unstable();
+    places.dedup();
+    let place = if places.is_empty() { String::new() } else { format!(" at {}", places.join(", ")) };
+    Failure { message: format!("`{}`{place}: {}", row.name, failure.message), ..failure }
 }
 
 /// Logs in a connection whose secret was given with it, then checks it.
@@ -117,7 +177,7 @@ pub async fn login_with_session(app: &App, tenant: &str, name: &str) -> Result<C
                 connections::how_to_give_again(&row, &manifest),
             ))
         }
-        Err(refusal) => Err(refused(&refusal)),
+        Err(refusal) => Err(at(&row, refused(&refusal))),
     }
 }
 

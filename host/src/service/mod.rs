@@ -5,15 +5,23 @@
 mod api;
 mod attention;
 mod connections;
+mod effort;
 mod failure;
 mod flows;
 mod guide;
+mod listing;
 mod login;
+mod manual;
+mod outlook;
+mod prepare;
 mod quota;
+mod samples;
 mod schedule;
 mod serve;
+mod setup;
 mod story;
 mod tally;
+mod trial;
 mod undo;
 mod upkeep;
 
@@ -26,13 +34,20 @@ pub use connections::{NewConnection, Revoked, Withdrawn, add, change, check, fie
 pub use failure::{Failure, Kind};
 pub use flows::{
     Applied, Checked, FlowSummary, ModuleSummary, RunRequest, apply, approve, approve_deletes, check as check_flow,
-    document, list as list_flows, log, outcomes, preview, remove as remove_flow, run, runs, show,
+    document, list as list_flows, log, outcomes, preview, remove as remove_flow, run, runs, set, show,
 };
 pub use guide::{AnswerWord, Guide, guide};
-pub use login::{CALLBACK_PORT, Login, callback_address, login_with_session, parse_callback};
+pub use listing::{ListingPage, listing, listing_pages};
+pub use login::{CALLBACK_PORT, Login, callback_address, login_with_code, login_with_session, parse_callback, scopes};
+pub use manual::read_manual;
+pub use outlook::{CreateSafety, Outlook};
+pub use prepare::{Prepared, prepare};
 pub use quota::{BudgetChange, KindUsage, Quota, quotas, set_budget};
+pub use samples::{Sample, samples};
 pub use schedule::{Timetable, ask_for_run, pause, resume, set_debug};
 pub use serve::{ServeOptions, Served, run_when_free, running_at};
+pub use setup::{ConnectorInfo, SettingInfo, Wish, connectors, draft, modules_between};
 pub use story::{Story, StoryLine, story};
+pub use trial::{Tried, tried};
 pub use undo::undo;
 pub use upkeep::{DEBUG_LINES_MAX, debug_lines, remove_old};

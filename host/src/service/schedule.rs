@@ -83,9 +83,9 @@ pub(super) async fn watch(app: &App, tenant: &str, every_ms: Option<i64>) -> Res
             paused_at_ms: stored.schedule.paused_at_ms,
             blocked: None,
             asked_at_ms: stored.schedule.asked_at_ms,
-            last: last(&stored.runs),
-            failures: in_a_row(&stored.runs, "failed"),
-            interruptions: in_a_row(&stored.runs, "interrupted") + in_a_row(&stored.runs, "running"),
+            last: last(&stored.runs, now_ms),
+            failures: in_a_row(&stored.runs, &["failed"]),
+            interruptions: in_a_row(&stored.runs, &["interrupted", "running"]),
             elsewhere,
         };
         match Document::parse(&stored.flow.document) {
@@ -136,18 +136,20 @@ fn blocked(stored: &Scheduled, flow: &Flow, sides: &BTreeMap<String, SideState>)
     latest
 }
 
-fn last(runs: &[RunRow]) -> Option<LastRun> {
+/// The last run. A moment that is yet to come was noted before the clock was set back.
+fn last(runs: &[RunRow], now_ms: i64) -> Option<LastRun> {
     let run = runs.first()?;
+    let past = |at_ms: i64| at_ms.min(now_ms);
     let (end, ended_at_ms) = match run.state.as_str() {
-        "done" => (End::Done, run.ended_at_ms),
-        "failed" => (End::Failed, run.ended_at_ms),
-        _ => (End::CutOff, run.started_at_ms),
+        "done" => (End::Done, past(run.ended_at_ms)),
+        "failed" => (End::Failed, past(run.ended_at_ms)),
+        _ => (End::CutOff, past(run.started_at_ms)),
     };
-    Some(LastRun { started_at_ms: run.started_at_ms, ended_at_ms, end })
+    Some(LastRun { started_at_ms: past(run.started_at_ms), ended_at_ms, end })
 }
 
-fn in_a_row(runs: &[RunRow], state: &str) -> u32 {
-    runs.iter().take_while(|run| run.state == state).count() as u32
+fn in_a_row(runs: &[RunRow], states: &[&str]) -> u32 {
+    runs.iter().take_while(|run| states.contains(&run.state.as_str())).count() as u32
 }
 
 /// Lets a flow no longer run by itself; a run that is going on ends by itself.
@@ -250,6 +252,10 @@ pub(super) async fn run_unattended(
     // Somebody else's run is no failure of this one: it was begun between our look and our turn.
     let holder = app.store().lease_holder(tenant, name).await?;
     let elsewhere = failure.code == "flow.busy" && holder.split('/').next() != Some(app.holder());
+    if elsewhere && cause == Cause::Asked {
+        // Whoever asked has been promised a run.
+        app.store().change_schedule(tenant, name, ScheduleChange::Asked(began_at_ms)).await?;
+    }
     let begun = app.store().runs(tenant, name, 1).await?.pop().is_some_and(|run| run.started_at_ms >= began_at_ms);
     if !begun && !elsewhere {
         let summary = serde_json::to_string(&failure.message).unwrap_or_default();

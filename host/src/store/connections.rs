@@ -59,10 +59,17 @@ pub struct ConnectionRow {
     pub org_name: String,
     /// Whether it can be used.
     pub state: ConnectionState,
-    /// The last check as JSON, "" before it.
+    /// The last check as JSON, "" before it; shown to programs as what it is.
+    #[serde(serialize_with = "as_document")]
     pub checked: String,
     /// When it was added.
     pub created_at_ms: i64,
+}
+
+/// The document of a text, null if it holds none.
+fn as_document<S: serde::Serializer>(text: &str, to: S) -> Result<S::Ok, S::Error> {
+    let document: Option<serde_json::Value> = serde_json::from_str(text).ok();
+    serde::Serialize::serialize(&document, to)
 }
 
 const COLUMNS: &str =

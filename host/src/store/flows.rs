@@ -17,6 +17,9 @@ pub struct Approval {
     pub at_ms: i64,
     /// Records that the preview would create, link and change, by pair and kind: the counts that may move by 5 % until the first run.
     pub counts: std::collections::BTreeMap<String, u64>,
+    /// The preview that was approved, by its run: its listing says which values may be replaced. 0: none.
+    #[serde(default)]
+    pub preview: i64,
 }
 
 /// One module pair as the store knows it.
@@ -132,9 +135,11 @@ impl Store {
             }
             // The pairs stay: the journal names modules by them. The next flow's match keys are made anew.
             tx.execute("UPDATE pair SET match_rules = '' WHERE tenant = ?1 AND flow = ?2", key)?;
+            tx.execute("DELETE FROM listing WHERE tenant = ?1 AND flow = ?2", key)?;
             // Nor does a flow of this name begin paused, or in debug mode.
             tx.execute("DELETE FROM schedule WHERE tenant = ?1 AND flow = ?2", key)?;
             tx.execute("DELETE FROM exchange WHERE tenant = ?1 AND flow = ?2", key)?;
+            tx.execute("DELETE FROM schedule WHERE tenant = ?1 AND flow = ?2", key)?;
             tx.execute("DELETE FROM flow WHERE tenant = ?1 AND name = ?2", key)?;
             tx.execute("UPDATE lease SET holder = '', expires_at_ms = 0 WHERE tenant = ?1 AND flow = ?2", key)?;
             Ok(())

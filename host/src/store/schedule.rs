@@ -141,10 +141,11 @@ fn read_schedule(tx: &Tx<'_>, tenant: &str, flow: &str) -> Result<ScheduleRow, E
     Ok(found.unwrap_or_default())
 }
 
+/// The newest runs that synced: previews, answers and undos are runs of the journal, too, and postpone no sync.
 fn newest(tx: &Tx<'_>, tenant: &str, flow: &str, most: usize) -> Result<Vec<RunRow>, Error> {
     tx.all(
         "SELECT id, cause, state, started_at_ms, ended_at_ms, summary FROM run
-         WHERE tenant = ?1 AND flow = ?2 AND cause <> 'preview' ORDER BY id DESC LIMIT ?3",
+         WHERE tenant = ?1 AND flow = ?2 AND cause IN ('asked', 'sync-now', 'scheduled') ORDER BY id DESC LIMIT ?3",
         (tenant, flow, most as i64),
         |row| {
             Ok(RunRow {

@@ -340,7 +340,7 @@ impl World {
         let run = self.store.begin_run(&lease, "test", now_ms).await?;
         let pair = self.store.pair(TENANT, FLOW, "People", "People").await?;
         let setup = self.setup(lease, run, pair);
-        let options = RunOptions { sweep: true, first_sync: None };
+        let options = RunOptions { sweep: true, ..RunOptions::default() };
         let running = engine::run(&setup, &options);
         let report = match polls {
             None => Some(running.await?),

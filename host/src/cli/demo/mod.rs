@@ -222,7 +222,7 @@ async fn connect(app: &App, world: &World, output: Output) -> Result<(), Failure
 }
 
 async fn sync(app: &App, progress: &Arc<Lines>, output: Output) -> Result<RunReport, Failure> {
-    let report = service::run(app, LOCAL_TENANT, FLOW, RunRequest { sweep: false }, progress.clone()).await;
+    let report = service::run(app, LOCAL_TENANT, FLOW, RunRequest::default(), progress.clone()).await;
     progress.end();
     let report = report?;
     say(output, &run_text(&report));

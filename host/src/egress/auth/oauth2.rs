@@ -35,6 +35,8 @@ const ACCESS_TOKEN: &str = "access_token";
 const REFRESH_TOKEN: &str = "refresh_token";
 const EXPIRES_FACT: &str = "expires_at_ms";
 const DATA_CENTRE_FACT: &str = "data_centre";
+/// The setting in which a person chooses a row of the table.
+const DATA_CENTRE_SETTING: &str = "data_centre";
 const THROTTLED_FACT: &str = "token_throttled_until_ms";
 
 /// Tokens that we ask for in a span of [`TOKEN_WINDOW_MS`]: CRMs count them, and a loop of refusals must not use them up.
@@ -197,7 +199,7 @@ impl Tokens {
 
     /// The address of the consent page. `state` is one-use and bound to session, tenant and connection by the caller.
     pub(in crate::egress) fn authorize_url(&self, redirect_uri: &str, state: &str) -> Result<Url, Error> {
-        let page = self.accounts_url(&self.spec.default_data_centre, &self.spec.authorize_path)?;
+        let page = self.accounts_url(&self.home_data_centre(), &self.spec.authorize_path)?;
         let client = BasicClient::new(self.client_id()?)
             .set_auth_uri(AuthUrl::from_url(page))
             .set_redirect_uri(redirect_url(redirect_uri)?);
@@ -216,13 +218,16 @@ impl Tokens {
     /// Trades the callback's code for tokens and stores them.
     pub(in crate::egress) async fn exchange_code(
         &self,
-        redirect_uri: &str,
+        redirect_uri: Option<&str>,
         code: &str,
         parameters: &[(String, String)],
     ) -> Result<(), Error> {
         let data_centre = self.chosen_data_centre(parameters)?;
         let (_, secrets) = self.desk.load().await?;
-        let client = self.client(&data_centre, &secrets)?.set_redirect_uri(redirect_url(redirect_uri)?);
+        let mut client = self.client(&data_centre, &secrets)?;
+        if let Some(redirect_uri) = redirect_uri {
+            client = client.set_redirect_uri(redirect_url(redirect_uri)?);
+        }
         let request = client.exchange_code(AuthorizationCode::new(code.to_owned()));
         let answer = request.request_async(self).await;
         let answer = answer.map_err(|error| match self.denial(error) {
@@ -411,12 +416,18 @@ impl Tokens {
         Ok(join(base, &path))
     }
 
+    /// The data centre where a login begins: the one that a person chose from the table, else the default.
+    fn home_data_centre(&self) -> String {
+        let chosen = self.desk.setting(DATA_CENTRE_SETTING).filter(|name| self.spec.data_centres.contains_key(*name));
+        chosen.unwrap_or(&self.spec.default_data_centre).to_owned()
+    }
+
     /// The data centre that the callback names: a row of the table, or nothing. Any other word of the callback is ignored.
     fn chosen_data_centre(&self, parameters: &[(String, String)]) -> Result<String, Error> {
         let named = self.spec.data_centre_parameter.as_ref();
         let named = named.and_then(|wanted| parameters.iter().find(|(name, _)| name == wanted));
         match named {
-            None => Ok(self.spec.default_data_centre.clone()),
+            None => Ok(self.home_data_centre()),
             Some((_, name)) if self.spec.data_centres.contains_key(name) => Ok(name.clone()),
             Some((_, name)) => Err(Error::UnknownDataCentre(name.clone())),
         }

@@ -121,7 +121,8 @@ fn picklists_make_no_new_values() {
         warnings,
         [
             "line 6, column 1: `leadsource` of `west` has values without a counterpart in `Lead_Source` of `east`: `Other`; \
-         they are left out and reported; a row with `values` can map them",
+         they are left out and reported; to map them: [[module.field]] east = \"Lead_Source\", west = \"leadsource\", \
+         values = { \"…\" = \"Other\" }",
         ]
     );
 }

@@ -88,6 +88,7 @@ impl OAuth {
         match (request.method.as_str(), request.path.as_str()) {
             ("GET", "/oauth/v2/auth") => self.ask(&Params::of(request), now_ms),
             ("POST", "/oauth/v2/auth") => self.decide(&Params::of(request), now_ms),
+            ("GET", "/oauth/self-client") => self.self_client(&Params::of(request), now_ms),
             ("POST", "/oauth/v2/token") => self.token(&Params::of(request), now_ms),
             ("POST", "/oauth/v2/token/revoke") => self.revoke(&Params::of(request)),
             _ => Answer::text(404, "text/html;charset=UTF-8", consent::problem("This page does not exist.")),
@@ -125,6 +126,18 @@ impl OAuth {
             return redirect(params, &[("error", "access_denied")]);
         }
         self.send_back(params, true, now_ms)
+    }
+
+    /// The API console's page for a Self Client: a code without a consent page and without a redirect address.
+    fn self_client(&mut self, params: &Params, now_ms: i64) -> Answer {
+        let scopes = scopes_of(params.get("scope"));
+        if scopes.is_empty() || scopes.iter().any(|scope| !is_scope(scope)) {
+            return Answer::json(400, JSON, &json!({"error": "invalid_scope"}));
+        }
+        let code = self.new_token();
+        let granted = Code { scopes, redirect_uri: String::new(), gives_refresh: true, issued_ms: now_ms };
+        self.codes.insert(code.clone(), granted);
+        Answer::json(200, JSON, &json!({"code": code}))
     }
 
     /// Back to the application with a code, or without one if it has asked for too many.

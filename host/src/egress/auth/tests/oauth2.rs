@@ -235,7 +235,7 @@ async fn a_code_becomes_tokens_at_a_data_centre_of_the_table() {
     let callback = "http://127.0.0.1:8765/callback";
     let exchange = async |code: &str, location: &str| {
         let words = [("location", location), ("accounts-server", "https://evil.example")];
-        door.exchange_code(callback, code, &pairs(&words)).await
+        door.exchange_code(Some(callback), code, &pairs(&words)).await
     };
     assert_eq!(exchange("good", "evil").await, Err(Error::UnknownDataCentre("evil".to_owned())));
     assert_eq!(crm.seen().len(), 0);

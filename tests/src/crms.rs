@@ -215,6 +215,14 @@ impl Crms {
         self.post(side, "/_sandbox/person/delete", &json!({ "module": module, "id": id })).await.map(drop)
     }
 
+    /// Somebody does something else at the screen: `path` says what.
+    ///
+    /// # Errors
+    /// The screen refuses.
+    pub async fn screen(&self, side: Side, path: &str, body: &Value) -> Outcome<Value> {
+        self.post(side, &format!("/_sandbox/person/{path}"), body).await
+    }
+
     /// All live records of one module of one side in the CRM's own form.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 mod architecture;
 mod attention;
 mod cli;
+mod deletes;
 mod egress_grant;
 mod end_to_end;
 mod faults;

@@ -13,7 +13,7 @@ use crate::mapping::{MappingRow, PairMapping, Role};
 use crate::merge::{self, Merged, Outcome, settle_conflict, union};
 use crate::normalise::same;
 use crate::policy::{DeletePolicy, FirstSync, Policy, Winner};
-use crate::record::{Presence, RemovalReason, Side};
+use crate::record::{Away, Presence, RemovalReason, Side};
 use crate::value::Value;
 
 /// Stable codes of why something was left out, waits or needs a person. Never renamed: people script against them.
@@ -71,6 +71,14 @@ pub mod reason {
         ALREADY_LINKED = "already-linked";
         /// One side's record left while the other side's was edited.
         DELETE_AGAINST_EDIT = "delete-against-edit";
+        /// Both records had left, and one of them came back alone.
+        RESTORED_ALONE = "restored-alone";
+        /// More records left than the safety stop lets go without consent.
+        SAFETY_STOP = "safety-stop";
+        /// One side's lead was converted; the other one gets no more updates.
+        CONVERTED = "converted";
+        /// One side's record was merged into another.
+        MERGED = "merged";
         /// A person said that the record is not synced.
         LEFT_ALONE = "left-alone";
         /// A person took back what was written; both sides differ since.
@@ -195,6 +203,8 @@ pub struct View {
     pub linked: bool,
     /// Whether the flow is about them.
     pub scope: Scope,
+    /// The record of this side says that the other one was deleted, by a mark of ours.
+    pub marked: Option<Side>,
     /// The side whose record was saved last, if that is known.
     pub saved_last: Option<Side>,
     /// One entry for each row of the mapping.
@@ -211,13 +221,19 @@ impl View {
     }
 }
 
-/// Create a record or change one.
+/// What a write does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// The side has no record yet.
     Create,
     /// The side has one.
     Update,
+    /// The side has one, and says from now on that the other side's was deleted.
+    Mark,
+    /// The other side's record came back: the mark is taken away again.
+    Unmark,
+    /// The side has one, and loses it.
+    Delete,
 }
 
 impl Operation {
@@ -226,7 +242,15 @@ impl Operation {
         match self {
             Operation::Create => "create",
             Operation::Update => "update",
+            Operation::Mark => "mark",
+            Operation::Unmark => "unmark",
+            Operation::Delete => "delete",
         }
+    }
+
+    /// Whether the write is about a record that left or came back as a whole, not about its values.
+    pub fn is_about_leaving(self) -> bool {
+        matches!(self, Operation::Mark | Operation::Unmark | Operation::Delete)
     }
 }
 
@@ -244,9 +268,9 @@ pub struct RowWrite {
 pub struct Write {
     /// The side that is written.
     pub side: Side,
-    /// Create or update.
+    /// What it does.
     pub operation: Operation,
-    /// The rows that are written; never empty.
+    /// The rows that are written; never empty for a create or an update, empty for the others.
     pub rows: Vec<RowWrite>,
 }
 
@@ -283,7 +307,7 @@ pub enum Verdict {
     Waiting(String),
     /// It is not synced, for this reason.
     OutOfScope(String),
-    /// One side's record left; the link ends, the other record is kept.
+    /// One side's record left. Without a write the other record is kept.
     Removed(Side, RemovalReason),
     /// Nothing is left to sync: drop it.
     Forget,
@@ -294,7 +318,7 @@ pub enum Verdict {
 pub struct Decision {
     /// What becomes of it.
     pub verdict: Verdict,
-    /// At most one write for each side.
+    /// At most one write for each side, and an unmark.
     pub writes: Vec<Write>,
     /// Rows whose bases become what both sides show now, with nothing owed.
     pub settled: Vec<usize>,
@@ -315,7 +339,7 @@ impl Decision {
 
 /// Decides one record or pair.
 pub fn decide(view: &View, mapping: &PairMapping, policy: &Policy) -> Decision {
-    use Presence::{Live, Missing, Removed, Unread};
+    use Presence::{Away, Live, Missing, Removed, Unread};
     if view.more_than_one_match {
         return Decision::only(Verdict::NeedsAttention(reason::MORE_THAN_ONE_MATCH.into()));
     }
@@ -336,7 +360,9 @@ pub fn decide(view: &View, mapping: &PairMapping, policy: &Policy) -> Decision {
         (Missing, Live | Unread) => decide_single(view, mapping, policy, Side::Right),
         (Removed(why), Live | Unread) => decide_removed(view, policy, Side::Left, why),
         (Live | Unread, Removed(why)) => decide_removed(view, policy, Side::Right, why),
-        (Removed(_) | Missing, Removed(_) | Missing) => Decision::only(Verdict::Forget),
+        (Away(how), Live | Unread) => decide_away(view, Side::Left, how),
+        (Live | Unread, Away(how)) => decide_away(view, Side::Right, how),
+        (Removed(_) | Away(_) | Missing, Removed(_) | Away(_) | Missing) => Decision::only(Verdict::Forget),
     }
 }
 
@@ -348,12 +374,43 @@ fn agree_as_they_are(view: &View) -> Decision {
 
 /// One side left. In every mode an edit on the other side survives and is put before a person (S14).
 fn decide_removed(view: &View, policy: &Policy, gone: Side, why: RemovalReason) -> Decision {
-    if view.rows.iter().any(|row| row.has_news(gone.other())) {
+    let survivor = gone.other();
+    if why == RemovalReason::Converted {
+        return Decision::only(Verdict::OutOfScope(reason::CONVERTED.into()));
+    }
+    if has_news(view, survivor) {
         return Decision::only(Verdict::NeedsAttention(reason::DELETE_AGAINST_EDIT.into()));
     }
-    match policy.deletes {
-        DeletePolicy::Report => Decision::only(Verdict::Removed(gone, why)),
+    let mut decision = Decision::only(Verdict::Removed(gone, why));
+    // Rule 5: what is only hidden, or lives on in another record, was not deleted.
+    let is_delete = matches!(why, RemovalReason::Deleted | RemovalReason::Unknown);
+    // S18: what left the filter is not touched any more.
+    if !is_delete || view.scope == Scope::Outside || !policy.direction.writes(survivor) {
+        return decision;
     }
+    let operation = match policy.deletes {
+        DeletePolicy::Report => return decision,
+        DeletePolicy::Hold => return Decision::only(Verdict::Waiting(reason::SAFETY_STOP.into())),
+        DeletePolicy::Mark => Operation::Mark,
+        DeletePolicy::Recycle | DeletePolicy::Delete => Operation::Delete,
+    };
+    decision.writes.push(Write { side: survivor, operation, rows: vec![] });
+    decision
+}
+
+/// One side had left before. Nothing is deleted for that any more, whatever the policy says by now.
+fn decide_away(view: &View, gone: Side, how: Away) -> Decision {
+    let verdict = match how {
+        Away::Kept(RemovalReason::Converted) => Verdict::OutOfScope(reason::CONVERTED.into()),
+        _ if has_news(view, gone.other()) => Verdict::NeedsAttention(reason::DELETE_AGAINST_EDIT.into()),
+        Away::Both => Verdict::NeedsAttention(reason::RESTORED_ALONE.into()),
+        Away::Kept(why) => Verdict::Removed(gone, why),
+    };
+    Decision::only(verdict)
+}
+
+fn has_news(view: &View, side: Side) -> bool {
+    view.rows.iter().any(|row| row.has_news(side))
 }
 
 /// A record that the other side does not have.
@@ -424,6 +481,10 @@ fn decide_pair(view: &View, mapping: &PairMapping, policy: &Policy) -> Decision 
             decision.writes.push(Write { side, operation: Operation::Update, rows });
             decision.verdict = Verdict::Write;
         }
+    }
+    if let Some(side) = view.marked {
+        decision.writes.push(Write { side, operation: Operation::Unmark, rows: vec![] });
+        decision.verdict = Verdict::Write;
     }
     decision
 }
@@ -630,6 +691,8 @@ fn sendable<'a>(row: &MappingRow, to: Side, carried: &'a Carried) -> Result<&'a 
 
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod removals;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -54,6 +54,45 @@ pub fn saved_last(left: Option<i64>, right: Option<i64>) -> Option<Side> {
 pub enum DeletePolicy {
     /// Tell people; the other record stays as it is.
     Report,
+    /// Say so in a field of the other record (people: *flag as deleted*).
+    Mark,
+    /// Move the other record to its CRM's recycle bin.
+    Recycle,
+    /// Delete the other record for good.
+    Delete,
+    /// The safety stop holds: removals wait for people's consent. No flow's own choice; the engine sets it for one walk.
+    Hold,
+}
+
+impl DeletePolicy {
+    /// Whether a delete leads to a write on the other side.
+    pub fn writes(self) -> bool {
+        matches!(self, DeletePolicy::Mark | DeletePolicy::Recycle | DeletePolicy::Delete)
+    }
+}
+
+/// So few records are never many, whatever share of a small module they are.
+const FEW_RECORDS: u64 = 5;
+
+/// Records that may leave at once before people are asked; whichever is reached first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SafetyStop {
+    /// Number of records.
+    pub records: u64,
+    /// Percent of the known records.
+    pub percent: u64,
+}
+
+impl SafetyStop {
+    /// The most records of so many known ones that may leave in one run without consent.
+    pub fn most(self, known: u64) -> u64 {
+        self.records.min((known.saturating_mul(self.percent) / 100).max(FEW_RECORDS))
+    }
+}
+
+/// A consent to what a safety stop held covers the count that people saw and 5 % more, but no other wave of deletes.
+pub fn consent_covers(consented: u64, now: u64) -> bool {
+    now <= consented.saturating_add((consented / 20).max(1))
 }
 
 /// The policies of one module pair.
@@ -74,6 +113,32 @@ pub struct Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_safety_stop_is_reached_by_count_or_by_share() {
+        let check = |records: u64, percent: u64, known: u64, most: u64| {
+            assert_eq!(SafetyStop { records, percent }.most(known), most, "{records} or {percent} % of {known}");
+        };
+        check(50, 5, 10_000, 50);
+        check(50, 5, 400, 20);
+        check(50, 5, 30, FEW_RECORDS);
+        check(50, 5, 0, FEW_RECORDS);
+        check(2, 5, 30, 2);
+        check(1_000, 100, 300, 300);
+    }
+
+    #[test]
+    fn consent_is_for_what_was_shown() {
+        let check = |consented: u64, now: u64, covered: bool| {
+            assert_eq!(consent_covers(consented, now), covered, "{consented} consented, {now} now");
+        };
+        check(150, 150, true);
+        check(150, 157, true);
+        check(150, 158, false);
+        check(150, 3, true);
+        check(10, 11, true);
+        check(10, 12, false);
+    }
 
     #[test]
     fn who_saved_last() {

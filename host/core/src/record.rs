@@ -73,6 +73,15 @@ impl RemovalReason {
     }
 }
 
+/// How a record that is away had left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Away {
+    /// Alone; the other side's record was kept.
+    Kept(RemovalReason),
+    /// With the other side's record, which came back alone.
+    Both,
+}
+
 /// What is known of one side's record in a view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Presence {
@@ -80,8 +89,10 @@ pub enum Presence {
     Live,
     /// Not touched since the last decision: it still shows what it showed then.
     Unread,
-    /// It left, for this reason.
+    /// It left since the last decision, for this reason.
     Removed(RemovalReason),
+    /// It had left before, and that was decided about.
+    Away(Away),
     /// This side has no record.
     Missing,
 }

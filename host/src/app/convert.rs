@@ -4,8 +4,8 @@ use crmsync_cells::{Batch, Builder, Cell, Kind, View};
 use crmsync_core::{Fault, RemovalReason, Value};
 
 use crate::engine::{
-    CallError, CheckReport, Choice, CreateClass, FieldInfo, ModuleInfo, PushOutcome, PushReport, Receipt, RemoteRecord,
-    User,
+    CallError, CheckReport, Choice, CreateClass, DeleteWays, FieldInfo, ModuleInfo, PushOutcome, PushReport, Receipt,
+    RemoteRecord, User,
 };
 use crate::runtime::types;
 
@@ -191,10 +191,21 @@ pub(super) fn module(module: types::ModuleInfo) -> ModuleInfo {
         quiesce_ms: i64::try_from(module.quiesce_ms).unwrap_or(i64::MAX),
         push_rows: module.push_rows as usize,
         fetch_rows: module.fetch_rows as usize,
+        deletes: delete_ways(&module.extra),
         name: module.name,
         label: module.label,
         key_field: module.key_field,
     }
+}
+
+/// The open fact `deletes` of a module: the words `recycle` and `for-good`, comma between. A connector that says nothing deletes nothing.
+fn delete_ways(extra: &[(String, String)]) -> DeleteWays {
+    let words = extra.iter().filter(|(name, _)| name == "deletes").flat_map(|(_, words)| words.split(','));
+    words.fold(DeleteWays::default(), |ways, word| match word.trim() {
+        "recycle" => DeleteWays { recycle: true, ..ways },
+        "for-good" => DeleteWays { for_good: true, ..ways },
+        _ => ways,
+    })
 }
 
 pub(super) fn field(field: types::FieldInfo) -> FieldInfo {

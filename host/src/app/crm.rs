@@ -19,6 +19,11 @@ const READ_AT: &str = "read-at";
 /// Option of a push: the fields of our reads, so that a receipt's version can be that of the next read.
 const VERSION_FIELDS: &str = "version-fields";
 
+/// Option of a push: what becomes of deleted rows.
+const DELETE: &str = "delete";
+/// They do not go to the recycle bin.
+const FOR_GOOD: &str = "for-good";
+
 /// One connection's connector. Calls wait for each other: one instance speaks at a time.
 pub struct PluginCrm {
     connector: Mutex<Connector>,
@@ -126,7 +131,15 @@ impl Remote for PluginCrm {
     ) -> BoxFuture<'a, Result<Fetched, CallError>> {
         Box::pin(async move {
             let fetched = answered(self.connector.lock().await.fetch(self.now_ms(), module, ids, fields).await)?;
-            Ok(Fetched { live: convert::records(&fetched.live, fields)?, absent: fetched.absent })
+            Ok(Fetched {
+                live: convert::records(&fetched.live, fields)?,
+                absent: fetched.absent,
+                removed: fetched
+                    .removed
+                    .into_iter()
+                    .map(|gone| (gone.id, convert::removal_reason(gone.reason)))
+                    .collect(),
+            })
         })
     }
 
@@ -157,10 +170,14 @@ impl Remote for PluginCrm {
             if let Some(at_ms) = request.read_at_ms {
                 options.push((READ_AT.to_owned(), self.in_crm_time(at_ms).await?.to_string()));
             }
+            if request.for_good {
+                options.push((DELETE.to_owned(), FOR_GOOD.to_owned()));
+            }
             let rows = request.rows.iter().map(|row| types::PushRow {
                 op: match row.operation {
                     Operation::Create => types::Operation::Create,
-                    Operation::Update => types::Operation::Update,
+                    Operation::Update | Operation::Mark | Operation::Unmark => types::Operation::Update,
+                    Operation::Delete => types::Operation::Delete,
                 },
                 id: row.id.clone(),
                 version: row.version.clone(),

@@ -425,7 +425,13 @@ pub(super) enum FlowCommand {
         csv: Option<PathBuf>,
     },
     /// Approve the last preview, so that runs may write
-    Approve { name: String },
+    #[command(after_help = "Example: crmsync flow approve sales")]
+    Approve {
+        name: String,
+        /// Approve the deletes that the safety stop holds instead, as `flow list` shows them; valid for these and for a day
+        #[arg(long)]
+        deletes: bool,
+    },
     /// Run a flow once
     #[command(after_help = "Example: crmsync flow run sales")]
     Run {
@@ -489,12 +495,15 @@ pub(super) struct UndoOptions {
 }
 
 /// What a line of the sync log can be about.
-const ACTIONS: [&str; 13] = [
+const ACTIONS: [&str; 16] = [
     "linked",
     "created",
     "updated",
     "conflict",
     "removed",
+    "marked",
+    "unmarked",
+    "deleted",
     "restored",
     "refused",
     "unknown",

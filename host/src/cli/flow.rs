@@ -12,7 +12,8 @@ use super::table::{Table, neutral};
 use crate::app::{App, LOCAL_TENANT};
 use crate::engine::{Preview, RunReport, UndoReport, UndoRequest, UndoValue};
 use crate::service::{self, Failure, RunRequest};
-use crate::store::{ExchangeRow, JournalQuery, JournalRow};
+use crate::store::{ExchangeRow, HeldRemovals, JournalQuery, JournalRow};
+use crmsync_core::Side;
 
 pub(super) async fn run(app: &App, command: FlowCommand, output: Output) -> Result<ExitCode, Failure> {
     match command {
@@ -111,7 +112,13 @@ pub(super) async fn run(app: &App, command: FlowCommand, output: Output) -> Resu
             let what = list.filter(|what| what != "all").unwrap_or_default();
             super::listing::show(app, &name, &what, most, csv.as_deref(), output).await?;
         }
-        FlowCommand::Approve { name } => {
+        FlowCommand::Approve { name, deletes: true } => {
+            let held = service::approve_deletes(app, LOCAL_TENANT, &name).await?;
+            output.answer(&held, |held| {
+                format!("{}\nThe next run does it, if it comes within a day: crmsync flow run {name}", held_text(held))
+            });
+        }
+        FlowCommand::Approve { name, deletes: false } => {
             let preview = service::approve(app, LOCAL_TENANT, &name).await?;
             output.answer(&preview, |_| format!("approved. Next: crmsync flow run {name}"));
         }
@@ -312,8 +319,21 @@ fn sided<T: serde::Serialize>(value: &T, between: &[String; 2]) -> String {
     }
 }
 
+/// Deletes that the safety stop holds, as people read them.
+fn held_text(held: &[HeldRemovals]) -> String {
+    let mut table = Table::new(&["MODULE", "SIDE", "DELETED", "OF", "APPROVED"]).numbers(2).numbers(3);
+    for held in held {
+        let module = if held.side == Side::Left { &held.left_module } else { &held.right_module };
+        let consented = if held.consented > 0 { held.consented.to_string() } else { "no".into() };
+        table.row([module, held.side.as_str(), &held.removed.to_string(), &held.known.to_string(), &consented]);
+    }
+    table.text(None)
+}
+
 fn flow_list(flows: &[service::FlowSummary]) -> String {
-    let mut table = Table::new(&["FLOW", "VERSION", "APPROVED", "FIRST SYNC", "LAST RUN", "STATE"]).numbers(1);
+    let mut table = Table::new(&["FLOW", "VERSION", "APPROVED", "FIRST SYNC", "LAST RUN", "STATE", "HELD DELETES"])
+        .numbers(1)
+        .numbers(6);
     for flow in flows {
         let first = if flow.first_sync_at_ms == 0 { "not yet".to_owned() } else { moment(flow.first_sync_at_ms) };
         let last = flow
@@ -327,7 +347,9 @@ fn flow_list(flows: &[service::FlowSummary]) -> String {
             .unwrap_or_default();
         let approved = if flow.approved { "yes" } else { "no" };
         let state = flow.timetable.state.as_str();
-        table.row([&flow.name, &flow.version.to_string(), approved, &first, &last, state]);
+        let held = flow.held_removals.iter().map(|held| held.removed).sum::<u64>();
+        let held = if held > 0 { held.to_string() } else { String::new() };
+        table.row([&flow.name, &flow.version.to_string(), approved, &first, &last, state, &held]);
     }
     table.text(None)
 }
@@ -343,6 +365,14 @@ pub(super) fn preview_text(preview: &Preview) -> String {
         table.row(["matched, will be linked", &plan.linked.to_string(), &plan.linked.to_string()]);
         table.row(["will be created", &plan.create_left.to_string(), &plan.create_right.to_string()]);
         table.row(["will be changed", &plan.update_left.to_string(), &plan.update_right.to_string()]);
+        for (what, left, right) in [
+            ("will be flagged as deleted", plan.mark_left, plan.mark_right),
+            ("will be deleted", plan.delete_left, plan.delete_right),
+        ] {
+            if left + right > 0 {
+                table.row([what, &left.to_string(), &right.to_string()]);
+            }
+        }
         table.row(["write calls needed", &pair.calls_left.to_string(), &pair.calls_right.to_string()]);
         text.push_str(&table.text(None));
         let total = |counts: &BTreeMap<String, u64>| counts.values().sum::<u64>();
@@ -368,11 +398,22 @@ pub(super) fn run_text(report: &RunReport) -> String {
         table.row(["records", &pair.left.to_string(), &pair.right.to_string()]);
         table.row(["created", &pair.created_left.to_string(), &pair.created_right.to_string()]);
         table.row(["changed", &pair.updated_left.to_string(), &pair.updated_right.to_string()]);
+        for (what, left, right) in [
+            ("flagged as deleted", pair.marked_left, pair.marked_right),
+            ("deleted", pair.deleted_left, pair.deleted_right),
+        ] {
+            if left + right > 0 {
+                table.row([what, &left.to_string(), &right.to_string()]);
+            }
+        }
         text.push_str(&table.text(None));
         text.push_str(&format!(
             "  linked {}, both changed {}, waiting {}\n",
             pair.linked, pair.conflicts, pair.waiting
         ));
+        if pair.held_removals > 0 {
+            text.push_str(&format!("  deletes held by the safety stop {}\n", pair.held_removals));
+        }
         for (what, counts) in
             [("need attention", &pair.needs_attention), ("fields left out", &pair.left_out), ("removed", &pair.removed)]
         {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crmsync_core::decide::{Operation, reason};
 use crmsync_core::retry::{ATTEMPTS_MAX, Next, after_fault};
-use crmsync_core::{Fault, Side, Value};
+use crmsync_core::{DeletePolicy, Fault, Side, Value};
 use futures_util::future::BoxFuture;
 
 use super::error::Error;
@@ -35,6 +35,10 @@ pub(super) struct Drained {
     pub(super) created: [u64; 2],
     /// Records changed.
     pub(super) updated: [u64; 2],
+    /// Records that got or lost a mark.
+    pub(super) marked: [u64; 2],
+    /// Records deleted.
+    pub(super) deleted: [u64; 2],
     /// Records that turned out to have changed under our hands, and are decided again.
     pub(super) again: u64,
     /// Left and right records that were not there when they were to be written.
@@ -48,6 +52,8 @@ impl Drained {
         for side in Side::BOTH {
             self.created[side as usize] += other.created[side as usize];
             self.updated[side as usize] += other.updated[side as usize];
+            self.marked[side as usize] += other.marked[side as usize];
+            self.deleted[side as usize] += other.deleted[side as usize];
         }
         for (absent, more) in self.absent.iter_mut().zip(other.absent) {
             absent.extend(more);
@@ -55,14 +61,33 @@ impl Drained {
         self.again += other.again;
         self.alarms.extend(other.alarms);
     }
+
+    /// Writes of all kinds.
+    fn writes(&self) -> u64 {
+        [self.created, self.updated, self.marked, self.deleted].iter().flatten().sum()
+    }
+
+    fn count(&mut self, side: Side, operation: Operation) {
+        let counts = match operation {
+            Operation::Create => &mut self.created,
+            Operation::Update => &mut self.updated,
+            Operation::Mark | Operation::Unmark => &mut self.marked,
+            Operation::Delete => &mut self.deleted,
+        };
+        counts[side as usize] += 1;
+    }
 }
 
-/// Sends everything that may be sent now, creates first, so that updates can name what exists.
+/// The order in which writes leave: creates first, so that updates can name what exists, and deletes last.
+const ORDER: [Operation; 5] =
+    [Operation::Create, Operation::Update, Operation::Unmark, Operation::Mark, Operation::Delete];
+
+/// Sends everything that may be sent now.
 ///
 /// `read_at_ms` is, for each side the moment up to which all its changes have been read.
 pub(super) async fn drain(run: &RunSetup, pair: &PairSetup, read_at_ms: [i64; 2]) -> Result<Drained, Error> {
     let mut drained = Drained::default();
-    for operation in [Operation::Create, Operation::Update] {
+    for operation in ORDER {
         for side in Side::BOTH {
             drained.add(drain_one(run, pair, side, operation, read_at_ms[side as usize]).await?);
         }
@@ -94,11 +119,15 @@ async fn drain_one(
                 false => return Ok(drained),
             }
         }
-        if operation == Operation::Update {
+        if operation.is_about_leaving() {
+            let absent = &mut drained.absent[side as usize];
+            let (kept, again) = super::leaving::still_to_do(run, pair, side, due, absent).await?;
+            (due, drained.again) = (kept, drained.again + again);
+        } else if operation == Operation::Update {
             due = still_as_read(run, pair, side, due, &mut drained).await?;
-            if due.is_empty() {
-                continue;
-            }
+        }
+        if due.is_empty() {
+            continue;
         }
         let pushed = push(run, pair, side, &due, read_at_ms, &mut drained).await?;
         super::call::renew(run).await?;
@@ -120,7 +149,7 @@ async fn drain_one(
             return Ok(drained);
         }
         let wait_ms = if pushed.ended == 0 { pushed.wait_ms.max(IDLE_PUSH_MS) } else { pushed.wait_ms };
-        let done: u64 = drained.created.iter().chain(&drained.updated).sum();
+        let done = drained.writes();
         run.progress.step(&format!("write to {}", run.side(side).connection), done, None);
         // A CRM that lets some writes through at a time is waited for as long as it does.
         waited_ms = if pushed.ended == 0 { waited_ms + wait_ms } else { wait_ms };
@@ -246,6 +275,7 @@ async fn push(
         rows: due.iter().map(|intent| push_row(pair, side, &fields, intent)).collect(),
         fields: fields.clone(),
         automations: pair.automations,
+        for_good: pair.policy.deletes == DeletePolicy::Delete,
         read_at_ms: (read_at_ms > 0 && pair.module(side).conditional_updates).then_some(read_at_ms),
     };
     let admitted = Arc::new(OutboxGate::new(run, due));
@@ -276,10 +306,8 @@ async fn push(
         let was_admitted = admitted.contains(&(index as u32));
         match outcome {
             PushOutcome::Stored(receipt) => {
-                let counts =
-                    if intent.operation == Operation::Create { &mut drained.created } else { &mut drained.updated };
-                counts[side as usize] += 1;
-                if receipt.stored.is_none() && !receipt.existed {
+                drained.count(side, intent.operation);
+                if receipt.stored.is_none() && !receipt.existed && intent.operation != Operation::Delete {
                     untold.push(receipt.id.clone());
                 }
                 settlements.push(stored(pair, side, &fields, intent, receipt));
@@ -290,6 +318,10 @@ async fn push(
             PushOutcome::NotSent => {
                 let not_before_ms = run.now_ms() + report.wait_ms as i64;
                 settlements.push(Settlement::Again { intent: intent.id, not_before_ms, attempts: intent.attempts });
+            }
+            // Seen a moment ago, and gone: somebody was faster.
+            PushOutcome::Failed(Fault::Gone) if intent.operation == Operation::Delete => {
+                settlements.push(Settlement::GoneAlready { intent: intent.id });
             }
             PushOutcome::Failed(fault) => {
                 match fault {
@@ -338,7 +370,8 @@ fn push_fields(pair: &PairSetup, side: Side) -> Vec<(String, u8)> {
     pair.read_fields(side)
         .into_iter()
         .map(|name| {
-            let kind = mapped.iter().find(|field| field.name == name).map_or(2, |field| field.kind);
+            let mark = pair.mark(side).filter(|mark| mark.field == name).map_or(2, |mark| mark.kind);
+            let kind = mapped.iter().find(|field| field.name == name).map_or(mark, |field| field.kind);
             (name, kind)
         })
         .collect()
@@ -352,6 +385,9 @@ fn push_row(pair: &PairSetup, side: Side, fields: &[(String, u8)], intent: &Inte
                 values.insert(&field.name, value);
             }
         }
+    }
+    if let Some(mark) = intent.body.leaving.as_ref().and_then(|leaving| leaving.field.as_ref()) {
+        values.insert(&mark.name, &mark.after);
     }
     PushRow {
         operation: intent.operation,

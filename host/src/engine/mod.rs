@@ -3,8 +3,8 @@
 //!
 //! Start at `run.rs`, which reads like the story: `stage.rs` pulls, `view.rs`, `carry.rs` and `references.rs` prepare what the core decides on,
 //! `plan.rs` turns decisions into commits, `apply.rs` drains the outbox, `unknown.rs` finds out what happened to unanswered writes and
-//! `sweep.rs` looks for records that left without a word. `preview.rs` is a run that only counts and
-//! lists (`listing.rs`), `trial.rs` one that writes a few records and leaves the rest.
+//! `sweep.rs` looks for records that left without a word; `leaving.rs` weighs deletes before they travel. `preview.rs` is a run that
+//! only counts and lists (`listing.rs`), `trial.rs` one that writes a few records and leaves the rest.
 //!
 //! 2026-11: bases move when a row is decided, and what still has to be told to the other side is *owed* on the link until its receipt.
 //! The alternative, leaving the bases until the receipt, needed the source's values a second time after a refusal or a withdrawn
@@ -14,6 +14,7 @@ mod apply;
 mod call;
 mod carry;
 mod error;
+mod leaving;
 mod listing;
 mod plan;
 mod preview;
@@ -32,12 +33,13 @@ mod view;
 pub use error::Error;
 pub use preview::preview;
 pub use remote::{
-    CallError, CheckReport, Choice, CreateClass, Cursor, Fetched, FieldInfo, Found, ModuleInfo, Page, PushOutcome,
-    PushReport, PushRequest, PushRow, Receipt, Remote, RemoteRecord, TransformStep, Transformed, Transforms, User,
+    CallError, CheckReport, Choice, CreateClass, Cursor, DeleteWays, Fetched, FieldInfo, Found, ModuleInfo, Page,
+    PushOutcome, PushReport, PushRequest, PushRow, Receipt, Remote, RemoteRecord, TransformStep, Transformed,
+    Transforms, User,
 };
 pub use report::{Effort, PairPreview, PairReport, PlanCounts, PlannedCalls, Preview, RunReport};
 pub use run::{FirstSync, RunOptions, run};
-pub use setup::{Limits, OwnerTable, PairSetup, Progress, RunSetup, SideSetup};
+pub use setup::{Limits, MarkSetup, OwnerTable, PairSetup, Progress, RunSetup, SideSetup};
 pub use undo::{UndoReport, UndoRequest, UndoValue, undo};
 
 /// Every key of ours begins so: a value in the key field that does not is not ours.

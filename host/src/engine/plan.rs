@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crmsync_core::decide::{Decision, HeldRow, Operation, Scope, Verdict, View, Write, decide, reason};
-use crmsync_core::{Base, Owed, PairMapping, Presence, Role, RowKey, Side, Value};
+use crmsync_core::{Away, Base, Owed, PairMapping, Presence, RemovalReason, Role, RowKey, Side, Value};
 
 use super::carry::carry_all;
 use super::error::Error;
+use super::leaving;
 use super::references::{Planned, settle_lost_targets};
 use super::report::{PlanCounts, count};
 use super::setup::{PairSetup, RunSetup};
@@ -54,6 +55,7 @@ pub(super) async fn decide_portion(
         if unit.left_alone && view.presence(unit.own_side()) == Presence::Live {
             decision = Decision::only(Verdict::OutOfScope(reason::LEFT_ALONE.into()));
         }
+        leaving::leave_out_what_stands(pair, &unit, &mut decision);
         Decided { unit, view, decision }
     });
     Ok(decided.collect())
@@ -114,20 +116,27 @@ impl Decided {
             }
         }
         for write in &self.decision.writes {
-            let (creates, updates) = match write.side {
-                Side::Left => (&mut counts.create_left, &mut counts.update_left),
-                Side::Right => (&mut counts.create_right, &mut counts.update_right),
+            let is_left = write.side == Side::Left;
+            let count = match write.operation {
+                Operation::Create if is_left => &mut counts.create_left,
+                Operation::Create => &mut counts.create_right,
+                Operation::Update if is_left => &mut counts.update_left,
+                Operation::Update => &mut counts.update_right,
+                Operation::Mark | Operation::Unmark if is_left => &mut counts.mark_left,
+                Operation::Mark | Operation::Unmark => &mut counts.mark_right,
+                Operation::Delete if is_left => &mut counts.delete_left,
+                Operation::Delete => &mut counts.delete_right,
             };
-            match write.operation {
-                Operation::Create => *creates += 1,
-                Operation::Update => *updates += 1,
-            }
+            *count += 1;
             if write.operation == Operation::Update {
                 for change in &write.rows {
                     let before = &self.view.rows[change.row].side(write.side).shown;
                     let counts =
                         if before.iter().any(Value::is_filled) { &mut counts.replaces } else { &mut counts.fills };
-                    count(counts, format!("{}: {}", names[write.side as usize], field(change.row, write.side)));
+                    super::report::count(
+                        counts,
+                        format!("{}: {}", names[write.side as usize], field(change.row, write.side)),
+                    );
                 }
             }
         }
@@ -151,8 +160,12 @@ impl Decided {
             Verdict::Unchanged => commit.done = rows,
             Verdict::Write if self.is_create() => commit.deciding = rows,
             Verdict::Write => commit.done = rows,
-            Verdict::NeedsAttention(_) if self.unit.link.is_some() => commit.done = rows,
+            Verdict::NeedsAttention(_) | Verdict::OutOfScope(_) if self.unit.link.is_some() => commit.done = rows,
             Verdict::NeedsAttention(_) | Verdict::Waiting(_) | Verdict::OutOfScope(_) => commit.held = rows,
+            Verdict::Removed(gone, _) if self.leaves() => {
+                let removal = self.unit.side(*gone).map(|row| row.seq);
+                (commit.deciding, commit.done) = rows.into_iter().partition(|seq| Some(*seq) == removal);
+            }
             Verdict::Removed(..) | Verdict::Forget => commit.done = rows,
         }
         commit.link = self.link(pair);
@@ -163,6 +176,20 @@ impl Decided {
 
     fn is_create(&self) -> bool {
         self.decision.writes.iter().any(|write| write.operation == Operation::Create)
+    }
+
+    /// Whether a write about the record that left is on its way; the link stays as it is until that is settled.
+    fn leaves(&self) -> bool {
+        self.decision.writes.iter().any(|write| matches!(write.operation, Operation::Mark | Operation::Delete))
+    }
+
+    /// The side whose record is not there, and how it left.
+    fn gone(&self) -> Option<(Side, Away)> {
+        Side::BOTH.into_iter().find_map(|side| match self.view.presence(side) {
+            Presence::Removed(why) => Some((side, Away::Kept(why))),
+            Presence::Away(how) => Some((side, how)),
+            _ => None,
+        })
     }
 
     pub(super) fn becomes_linked(&self) -> bool {
@@ -203,29 +230,38 @@ impl Decided {
             }
             None => return None,
         };
-        link.removed = match &self.decision.verdict {
-            Verdict::Removed(side, _) => Some(*side),
-            Verdict::NeedsAttention(why) if why == reason::DELETE_AGAINST_EDIT => {
-                Side::BOTH.into_iter().find(|&side| matches!(self.view.presence(side), Presence::Removed(_)))
-            }
-            _ => None,
-        };
+        let gone = self.gone();
+        let waits = matches!(&self.decision.verdict, Verdict::Waiting(why) if why == reason::SAFETY_STOP);
+        if let Some((gone, _)) = gone.filter(|_| waits || self.leaves()) {
+            self.see_live(&mut link);
+            self.owe_to_the_removed(&mut link, gone, &pair.mapping);
+            return Some(link);
+        }
+        link.removed = gone.map(|(side, _)| side).filter(|_| self.decision.verdict != Verdict::Forget);
+        link.away = gone.map_or(link.away, |(_, how)| how);
+        let is_unmarked = self.decision.writes.iter().any(|write| write.operation == Operation::Unmark);
+        let marked = link.marked.take();
+        link.marked = marked.filter(|mark| link.removed.is_some() || is_unmarked || pair.mark(mark.side).is_none());
         link.ended = self.decision.verdict == Verdict::Forget;
         if self.decision.writes.is_empty() {
             // What was tried has arrived, or is not wanted any more.
             link.attempts = 0;
         }
-        for side in Side::BOTH {
-            if let Some(row) = self.unit.side(side).filter(|row| row.presence == PresenceWord::Live) {
-                link.see(side, &row.version, "");
-            }
-        }
+        self.see_live(&mut link);
         match link.removed {
             Some(gone) => self.owe_to_the_removed(&mut link, gone, &pair.mapping),
             None if link.ended => {}
             None => self.save_bases(&mut link, &pair.mapping, &pair.paused),
         }
         Some(link)
+    }
+
+    fn see_live(&self, link: &mut crate::store::LinkRow) {
+        for side in Side::BOTH {
+            if let Some(row) = self.unit.side(side).filter(|row| row.presence == PresenceWord::Live) {
+                link.see(side, &row.version, "");
+            }
+        }
     }
 
     /// What people change while the other record lies in the bin is owed to it: should it be restored, it is told.
@@ -299,6 +335,13 @@ impl Decided {
             .collect();
         let mut body = IntentBody { rows, ..IntentBody::default() };
         let source = self.unit.side(source_side);
+        if write.operation.is_about_leaving() {
+            let presence = self.view.presence(source_side);
+            body.leaving = Some(leaving::leaving(run, pair, &self.unit, presence, write.side, write.operation));
+        }
+        if write.operation == Operation::Delete {
+            body.rows = self.pre_image(&pair.mapping, write.side);
+        }
         let mut create_key = String::new();
         if write.operation == Operation::Create {
             create_key = (run.new_key)();
@@ -316,11 +359,28 @@ impl Decided {
             side: write.side,
             operation: write.operation,
             source: self.record(source_side),
-            source_seq: if write.operation == Operation::Create { source.map_or(0, |row| row.seq) } else { 0 },
+            source_seq: match write.operation {
+                Operation::Create | Operation::Mark | Operation::Delete => source.map_or(0, |row| row.seq),
+                Operation::Update | Operation::Unmark => 0,
+            },
             target: if write.operation == Operation::Create { String::new() } else { self.record(write.side) },
             create_key,
             body,
         }
+    }
+
+    /// Everything that we know of a record that is to be deleted, so that it can be brought back.
+    fn pre_image(&self, mapping: &PairMapping, side: Side) -> Vec<RowChange> {
+        let rows = mapping.rows.iter().zip(&self.view.rows);
+        let known = rows.filter(|(_, cell)| cell.side(side).shown.iter().any(Value::is_read));
+        known
+            .map(|(row, cell)| RowChange {
+                row: row.key.0.clone(),
+                hash: row.hash,
+                before: cell.side(side).shown.clone(),
+                after: vec![],
+            })
+            .collect()
     }
 
     /// Whether a row that settles does so because somebody changed it or it was never agreed on, and not only because a CRM shows what it
@@ -351,15 +411,25 @@ impl Decided {
         let mut notes = Vec::new();
         match &self.decision.verdict {
             Verdict::NeedsAttention(why) => notes.push(note("needs-attention", why, None, String::new())),
-            Verdict::OutOfScope(why) => notes.push(note("out-of-scope", why, None, String::new())),
+            Verdict::OutOfScope(why) => {
+                let told = |(side, how): (Side, Away)| match how {
+                    Away::Kept(why) => format!("{}: {}", run.side(side).connection, why.as_str()),
+                    Away::Both => String::new(),
+                };
+                notes.push(note("out-of-scope", why, None, self.gone().map(told).unwrap_or_default()));
+            }
+            Verdict::Waiting(why) if why == reason::SAFETY_STOP => {
+                let gone = self.gone().map_or("", |(side, _)| run.side(side).connection.as_str());
+                notes.push(note("waiting", why, None, format!("deleted in {gone}; {}", leaving::how_to_consent(run))));
+            }
             Verdict::Waiting(why) => {
                 let detail = "a create that nobody answered may have made this record; that is looked into".to_owned();
                 notes.push(note("waiting", why, None, detail));
             }
-            Verdict::Removed(side, why) => {
+            Verdict::Removed(side, why) if !self.leaves() => {
                 notes.push(note(
                     "removed",
-                    reason::REMOVED,
+                    if *why == RemovalReason::Merged { reason::MERGED } else { reason::REMOVED },
                     None,
                     format!("{}: {}", run.side(*side).connection, why.as_str()),
                 ));
@@ -367,7 +437,7 @@ impl Decided {
             Verdict::Unchanged if self.view.scope == Scope::Old && self.becomes_linked() => {
                 notes.push(note("out-of-scope", reason::BEFORE_START_DATE, None, String::new()));
             }
-            Verdict::Unchanged | Verdict::Write | Verdict::Forget => {}
+            Verdict::Unchanged | Verdict::Write | Verdict::Removed(..) | Verdict::Forget => {}
         }
         for HeldRow { row, side, reason: why } in &self.decision.held {
             let shown = |side: Side| {
@@ -443,10 +513,11 @@ impl Decided {
                 }
             }
         }
-        if let Verdict::Removed(side, why) = &self.decision.verdict {
+        let is_news = Side::BOTH.into_iter().any(|side| matches!(self.view.presence(side), Presence::Removed(_)));
+        if let Some((side, Away::Kept(why))) = self.gone().filter(|_| is_news && self.unit.link.is_some()) {
             lines.push(line(
                 "removed",
-                Some(*side),
+                Some(side),
                 &whole,
                 String::new(),
                 String::new(),

@@ -83,6 +83,18 @@ pub struct ModuleInfo {
     pub push_rows: usize,
     /// Ids that one fetch takes.
     pub fetch_rows: usize,
+    /// How its records can be deleted.
+    #[serde(default)]
+    pub deletes: DeleteWays,
+}
+
+/// How a CRM can delete the records of a module.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct DeleteWays {
+    /// They can be moved to a recycle bin.
+    pub recycle: bool,
+    /// They can be deleted for good.
+    pub for_good: bool,
 }
 
 /// One selectable value.
@@ -182,6 +194,8 @@ pub struct Fetched {
     pub live: Vec<RemoteRecord>,
     /// Ids that are not there, or not visible.
     pub absent: Vec<String>,
+    /// Of the absent ones those of which the CRM says what became of them.
+    pub removed: Vec<(String, RemovalReason)>,
 }
 
 /// Records by key.
@@ -196,7 +210,7 @@ pub struct Found {
 /// One row to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PushRow {
-    /// Create or update.
+    /// What to do; a mark and the end of one are updates to the CRM.
     pub operation: Operation,
     /// Id, "" for a create.
     pub id: String,
@@ -219,6 +233,8 @@ pub struct PushRequest {
     pub rows: Vec<PushRow>,
     /// Start the CRM's automations.
     pub automations: bool,
+    /// Deleted rows are gone for good and do not go to the recycle bin, where the CRM can do that.
+    pub for_good: bool,
     /// The moment, in our clock, at or after which all rows of this request were last read; none if the CRM has no conditional writes.
     pub read_at_ms: Option<i64>,
 }

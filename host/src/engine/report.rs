@@ -19,6 +19,18 @@ pub struct PlanCounts {
     pub update_left: u64,
     /// Right records that would be changed.
     pub update_right: u64,
+    /// Left records that would be marked as deleted on the other side, or lose such a mark.
+    #[serde(default)]
+    pub mark_left: u64,
+    /// Right records of which the same holds.
+    #[serde(default)]
+    pub mark_right: u64,
+    /// Left records that would be deleted.
+    #[serde(default)]
+    pub delete_left: u64,
+    /// Right records that would be deleted.
+    #[serde(default)]
+    pub delete_right: u64,
     /// Pairs and records with nothing to do.
     pub unchanged: u64,
     /// Fields that both sides changed.
@@ -147,6 +159,21 @@ pub struct PairReport {
     pub updated_left: u64,
     /// Right records changed.
     pub updated_right: u64,
+    /// Left records that were marked as deleted on the other side, or lost such a mark.
+    #[serde(default)]
+    pub marked_left: u64,
+    /// Right records of which the same holds.
+    #[serde(default)]
+    pub marked_right: u64,
+    /// Left records deleted.
+    #[serde(default)]
+    pub deleted_left: u64,
+    /// Right records deleted.
+    #[serde(default)]
+    pub deleted_right: u64,
+    /// Removals that the safety stop holds until people consent.
+    #[serde(default)]
+    pub held_removals: u64,
     /// Fields that both sides had changed.
     pub conflicts: u64,
     /// Writes that wait for a CRM or for certainty about an earlier one.

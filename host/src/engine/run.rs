@@ -1,14 +1,15 @@
 //! One run of one flow, in the order of its steps: recover, pull both sides to their heads, find out, match, decide and commit,
 //! write and settle, look for removals; and once more where records changed under our hands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crmsync_core::Side;
 use crmsync_core::decide::reason;
+use crmsync_core::{DeletePolicy, Side};
 
 use super::apply::{Drained, drain};
 use super::error::Error;
+use super::leaving;
 use super::listing::hold_back_unlisted;
 use super::plan::{Decided, decide_portion, field_label};
 use super::references::Planned;
@@ -87,7 +88,9 @@ pub async fn run(setup: &RunSetup, options: &RunOptions) -> Result<RunReport, Er
     }
     let mut trial = options.trial.map(|records| Trial::new(records, setup.pairs.len()));
     for (pair, pulled) in setup.pairs.iter().zip(pulled) {
-        let ended = run_pair(setup, pair, pulled, options, trial.as_mut()).await?;
+        // S13: a first sync never deletes.
+        let careful = options.first_sync.as_ref().map(|_| pair.with_deletes(DeletePolicy::Report));
+        let ended = run_pair(setup, careful.as_ref().unwrap_or(pair), pulled, options, trial.as_mut()).await?;
         report.pairs.push(ended.report);
         report.alarms.extend(ended.alarms);
         report.unlisted += ended.unlisted;
@@ -191,7 +194,7 @@ async fn run_pair(
     let mut total = Drained::default();
     let mut waited_ms = 0;
     let mut made = 0;
-    let mut swept = [false, false];
+    let mut watch = RemovalWatch::default();
     let mut unlisted = 0;
     for _ in 0..setup.limits.rounds_max {
         report.read_left += pulled[0].read;
@@ -199,9 +202,14 @@ async fn run_pair(
         adopt_arrivals(setup, pair).await?;
         let read_at_ms = [pulled[0].read_at_ms, pulled[1].read_at_ms];
         let still = find_out(setup, pair, read_at_ms).await?;
+        let left_so_far = total.marked.iter().chain(&total.deleted).sum();
+        let weighed = leaving::weigh(setup, pair, left_so_far).await?;
+        watch.note(weighed.held, weighed.alarm);
+        leaving::look_at_survivors(setup, pair, weighed.deletes).await?;
+        let walk = pair.with_deletes(weighed.deletes);
         let decided = match trial.as_deref_mut() {
-            Some(trial) => try_out(setup, pair, options, trial).await?,
-            None => decide_and_commit(setup, pair, options, None).await?,
+            Some(trial) => try_out(setup, &walk, options, trial).await?,
+            None => decide_and_commit(setup, &walk, options, None).await?,
         };
         unlisted += decided.unlisted;
         report.conflicts += decided.counts.conflicts;
@@ -217,7 +225,7 @@ async fn run_pair(
         let mut gone = 0;
         if options.first_sync.is_none() {
             let look = SweepReasons { edits: decided.edits[0] || decided.edits[1], asked: options.sweep, absent };
-            gone = sweep_sides(setup, pair, &look, &mut swept, &mut total.alarms).await?;
+            gone = sweep_sides(setup, pair, &look, &mut watch).await?;
         }
         let waiting_pays = wait_for_certainty(setup, &still, &mut waited_ms).await?;
         let (ready, _) = setup.store.next_units(setup.tenant(), pair.id, 0, setup.limits.portion_rows).await?;
@@ -243,6 +251,9 @@ async fn run_pair(
     }
     let [created_left, created_right] = total.created;
     let [updated_left, updated_right] = total.updated;
+    let [marked_left, marked_right] = total.marked;
+    let [deleted_left, deleted_right] = total.deleted;
+    let held_removals = watch.settle(setup, pair, &mut total.alarms).await?;
     let open = setup.store.open_intents(setup.tenant(), pair.id).await?;
     let report = PairReport {
         left: setup.store.known_records(setup.tenant(), pair.id, Side::Left).await?,
@@ -252,6 +263,11 @@ async fn run_pair(
         created_right,
         updated_left,
         updated_right,
+        marked_left,
+        marked_right,
+        deleted_left,
+        deleted_right,
+        held_removals,
         waiting: open.iter().filter(|(state, _)| *state != "parked").map(|(_, count)| count).sum(),
         ..report
     };
@@ -358,25 +374,83 @@ async fn sweep_sides(
     setup: &RunSetup,
     pair: &PairSetup,
     look: &SweepReasons,
-    swept: &mut [bool; 2],
-    alarms: &mut Vec<String>,
+    watch: &mut RemovalWatch,
 ) -> Result<u64, Error> {
     let mut gone = 0;
     for side in Side::BOTH {
         let missed = &look.absent[side as usize];
         if !missed.is_empty() {
-            let (count, alarm) = sweep::look_for(setup, pair, side, missed.clone()).await?;
-            gone += count;
-            alarms.extend(alarm);
+            gone += watch.take(side, sweep::look_for(setup, pair, side, missed.clone()).await?);
         }
-        let first = !std::mem::replace(&mut swept[side as usize], true);
-        if first && sweep::is_due(setup, pair, side, look.edits, look.asked).await? {
-            let (count, alarm) = sweep::sweep(setup, pair, side).await?;
-            gone += count;
-            alarms.extend(alarm);
+        if std::mem::replace(&mut watch.considered[side as usize], true) {
+            continue;
+        }
+        // People consented to what a sweep had found: it is found again.
+        let held = setup.store.held_of(setup.tenant(), pair.id, side).await?;
+        let consented = pair.module(side).needs_sweep && held.is_some_and(|held| held.consented > 0);
+        if sweep::is_due(setup, pair, side, look.edits, look.asked || consented).await? {
+            gone += watch.take(side, sweep::sweep(setup, pair, side).await?);
+            watch.swept[side as usize] = true;
         }
     }
     Ok(gone)
+}
+
+/// What the safety stop did in one run of a pair.
+#[derive(Default)]
+struct RemovalWatch {
+    /// Whether a sweep of the side was thought of in this run.
+    considered: [bool; 2],
+    /// Sides that were swept.
+    swept: [bool; 2],
+    /// Sides whose removals are held.
+    held: [bool; 2],
+    /// What people should know, each once.
+    alarms: BTreeSet<String>,
+}
+
+impl RemovalWatch {
+    fn note(&mut self, held: [bool; 2], alarm: Option<String>) {
+        for (known, held) in self.held.iter_mut().zip(held) {
+            *known |= held;
+        }
+        self.alarms.extend(alarm);
+    }
+
+    fn take(&mut self, side: Side, swept: sweep::Swept) -> u64 {
+        self.held[side as usize] |= swept.held;
+        self.alarms.extend(swept.alarm);
+        swept.gone
+    }
+
+    /// At the end of the run: a consent is used up when nothing is left to do by it, and what is still held is told in every run. Gives
+    /// the number of held removals.
+    async fn settle(self, setup: &RunSetup, pair: &PairSetup, alarms: &mut Vec<String>) -> Result<u64, Error> {
+        let mut count = 0;
+        let told = self.held.iter().any(|held| *held);
+        alarms.extend(self.alarms);
+        for side in Side::BOTH {
+            let Some(held) = setup.store.held_of(setup.tenant(), pair.id, side).await? else { continue };
+            let waiting = setup.store.removal_count(setup.tenant(), pair.id, side).await?;
+            // What a sweep found is known to be over only after another one.
+            let looked = self.swept[side as usize] || !pair.module(side).needs_sweep;
+            if looked && waiting == 0 && !self.held[side as usize] {
+                setup.store.release_removals(&setup.lease, pair.id, side).await?;
+                continue;
+            }
+            count += held.removed;
+            if !told && held.consented == 0 {
+                alarms.push(format!(
+                    "{}: the safety stop still holds {} deleted {}; {}",
+                    setup.side(side).connection,
+                    held.removed,
+                    pair.module(side).name,
+                    leaving::how_to_consent(setup)
+                ));
+            }
+        }
+        Ok(count)
+    }
 }
 
 /// Waits until unanswered writes can be found out, if that is soon enough.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crmsync_core::{Filter, PairMapping, Policy, Side};
+use crmsync_core::{DeletePolicy, Filter, PairMapping, Policy, SafetyStop, Side, Value};
 
 use super::remote::{ModuleInfo, Remote, Transforms};
 use crate::store::{Lease, PairId, Store};
@@ -54,6 +54,13 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Records that may leave at once before people are asked.
+    pub fn safety_stop(&self) -> SafetyStop {
+        SafetyStop { records: self.safety_stop_records, percent: self.safety_stop_percent }
+    }
+}
+
 /// Owners and references of one direction: what this side's users and records are on the other side.
 #[derive(Clone, Debug, Default)]
 pub struct OwnerTable {
@@ -98,6 +105,8 @@ pub struct PairSetup {
     pub records_from_ms: Option<i64>,
     /// Start the CRMs' automations.
     pub automations: bool,
+    /// Where the left and the right record say that the other one was deleted; used by [`DeletePolicy::Mark`].
+    pub marks: [Option<MarkSetup>; 2],
 }
 
 impl PairSetup {
@@ -116,7 +125,20 @@ impl PairSetup {
                 fields.push(name.to_owned());
             }
         }
+        if let Some(mark) = self.mark(side).filter(|mark| !fields.contains(&mark.field)) {
+            fields.push(mark.field.clone());
+        }
         fields
+    }
+
+    /// Where the records of one side are marked, if they are at all.
+    pub fn mark(&self, side: Side) -> Option<&MarkSetup> {
+        self.marks[side as usize].as_ref()
+    }
+
+    /// The same pair for one walk in which deletes mean something else.
+    pub(super) fn with_deletes(&self, deletes: DeletePolicy) -> PairSetup {
+        PairSetup { policy: Policy { deletes, ..self.policy }, ..self.clone() }
     }
 
     /// Name for people and machine output.
@@ -124,6 +146,17 @@ impl PairSetup {
         let [left, right] = &self.modules;
         if left.name == right.name { left.name.clone() } else { format!("{} = {}", left.name, right.name) }
     }
+}
+
+/// Where and how a record says that the other side's was deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MarkSetup {
+    /// API name of the field.
+    pub field: String,
+    /// Kind of its values, the contract's number.
+    pub kind: u8,
+    /// What it says.
+    pub value: Value,
 }
 
 /// Tells people how far a long run has come.

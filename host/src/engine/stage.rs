@@ -122,14 +122,36 @@ pub(super) async fn pull_to_head(run: &RunSetup, pair: &PairSetup, side: Side) -
     })
 }
 
-/// Reads these records by id and stages what they show now; ids that are not there are given back.
+/// Reads these records by id and stages what they show now, if that is news; ids that are not there are given back.
 pub(super) async fn reread(run: &RunSetup, pair: &PairSetup, side: Side, ids: &[String]) -> Result<Vec<String>, Error> {
+    Ok(reread_as(run, pair, side, ids, false).await?.into_iter().map(|(id, _)| id).collect())
+}
+
+/// The same, and stages what is no news as well; with what the CRM says of those that are not there.
+pub(super) async fn reread_whole(
+    run: &RunSetup,
+    pair: &PairSetup,
+    side: Side,
+    ids: &[String],
+) -> Result<Vec<(String, RemovalReason)>, Error> {
+    reread_as(run, pair, side, ids, true).await
+}
+
+async fn reread_as(
+    run: &RunSetup,
+    pair: &PairSetup,
+    side: Side,
+    ids: &[String],
+    whole: bool,
+) -> Result<Vec<(String, RemovalReason)>, Error> {
     let fields = pair.read_fields(side);
     let mut absent = Vec::new();
     for chunk in ids.chunks(pair.module(side).fetch_rows.max(1)) {
         let fetched = super::call::fetch(run, pair, side, chunk, &fields).await?;
-        run.store.stage_page(&run.lease, pair.id, side, staged_page(pair, side, &fields, fetched.live, vec![])).await?;
-        absent.extend(fetched.absent);
+        let page = StagedPage { whole, ..staged_page(pair, side, &fields, fetched.live, vec![]) };
+        run.store.stage_page(&run.lease, pair.id, side, page).await?;
+        let why = |id: &String| fetched.removed.iter().find(|(gone, _)| gone == id).map(|(_, why)| *why);
+        absent.extend(fetched.absent.iter().map(|id| (id.clone(), why(id).unwrap_or(RemovalReason::Unknown))));
     }
     Ok(absent)
 }

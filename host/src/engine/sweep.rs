@@ -34,13 +34,23 @@ pub(super) async fn is_due(
     })
 }
 
-/// Looks for all known ids of one side; those that are gone for sure are staged as removals. Gives their number, and what people
-/// should know.
-pub(super) async fn sweep(run: &RunSetup, pair: &PairSetup, side: Side) -> Result<(u64, Option<String>), Error> {
+/// What looking for known records found.
+#[derive(Debug, Default)]
+pub(super) struct Swept {
+    /// Records that are gone for sure and were staged as removals.
+    pub(super) gone: u64,
+    /// What people should know.
+    pub(super) alarm: Option<String>,
+    /// The safety stop holds what left.
+    pub(super) held: bool,
+}
+
+/// Looks for all known ids of one side; those that are gone for sure are staged as removals.
+pub(super) async fn sweep(run: &RunSetup, pair: &PairSetup, side: Side) -> Result<Swept, Error> {
     let known = run.store.known_records(run.tenant(), pair.id, side).await?;
     let population = super::call::count(run, pair, side).await?;
     let found = if population == Some(known) {
-        (0, None)
+        Swept::default()
     } else {
         let absent = absent_ids(run, pair, side).await?;
         stage_gone(run, pair, side, absent, known, population).await?
@@ -56,7 +66,7 @@ pub(super) async fn look_for(
     pair: &PairSetup,
     side: Side,
     missed: Vec<String>,
-) -> Result<(u64, Option<String>), Error> {
+) -> Result<Swept, Error> {
     let known = run.store.known_records(run.tenant(), pair.id, side).await?;
     stage_gone(run, pair, side, missed, known, None).await
 }
@@ -69,22 +79,37 @@ async fn stage_gone(
     absent: Vec<String>,
     known: u64,
     population: Option<u64>,
-) -> Result<(u64, Option<String>), Error> {
+) -> Result<Swept, Error> {
     if absent.is_empty() {
-        return Ok((0, None));
+        return Ok(Swept::default());
     }
     let connection = &run.side(side).connection;
     let scope = super::call::visible_scope(run, side).await?;
     let module = &pair.module(side).name;
     if let Some(alarm) = why_not_believed(run, side, &scope, module, known, population, absent.len() as u64) {
-        return Ok((0, Some(format!("{connection}: {alarm}"))));
+        return Ok(Swept { alarm: Some(format!("{connection}: {alarm}")), ..Swept::default() });
     }
-    let gone = still_absent(run, pair, side, absent).await?;
-    let count = gone.len() as u64;
-    let removed = gone.into_iter().map(|id| (id, RemovalReason::Unknown)).collect();
+    let removed = still_absent(run, pair, side, absent).await?;
+    // What the CRM explains (a converted lead) was not deleted, and nothing that the safety stop is about.
+    let count = removed.iter().filter(|(_, why)| *why == RemovalReason::Unknown).count() as u64;
+    if count > run.limits.safety_stop().most(known) && !is_consented(run, pair, side, count).await? {
+        run.store.hold_removals(&run.lease, pair.id, side, count, known, run.now_ms()).await?;
+        let alarm = format!(
+            "{connection}: {count} of {known} {module} are not there any more: the safety stop holds, nothing is taken for deleted; {}",
+            super::leaving::how_to_consent(run)
+        );
+        return Ok(Swept { gone: 0, alarm: Some(alarm), held: true });
+    }
+    let gone = removed.len() as u64;
     let page = StagedPage { live: vec![], removed, whole: false, cursor: None };
     run.store.stage_page(&run.lease, pair.id, side, page).await?;
-    Ok((count, None))
+    Ok(Swept { gone, ..Swept::default() })
+}
+
+/// Whether people said that so many records of this side are gone.
+async fn is_consented(run: &RunSetup, pair: &PairSetup, side: Side, gone: u64) -> Result<bool, Error> {
+    let held = run.store.held_of(run.tenant(), pair.id, side).await?;
+    Ok(held.is_some_and(|held| held.covers(gone, run.now_ms())))
 }
 
 async fn absent_ids(run: &RunSetup, pair: &PairSetup, side: Side) -> Result<Vec<String>, Error> {
@@ -132,18 +157,22 @@ fn why_not_believed(
             population.unwrap_or_default()
         ));
     }
-    let most = run.limits.safety_stop_records.max(known * run.limits.safety_stop_percent / 100);
-    (absent > most).then(|| {
-        format!("{absent} of {known} {module} are not there any more: the safety stop holds, nothing is taken for deleted; if that is right, raise `safety_stop` in the flow file")
-    })
+    None
 }
 
 /// Looks once more after a grace: a record between two states of a CRM is not gone.
-async fn still_absent(run: &RunSetup, pair: &PairSetup, side: Side, absent: Vec<String>) -> Result<Vec<String>, Error> {
+async fn still_absent(
+    run: &RunSetup,
+    pair: &PairSetup,
+    side: Side,
+    absent: Vec<String>,
+) -> Result<Vec<(String, RemovalReason)>, Error> {
     tokio::time::sleep(std::time::Duration::from_millis(run.limits.sweep_grace_ms.max(0) as u64)).await;
     let mut gone = Vec::new();
     for chunk in absent.chunks(pair.module(side).fetch_rows.max(1)) {
-        gone.extend(super::call::fetch(run, pair, side, chunk, &[]).await?.absent);
+        let fetched = super::call::fetch(run, pair, side, chunk, &[]).await?;
+        let why = |id: &String| fetched.removed.iter().find(|(gone, _)| gone == id).map(|(_, why)| *why);
+        gone.extend(fetched.absent.iter().map(|id| (id.clone(), why(id).unwrap_or(RemovalReason::Unknown))));
     }
     Ok(gone)
 }

@@ -50,6 +50,8 @@ impl Trial {
             (Operation::Create, Side::Left) => 0,
             (Operation::Create, Side::Right) => 1,
             (Operation::Update, _) => 2,
+            // A trial shows what a sync writes; nothing is deleted for a try.
+            (Operation::Mark | Operation::Unmark | Operation::Delete, _) => return false,
         };
         let takes = self.share > 0 && self.kinds[kind] > 0;
         if takes {

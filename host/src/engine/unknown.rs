@@ -53,21 +53,22 @@ pub(super) async fn find_out(run: &RunSetup, pair: &PairSetup, read_at_ms: [i64;
         let intents = run.store.unknown_intents(run.tenant(), pair.id, after, INTENTS_AT_ONCE).await?;
         let Some(last) = intents.last() else { break };
         after = last.id;
-        let mut ready: BTreeMap<(Side, bool), Vec<IntentRow>> = BTreeMap::new();
+        let mut ready: BTreeMap<(Side, Looking), Vec<IntentRow>> = BTreeMap::new();
         for intent in intents {
             match certain_at_ms(run, pair, &intent, read_at_ms) {
                 Some(at_ms) => {
                     still.waiting += 1;
                     still.next_at_ms = Some(still.next_at_ms.map_or(at_ms, |known: i64| known.min(at_ms)));
                 }
-                None => ready.entry((intent.side, intent.operation == Operation::Create)).or_default().push(intent),
+                None => ready.entry((intent.side, Looking::of(&intent))).or_default().push(intent),
             }
         }
-        for ((side, is_create), intents) in ready {
+        for ((side, looking), intents) in ready {
             for portion in intents.chunks(KEYS_AT_ONCE) {
-                let settlements = match is_create {
-                    true => look_for_creates(run, pair, side, portion).await?,
-                    false => reread_updates(run, pair, side, portion).await?,
+                let settlements = match looking {
+                    Looking::Create => look_for_creates(run, pair, side, portion).await?,
+                    Looking::Update => reread_updates(run, pair, side, portion).await?,
+                    Looking::Leaving => super::leaving::find_out(run, pair, side, portion).await?,
                 };
                 found_out += settlements.len();
                 run.store.settle_intents(&run.lease, pair.id, run.run, settlements, run.now_ms()).await?;
@@ -80,6 +81,24 @@ pub(super) async fn find_out(run: &RunSetup, pair: &PairSetup, read_at_ms: [i64;
         run.store.touch_left_out(&run.lease, pair.id, vec![reason::OUTCOME_UNKNOWN], i64::MAX).await?;
     }
     Ok(still)
+}
+
+/// How the outcome of a write is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Looking {
+    Create,
+    Update,
+    Leaving,
+}
+
+impl Looking {
+    fn of(intent: &IntentRow) -> Looking {
+        match intent.operation {
+            Operation::Create => Looking::Create,
+            Operation::Update => Looking::Update,
+            Operation::Mark | Operation::Unmark | Operation::Delete => Looking::Leaving,
+        }
+    }
 }
 
 /// When the outcome of this write can be found out; none if it can be now.

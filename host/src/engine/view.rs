@@ -34,7 +34,7 @@ fn presence(unit: &UnitRow, side: Side) -> Presence {
         Some(PresenceWord::Live) => Presence::Live,
         Some(PresenceWord::Removed(reason)) => Presence::Removed(reason),
         Some(PresenceWord::Unread | PresenceWord::Unseen) | None => match &unit.link {
-            Some(link) if link.removed == Some(side) => Presence::Removed(crmsync_core::RemovalReason::Unknown),
+            Some(link) if link.removed == Some(side) => Presence::Away(link.away),
             Some(_) => Presence::Unread,
             None => Presence::Missing,
         },
@@ -98,6 +98,7 @@ pub(super) fn view(
         })
         .collect();
     let [left, right] = shown.presence;
+    let marked = unit.link.as_ref().and_then(|link| link.marked.as_ref()).map(|mark| mark.side);
     let [saved_left, saved_right] = Side::BOTH.map(|side| {
         let row = unit.side(side).filter(|row| row.presence == PresenceWord::Live);
         row.map(|row| row.modified_at_ms)
@@ -110,6 +111,7 @@ pub(super) fn view(
         match_in_doubt: is_match_in_doubt(unit, &pair.mapping),
         linked: unit.link.is_some(),
         scope: scope(unit, pair, is_referenced),
+        marked,
         saved_last,
         rows,
     }

@@ -43,6 +43,10 @@ pub struct ModuleInfo {
     pub label: String,
     /// API name of the field that holds nothing but the host's keys, or "".
     pub key_field: String,
+    /// Programs can move its records to a recycle bin.
+    pub recycles: bool,
+    /// Programs can delete its records for good.
+    pub deletes_for_good: bool,
 }
 
 /// One field.

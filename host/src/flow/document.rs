@@ -4,6 +4,7 @@ use crmsync_core::{DeletePolicy, FirstSync, Side, Winner};
 use toml::de::{DeTable, DeValue};
 use toml::value::{Date, Datetime};
 
+use super::deletes::{self, MarkText};
 use super::module::{self, ModulePair};
 use super::problem::{Placed, Problem, Spot};
 use super::reader::Reader;
@@ -48,7 +49,9 @@ pub struct Document {
     /// Start the CRMs' workflows and mails.
     pub automations: bool,
     /// What a delete on one side means for the other.
-    pub deletes: DeletePolicy,
+    pub deletes: Placed<DeletePolicy>,
+    /// Where records say that the other side's was deleted, unless a module says so itself.
+    pub mark: Option<MarkText>,
     /// When people are asked before records are taken for deleted.
     pub safety_stop: SafetyStop,
     /// Owners of records.
@@ -145,6 +148,7 @@ pub(super) const KEYS: &[&str] = &[
     "first_sync",
     "automations",
     "deletes",
+    "mark",
     "safety_stop",
     "owners",
     "module",
@@ -166,7 +170,7 @@ fn read_document(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<Document
     let first_sync = [("fill-empty", FirstSync::FillEmpty), ("winner", FirstSync::Winner), ("ask", FirstSync::Ask)];
     let first_sync = reader.word(root, "first_sync", &first_sync);
     let automations = reader.word(root, "automations", &[("off", false), ("on", true)]);
-    let deletes = read_deletes(reader, root);
+    let deletes = deletes::read(reader, root);
     let safety_stop = read_safety_stop(reader, root);
     // Everything below is written in the connections' names and cannot be judged without them.
     let between = read_between(reader, root)?;
@@ -176,6 +180,7 @@ fn read_document(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<Document
         other => (None, other == Some(Winner::Newest)),
     };
     let owners = read_owners(reader, root, names);
+    let mark = deletes::read_mark(reader, root, names);
     let modules = read_modules(reader, root, names);
     if winner.is_none() && !root.contains_key("winner") && modules.iter().any(ModulePair::goes_both_ways) {
         let problem = Problem::new(between[0].spot, "`winner` is missing, and modules go both ways");
@@ -193,7 +198,8 @@ fn read_document(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<Document
         newest,
         first_sync: first_sync.map_or(FirstSync::FillEmpty, |mode| mode.value),
         automations: automations.is_some_and(|on| on.value),
-        deletes,
+        deletes: deletes.unwrap_or(Placed { value: DeletePolicy::Report, spot: Spot { line: 1, column: 1 } }),
+        mark,
         safety_stop,
         owners,
         modules,
@@ -335,20 +341,6 @@ fn midnight_ms(date: Date) -> Option<i64> {
     let month = time::Month::try_from(date.month).ok()?;
     let date = time::Date::from_calendar_date(i32::from(date.year), month, date.day).ok()?;
     Some(date.midnight().assume_utc().unix_timestamp() * 1_000)
-}
-
-fn read_deletes(reader: &mut Reader<'_>, root: &DeTable<'_>) -> DeletePolicy {
-    let Some(written) = reader.text(root, "deletes").filter(|written| written.value != "report") else {
-        return DeletePolicy::Report;
-    };
-    let problem = match written.value.as_str() {
-        mode @ ("mark" | "recycle" | "delete") => {
-            Problem::new(written.spot, format!("`deletes` = \"{mode}\" is not available yet"))
-        }
-        other => Problem::new(written.spot, format!("`deletes` cannot be \"{other}\"")),
-    };
-    reader.note(problem.hint("use \"report\""));
-    DeletePolicy::Report
 }
 
 fn read_safety_stop(reader: &mut Reader<'_>, root: &DeTable<'_>) -> SafetyStop {

@@ -51,6 +51,8 @@ fn side(connection: &str, text: &str) -> SideInfo {
                 name: name.to_owned(),
                 label: cells[1].to_owned(),
                 key_field: String::new(),
+                recycles: true,
+                deletes_for_good: false,
             });
             side.fields.insert(name.to_owned(), Vec::new());
         } else {

@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
-use crmsync_core::Winner;
+use crmsync_core::{Value, Winner};
 use serde::Serialize;
 
+use super::deletes::MarkText;
 use super::describe::SideInfo;
 use super::document::Document;
 use super::module::{FieldSet, ModulePair};
@@ -47,7 +48,10 @@ pub fn settings_hash(document: &Document, sides: [&SideInfo; 2]) -> Result<Strin
     }
     line("first-sync", &word(&document.first_sync));
     line("automations", &document.automations);
-    line("deletes", &word(&document.deletes));
+    line("deletes", &word(&document.deletes.value));
+    if let Some(mark) = &document.mark {
+        line("mark", &canonical_mark(mark));
+    }
     line("safety-stop", &(document.safety_stop.records, document.safety_stop.percent));
     line("owner-fallback", &document.owners.fallback);
     line("owner-table", &document.owners.table);
@@ -87,7 +91,18 @@ fn canonical_module(module: &ModulePair, sides: [&SideInfo; 2]) -> Result<String
     if let Some(records_from_ms) = module.records_from_ms {
         let _ = writeln!(text, "records-from {records_from_ms:?}");
     }
+    if let Some(deletes) = &module.deletes {
+        let _ = writeln!(text, "deletes {}", word(&deletes.value));
+    }
+    if let Some(mark) = &module.mark {
+        let _ = writeln!(text, "mark {:?}", canonical_mark(mark));
+    }
     Ok(text)
+}
+
+fn canonical_mark(mark: &MarkText) -> ([Option<&str>; 2], &Value) {
+    let names = mark.fields.each_ref().map(|field| field.as_ref().map(|field| field.value.as_str()));
+    (names, &mark.value)
 }
 
 /// A text that is equal for equal ways of carrying.
@@ -147,6 +162,9 @@ mod tests {
         check("values = { Gold = \"A\", Silver = \"B\" }", "values = { Gold = \"A\", Silver = \"C\" }", false);
         check("winner       = \"east\"", "winner = \"west\"", false);
         check("first_sync   = \"fill-empty\"", "first_sync = \"ask\"", false);
+        check("deletes      = \"report\"", "deletes = \"recycle\"", false);
+        check("match  = [\"email + last name\"", "deletes = \"recycle\"\nmatch = [\"email + last name\"", false);
+        check("deletes      = \"report\"", "mark = { east = \"Fax\", value = \"Gone\" }", false);
         check("automations  = \"off\"", "automations = \"on\"", false);
         check("safety_stop  = { records = 50", "safety_stop = { records = 51", false);
         check("match  = [\"email + last name\"", "match  = [\"email\"", false);

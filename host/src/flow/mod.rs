@@ -13,6 +13,7 @@
 
 mod carry;
 mod checks;
+mod deletes;
 mod depth;
 mod describe;
 mod document;
@@ -34,6 +35,7 @@ mod template;
 #[cfg(test)]
 mod fixture;
 
+pub use deletes::{Mark, MarkText};
 pub use depth::{UserInfo, owner_gaps};
 pub use describe::{Choice, FieldInfo, FunctionInfo, Inversion, ModuleInfo, SideInfo};
 pub use document::{Document, Owners, SafetyStop};

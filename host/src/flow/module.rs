@@ -1,8 +1,9 @@
 //! One `[[module]]` of a flow file.
 
-use crmsync_core::Direction;
+use crmsync_core::{DeletePolicy, Direction};
 use toml::de::DeTable;
 
+use super::deletes::{self, MarkText};
 use super::document::read_records_from;
 use super::filter;
 use super::problem::{Placed, Problem, Spot};
@@ -50,6 +51,10 @@ pub struct ModulePair {
     /// Records changed before this moment (milliseconds since 1970) join only when edited; the outer none is the flow's, the inner one
     /// syncs all.
     pub records_from_ms: Option<Option<i64>>,
+    /// What a delete means, if not what the flow says.
+    pub deletes: Option<Placed<DeletePolicy>>,
+    /// Where records say that the other side's was deleted, if not where the flow says.
+    pub mark: Option<MarkText>,
     /// The person's own rows.
     pub rows: Vec<Row>,
     /// Where the module stands.
@@ -63,8 +68,8 @@ impl ModulePair {
     }
 }
 
-pub(super) const KEYS: [&str; 8] =
-    ["fields", "skip", "match", "direction", "filter", "when_it_leaves", "records_from", "field"];
+pub(super) const KEYS: [&str; 10] =
+    ["fields", "skip", "match", "direction", "filter", "when_it_leaves", "records_from", "deletes", "mark", "field"];
 
 /// Whether a word is a key of a module or row and so cannot be a connection's name.
 pub(super) fn is_key(word: &str) -> bool {
@@ -100,6 +105,8 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &DeTable<'_>, spot: Spot, bet
     let match_rules = read_match(reader, table);
     let filters = read_filters(reader, table, between);
     let records_from_ms = table.contains_key("records_from").then(|| read_records_from(reader, table));
+    let deletes = deletes::read(reader, table);
+    let mark = deletes::read_mark(reader, table, between);
     let tables = reader.tables(table, "field");
     if let Some(first_too_many) = tables.get(ROWS_MAX) {
         reader.note(Problem::new(first_too_many.spot, format!("a module has at most {ROWS_MAX} rows")));
@@ -115,6 +122,8 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &DeTable<'_>, spot: Spot, bet
         filters,
         records_from_ms,
         direction: direction.map_or(Some(Direction::Both), |direction| direction.value),
+        deletes,
+        mark,
         rows,
         spot,
     })

@@ -3,6 +3,7 @@
 use crmsync_core::{Filter, PairMapping, Policy, Side};
 
 use super::checks;
+use super::deletes::{self, Mark};
 use super::depth;
 use super::document::{Document, Owners};
 use super::filter::Fields;
@@ -25,6 +26,8 @@ pub struct Pair {
     pub policy: Policy,
     /// Which records of each side are synced, left first; none is all.
     pub filters: [Option<Filter>; 2],
+    /// Where the left and the right record say that the other one was deleted.
+    pub marks: [Option<Mark>; 2],
     /// Start the CRMs' automations.
     pub automations: bool,
     /// Records changed before this moment (milliseconds since 1970) join only when edited; none syncs all.
@@ -83,9 +86,9 @@ pub(super) fn resolve(
     let preset_match = preset.as_ref().and_then(|preset| preset.match_rules.as_deref());
     let match_rules = checks::match_rules(context, module, preset_match, &resolved, &mut left_out, &mut problems);
     let filters = filters(context, module, &mut warnings, &mut problems);
-    if !problems.is_empty() {
-        return Err(problems);
-    }
+    let rows: Vec<_> = resolved.iter().map(|row| &row.row).collect();
+    let deletes = deletes::resolve(context, document, module, &rows).map_err(|wrong| problems.extend(wrong));
+    let (Ok((deletes, marks)), true) = (deletes, problems.is_empty()) else { return Err(problems) };
     warnings.extend(depth::lengths(context, module, &resolved));
     warnings.extend(resolved.iter_mut().flat_map(|row| row.warnings.drain(..)));
     let [left_module, right_module] = context.modules.map(|module| module.name.clone());
@@ -98,9 +101,10 @@ pub(super) fn resolve(
             winner: document.winner_or_left(),
             newest: document.newest,
             first_sync: document.first_sync,
-            deletes: document.deletes,
+            deletes,
         },
         filters,
+        marks,
         automations: document.automations,
         records_from_ms: module.records_from_ms.unwrap_or(document.records_from_ms),
         owners: document.owners.clone(),

@@ -33,8 +33,8 @@ impl Document {
              winner       = {quoted_left}    # both changed one field: this side's value stays, the other is in the sync log\n\
              first_sync   = \"fill-empty\"   # matched records: fill blanks, list differences, replace nothing. Or \"winner\", \"ask\"\n\
              automations  = \"off\"          # start no workflow or mail where the CRM lets us choose\n\
-             deletes      = \"report\"       # tell, and leave the other side's record as it is\n\
-             safety_stop  = {{ records = 50, percent = 5 }}    # ask before more records than this are taken for deleted\n\
+             deletes      = \"report\"       # tell, and leave the other side's record. Or \"recycle\", or \"mark\": flag it as deleted\n\
+             safety_stop  = {{ records = 50, percent = 5 }}    # ask before more records than this are deleted\n\
              \n\
              [owners]                      # by e-mail of active users; where nobody fits:\n",
             comment = one_line(name),

@@ -145,29 +145,30 @@ impl Site<'_> {
     }
 
     pub(super) fn page(self, page: wit::Page) -> Result<Page, Error> {
-        let removal = |removal: wit::Removal| {
-            Ok(Removal {
-                id: self.id("id of a removal", removal.id)?,
-                reason: match removal.reason.as_str() {
-                    "deleted" => RemovalReason::Deleted,
-                    "merged" => RemovalReason::Merged,
-                    "converted" => RemovalReason::Converted,
-                    "not-visible" => RemovalReason::NotVisible,
-                    _ => RemovalReason::Unknown,
-                },
-                into: Some(self.name("into", removal.into)?).filter(|into| !into.is_empty()),
-            })
-        };
         if page.next.data.len() > CURSOR_BYTES_MAX {
             return Err(self.too_large("bytes of a cursor", page.next.data.len(), CURSOR_BYTES_MAX));
         }
         Ok(Page {
             live: self.snapshot(page.live)?,
-            removed: self.each("removals of a page", REMOVALS_MAX, page.removed, removal)?,
+            removed: self.each("removals of a page", REMOVALS_MAX, page.removed, |gone| self.removal(gone))?,
             next: Cursor { format: page.next.format, data: page.next.data },
             more: page.more,
             complete: page.complete,
             population: page.population,
+        })
+    }
+
+    fn removal(self, removal: wit::Removal) -> Result<Removal, Error> {
+        Ok(Removal {
+            id: self.id("id of a removal", removal.id)?,
+            reason: match removal.reason.as_str() {
+                "deleted" => RemovalReason::Deleted,
+                "merged" => RemovalReason::Merged,
+                "converted" => RemovalReason::Converted,
+                "not-visible" => RemovalReason::NotVisible,
+                _ => RemovalReason::Unknown,
+            },
+            into: Some(self.name("into", removal.into)?).filter(|into| !into.is_empty()),
         })
     }
 
@@ -182,7 +183,11 @@ impl Site<'_> {
         if asked != answered {
             return Err(self.malformed("`live` and `absent` together are not the ids that were asked for"));
         }
-        Ok(Fetched { live, absent })
+        let removed = self.each("removals of a fetch", FETCH_IDS_MAX, fetched.removed, |gone| self.removal(gone))?;
+        if removed.iter().any(|gone| !absent.contains(&gone.id)) {
+            return Err(self.malformed("`removed` names an id that is not absent"));
+        }
+        Ok(Fetched { live, absent, removed })
     }
 
     pub(super) fn found(self, found: wit::Found, values: usize) -> Result<Found, Error> {

@@ -197,7 +197,7 @@ impl Connector {
             return Err(self.site("fetch").too_large("ids of a fetch", ids.len(), FETCH_IDS_MAX));
         }
         let answer = self
-            .call("fetch", now_ms, READ_REQUESTS_MAX, async |guest, store| {
+            .call("fetch", now_ms, READ_REQUESTS_MAX + ids.len() as u32, async |guest, store| {
                 guest.call_fetch(store, module, ids, fields).await
             })
             .await?;

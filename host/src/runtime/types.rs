@@ -302,6 +302,8 @@ pub struct Fetched {
     pub live: Snapshot,
     /// Ids that are not there, or not visible.
     pub absent: Vec<String>,
+    /// Of the absent ones those of which the CRM says what became of them.
+    pub removed: Vec<Removal>,
 }
 
 /// Records by the value of a key field.

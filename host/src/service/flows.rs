@@ -4,7 +4,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crmsync_core::Side;
+use crmsync_core::{DeletePolicy, Policy, Side};
 use serde::Serialize;
 
 use super::connections::{self, StoredCheck};
@@ -16,12 +16,13 @@ use super::upkeep;
 use crate::app::App;
 use crate::egress::{Lane, on_errand};
 use crate::engine::{
-    self, CheckReport, FirstSync, Limits, ModuleInfo, OwnerTable, PairSetup, Preview, Progress, Remote, RunOptions,
-    RunReport, RunSetup, SideSetup, User,
+    self, CheckReport, FirstSync, Limits, MarkSetup, ModuleInfo, OwnerTable, PairSetup, Preview, Progress, Remote,
+    RunOptions, RunReport, RunSetup, SideSetup, User,
 };
 use crate::flow::{self, Document, Pair, SideInfo};
 use crate::store::{
-    Approval, ConnectionRow, ConnectionState, FlowRow, JournalQuery, JournalRow, Lease, OutcomeRow, RunRow,
+    Approval, ConnectionRow, ConnectionState, FlowRow, HeldRemovals, JournalQuery, JournalRow, Lease, OutcomeRow,
+    RunRow,
 };
 
 /// An approval that led to no run within a day is asked for again (S6).
@@ -112,6 +113,8 @@ pub struct FlowSummary {
     pub approved: bool,
     /// When the first sync came to its end; 0 before.
     pub first_sync_at_ms: i64,
+    /// Deleted records that the safety stop holds until people consent.
+    pub held_removals: Vec<HeldRemovals>,
     /// The last run, if there was one.
     pub last_run: Option<RunRow>,
     /// When it runs by itself.
@@ -268,11 +271,16 @@ pub async fn list(app: &App, tenant: &str) -> Result<Vec<FlowSummary>, Failure> 
             name: flow.name,
             version: flow.version,
             first_sync_at_ms: flow.first_sync_at_ms,
+            held_removals: Vec::new(),
             last_run,
             timetable,
         }
     };
-    Ok(watched.into_iter().map(summary).collect())
+    let mut summaries: Vec<FlowSummary> = watched.into_iter().map(summary).collect();
+    for summary in &mut summaries {
+        summary.held_removals = app.store().held_removals(tenant, &summary.name).await?;
+    }
+    Ok(summaries)
 }
 
 /// The flow's file, as it was applied.
@@ -360,6 +368,23 @@ pub async fn approve(app: &App, tenant: &str, name: &str) -> Result<Preview, Fai
     };
     app.store().approve(tenant, name, approval).await?;
     Ok(preview)
+}
+
+/// Consents to the deletes that the safety stop holds: the next run carries them out.
+///
+/// # Errors
+/// There is nothing to consent to.
+pub async fn approve_deletes(app: &App, tenant: &str, name: &str) -> Result<Vec<HeldRemovals>, Failure> {
+    get(app, tenant, name).await?;
+    let held = app.store().consent_to_removals(tenant, name, app.now_ms()).await?;
+    if held.is_empty() {
+        return Err(Failure::failed(
+            "flow.nothing_held",
+            format!("the safety stop holds no deletes of `{name}`"),
+            format!("to approve a preview: crmsync flow approve {name}"),
+        ));
+    }
+    Ok(held)
 }
 
 /// Runs a flow once.
@@ -701,7 +726,13 @@ impl Asked<'_> {
 }
 
 fn module_info(module: &ModuleInfo) -> flow::ModuleInfo {
-    flow::ModuleInfo { name: module.name.clone(), label: module.label.clone(), key_field: module.key_field.clone() }
+    flow::ModuleInfo {
+        name: module.name.clone(),
+        label: module.label.clone(),
+        key_field: module.key_field.clone(),
+        recycles: module.deletes.recycle,
+        deletes_for_good: module.deletes.for_good,
+    }
 }
 
 fn field_info(field: engine::FieldInfo) -> flow::FieldInfo {
@@ -765,10 +796,15 @@ pub(super) async fn setup(
             ],
             mapping: pair.mapping.clone(),
             paused: pair.left_out.iter().filter(|out| out.paused).map(|out| out.row.clone()).collect(),
-            policy: pair.policy,
+            // S13: a first sync never deletes, so its preview does not say so either.
+            policy: match flow.first_sync_at_ms {
+                0 => Policy { deletes: DeletePolicy::Report, ..pair.policy },
+                _ => pair.policy,
+            },
             filters: pair.filters.clone(),
             records_from_ms: pair.records_from_ms,
             automations: pair.automations,
+            marks: pair.marks.clone().map(|mark| mark.map(mark_setup)),
         });
     }
     let owners = owner_tables(&resolved.document, [&users[0], &users[1]], [&checks[0], &checks[1]]);
@@ -802,6 +838,10 @@ pub(super) async fn setup(
         progress,
     };
     Ok((setup, resolved.settings_hash))
+}
+
+fn mark_setup(mark: flow::Mark) -> MarkSetup {
+    MarkSetup { field: mark.field, kind: mark.kind, value: mark.value }
 }
 
 fn module(modules: &[ModuleInfo], name: &str) -> Result<ModuleInfo, Failure> {

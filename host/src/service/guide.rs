@@ -209,6 +209,30 @@ const GUIDES: &[Guide] = &[
         answers: &[AnswerWord::Restore, AnswerWord::Keep],
     },
     Guide {
+        reason: reason::RESTORED_ALONE,
+        meaning: "both records were deleted, and one of them came back alone",
+        fix: "`restore` to create the other one again, or take it from its CRM's bin as well; or `keep` this one as it is",
+        answers: &[AnswerWord::Restore, AnswerWord::Keep],
+    },
+    Guide {
+        reason: reason::SAFETY_STOP,
+        meaning: "the record was deleted on one side, with more others than the safety stop lets go at once",
+        fix: "if that is right: `crmsync flow approve FLOW --deletes`, and the next run does it; if not, take them from the CRM's bin",
+        answers: NONE,
+    },
+    Guide {
+        reason: reason::CONVERTED,
+        meaning: "the lead was converted on one side; the other side's gets no more updates",
+        fix: "nothing, or convert the other one in its CRM as well",
+        answers: NONE,
+    },
+    Guide {
+        reason: reason::MERGED,
+        meaning: "the record was merged into another on one side; the other side's was kept",
+        fix: "merge the other one in its CRM as well, `keep` it as it is, or `restore` to create it again where it was merged",
+        answers: &[AnswerWord::Keep, AnswerWord::Restore],
+    },
+    Guide {
         reason: reason::LEFT_ALONE,
         meaning: "somebody said that the record is not synced",
         fix: "`link ID` or `new` to sync it after all",

@@ -33,8 +33,8 @@ pub use attention::{
 pub use connections::{NewConnection, Revoked, Withdrawn, add, change, check, fields, list, receivers, remove, users};
 pub use failure::{Failure, Kind};
 pub use flows::{
-    Applied, Checked, FlowSummary, ModuleSummary, RunRequest, apply, approve, check as check_flow, document,
-    list as list_flows, log, outcomes, preview, remove as remove_flow, run, runs, set, show,
+    Applied, Checked, FlowSummary, ModuleSummary, RunRequest, apply, approve, approve_deletes, check as check_flow,
+    document, list as list_flows, log, outcomes, preview, remove as remove_flow, run, runs, set, show,
 };
 pub use guide::{AnswerWord, Guide, guide};
 pub use listing::{ListingPage, listing, listing_pages};

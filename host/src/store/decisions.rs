@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use crmsync_core::decide::{Operation, reason};
-use crmsync_core::{Base, Owed, Side};
+use crmsync_core::{Away, Base, Owed, RemovalReason, Side};
 use rusqlite::Row;
 
 use super::driver::{from_json, to_json};
 use super::journal::{JournalLine, write_journal};
 use super::keys::{choice_of, forget_keys};
+use super::leaving::Mark;
 use super::outbox::IntentBody;
 use super::staging::{
     INBOX_COLUMNS, InboxRow, InboxState, PresenceWord, id_column, inbox_row, parse_inbox, read_inbox,
@@ -50,6 +51,9 @@ impl RowBases {
 /// Bases of a link by mapping row.
 pub type Bases = BTreeMap<String, RowBases>;
 
+/// The word for a record that is away when the other one came back alone.
+pub(super) const BOTH_LEFT: &str = "both";
+
 /// One thing known on both sides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkRow {
@@ -59,6 +63,10 @@ pub struct LinkRow {
     pub generation: i64,
     /// Which side's record left, if one did.
     pub removed: Option<Side>,
+    /// How that record left; means nothing while both are there.
+    pub away: Away,
+    /// A mark of ours in the other side's record.
+    pub marked: Option<Mark>,
     /// Both records left: the link is history.
     pub ended: bool,
     /// Left record.
@@ -88,6 +96,8 @@ impl LinkRow {
             id: 0,
             generation: 1,
             removed: None,
+            away: Away::Kept(RemovalReason::Unknown),
+            marked: None,
             ended: false,
             left_id: left_id.to_owned(),
             right_id: right_id.to_owned(),
@@ -143,6 +153,14 @@ impl LinkRow {
             Some(Side::Right) => "right-removed",
         }
     }
+
+    fn removed_why(&self) -> &'static str {
+        match (self.removed, self.away) {
+            (None, _) => "",
+            (Some(_), Away::Kept(why)) => why.as_str(),
+            (Some(_), Away::Both) => BOTH_LEFT,
+        }
+    }
 }
 
 /// What waits to be decided together: one record, or the two of a link or pairing.
@@ -184,11 +202,11 @@ impl UnitRow {
 pub struct NewIntent {
     /// The side that is written.
     pub side: Side,
-    /// Create or update.
+    /// What it does.
     pub operation: Operation,
     /// The record on the other side.
     pub source: String,
-    /// The inbox row of the source that a create stands for; 0 for an update.
+    /// The inbox row of the source that a create stands for, or the removal that a mark or delete does; 0 for others.
     pub source_seq: i64,
     /// The record that is written, "" for a create.
     pub target: String,
@@ -218,7 +236,7 @@ pub struct UnitCommit {
     pub done: Vec<i64>,
     /// Inbox rows that stay, because a person or another record is needed.
     pub held: Vec<i64>,
-    /// Inbox rows whose create is on its way.
+    /// Inbox rows whose create, mark or delete is on its way.
     pub deciding: Vec<i64>,
     /// The link to make or to save.
     pub link: Option<LinkRow>,
@@ -402,9 +420,9 @@ fn key_is_linked(tx: &Tx<'_>, tenant: &str, pair: PairId, key: &str) -> Result<b
     Ok(found.is_some())
 }
 
-const LINK_COLUMNS: &str = "id, generation, state, left_id, right_id, left_version, right_version, left_receipt, right_receipt, create_key, attempts, bases";
+const LINK_COLUMNS: &str = "id, generation, state, left_id, right_id, left_version, right_version, left_receipt, right_receipt, create_key, attempts, bases, removed_why, marked";
 
-fn read_link(row: &Row<'_>) -> rusqlite::Result<(LinkRow, String)> {
+fn read_link(row: &Row<'_>) -> rusqlite::Result<(LinkRow, String, String)> {
     let state: String = row.get(2)?;
     let removed = match state.as_str() {
         "left-removed" => Some(Side::Left),
@@ -415,6 +433,11 @@ fn read_link(row: &Row<'_>) -> rusqlite::Result<(LinkRow, String)> {
         id: row.get(0)?,
         generation: row.get(1)?,
         removed,
+        away: match row.get::<_, String>(12)?.as_str() {
+            BOTH_LEFT => Away::Both,
+            why => Away::Kept(RemovalReason::parse(why)),
+        },
+        marked: None,
         ended: state == "ended",
         left_id: row.get(3)?,
         right_id: row.get(4)?,
@@ -426,11 +449,12 @@ fn read_link(row: &Row<'_>) -> rusqlite::Result<(LinkRow, String)> {
         attempts: row.get(10)?,
         bases: Bases::new(),
     };
-    Ok((link, row.get(11)?))
+    Ok((link, row.get(11)?, row.get(13)?))
 }
 
-fn parse_link((link, bases): (LinkRow, String)) -> Result<LinkRow, Error> {
-    Ok(LinkRow { bases: from_json("bases", &bases)?, ..link })
+fn parse_link((link, bases, marked): (LinkRow, String, String)) -> Result<LinkRow, Error> {
+    let marked = if marked.is_empty() { None } else { Some(from_json("mark", &marked)?) };
+    Ok(LinkRow { bases: from_json("bases", &bases)?, marked, ..link })
 }
 
 pub(super) fn find_link(
@@ -456,10 +480,11 @@ pub(super) fn link_by_id(tx: &Tx<'_>, id: i64) -> Result<Option<LinkRow>, Error>
 /// Makes the link, or saves it; gives its number.
 pub(super) fn save_link(tx: &Tx<'_>, tenant: &str, pair: PairId, link: &LinkRow, now_ms: i64) -> Result<i64, Error> {
     let bases = to_json("bases", &link.bases)?;
+    let marked = link.marked.as_ref().map(|mark| to_json("mark", mark)).transpose()?.unwrap_or_default();
     if link.id != 0 {
         tx.execute(
             "UPDATE link SET state = ?2, left_version = ?3, right_version = ?4, left_receipt = ?5, right_receipt = ?6, attempts = ?7,
-             bases = ?8 WHERE id = ?1",
+             bases = ?8, removed_why = ?9, marked = ?10 WHERE id = ?1",
             (
                 link.id,
                 link.state(),
@@ -469,6 +494,8 @@ pub(super) fn save_link(tx: &Tx<'_>, tenant: &str, pair: PairId, link: &LinkRow,
                 &link.right_receipt,
                 link.attempts,
                 &bases,
+                link.removed_why(),
+                &marked,
             ),
         )?;
         return Ok(link.id);
@@ -554,20 +581,25 @@ pub(super) fn insert_intent(
     link: i64,
     intent: &NewIntent,
 ) -> Result<(), Error> {
-    let link = if intent.operation == Operation::Update { link } else { 0 };
+    let link = if intent.operation == Operation::Create { 0 } else { link };
+    // The column `operation` knows two words; what is more than an update says so in `leaving`.
+    let (operation, leaving) = match intent.operation {
+        Operation::Create | Operation::Update => (intent.operation, ""),
+        leaving => (Operation::Update, leaving.as_str()),
+    };
     let body = to_json("intent", &intent.body)?;
     // I13: attempts are counted for the record, not for one intent.
     let attempts: Option<i64> = tx.one("SELECT attempts FROM link WHERE id = ?1", [link], |row| row.get(0))?;
     tx.execute(
         "INSERT INTO intent (tenant, pair, link, side, operation, state, source, source_seq, target, create_key, body, attempts,
-                             not_before_ms, admitted_at_ms, run, reason, detail)
-         VALUES (?1, ?2, ?3, ?4, ?5, 'planned', ?6, ?7, ?8, ?9, ?10, ?12, 0, 0, ?11, '', '')",
+                             not_before_ms, admitted_at_ms, run, reason, detail, leaving)
+         VALUES (?1, ?2, ?3, ?4, ?5, 'planned', ?6, ?7, ?8, ?9, ?10, ?12, 0, 0, ?11, '', '', ?13)",
         (
             &lease.tenant,
             pair,
             link,
             intent.side.as_str(),
-            intent.operation.as_str(),
+            operation.as_str(),
             &intent.source,
             intent.source_seq,
             &intent.target,
@@ -575,6 +607,7 @@ pub(super) fn insert_intent(
             &body,
             run,
             attempts.unwrap_or(0),
+            leaving,
         ),
     )?;
     Ok(())

@@ -127,7 +127,7 @@ impl Store {
         self.step(move |tx| {
             lease.check(tx)?;
             let key = (&lease.tenant, &lease.flow);
-            for table in ["cursor", "inbox", "match_key", "pairing", "link", "intent", "outcome", "choice"] {
+            for table in ["cursor", "inbox", "match_key", "pairing", "link", "intent", "outcome", "choice", "held_removals"] {
                 let sql = format!(
                     "DELETE FROM {table} WHERE tenant = ?1 AND pair IN (SELECT id FROM pair WHERE tenant = ?1 AND flow = ?2)"
                 );

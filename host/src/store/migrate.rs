@@ -4,13 +4,14 @@ use rusqlite::Connection;
 
 use super::Error;
 
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../../migrations/0001_init.sql"),
     include_str!("../../migrations/0002_attempts.sql"),
     include_str!("../../migrations/0003_schedule.sql"),
     include_str!("../../migrations/0004_choices.sql"),
     include_str!("../../migrations/0005_budget.sql"),
     include_str!("../../migrations/0006_listing.sql"),
+    include_str!("../../migrations/0007_leaving.sql"),
 ];
 
 /// "crms" in the file's header: so that a foreign SQLite file is never taken for ours.

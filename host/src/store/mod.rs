@@ -4,18 +4,21 @@
 //! A step is one closure over [`Tx`], run on the one writer thread; steps that wait at the same time are committed together
 //! (group commit), each inside a savepoint of its own, and answered only after the commit is on disk. Start at [`Store`];
 //! the steps of a run are in `staging.rs` (rule 2), `decisions.rs` (rules 1 and 3), `outbox.rs` (rules 1 and 7) and `settle.rs` (rule 3);
-//! `keys.rs` matches, `references.rs` tells what is linked, `attention.rs` carries out what people decide about single records.
+//! `keys.rs` matches, `references.rs` tells what is linked, `leaving.rs` settles deletes, `consent.rs` keeps what the safety stop holds,
+//! `attention.rs` carries out what people decide about single records.
 //!
 //! One SQL text serves SQLite now and PostgreSQL later: tenant first in every key, `BIGINT` times, no dialect beyond both.
 
 mod attention;
 mod connections;
+mod consent;
 mod decisions;
 mod driver;
 mod flows;
 mod journal;
 mod keys;
 mod leases;
+mod leaving;
 mod listing;
 mod migrate;
 mod outbox;
@@ -31,12 +34,14 @@ mod usage;
 
 pub use attention::{Answer, Obstacle, Point, PointGroup, PointQuery};
 pub use connections::{ConnectionRow, ConnectionState};
+pub use consent::HeldRemovals;
 pub use decisions::{Bases, LinkRow, NewIntent, OutcomeNote, RowBases, UnitCommit, UnitRow};
 pub use driver::{Error, Store, Tx};
 pub use flows::{Approval, FlowRow, PairId, PairRow, RunRow};
 pub use journal::{JournalLine, JournalQuery, JournalRow, OutcomeCount, OutcomeRow};
 pub use keys::KnownAs;
 pub use leases::Lease;
+pub use leaving::{Leaving, Mark, MarkField};
 pub use listing::{ListedItem, ListingCount, ListingRow, Replacement};
 pub use outbox::{IntentBody, IntentRow, IntentState, RowChange, Settlement};
 pub use schedule::{ScheduleChange, ScheduleRow, Scheduled};

@@ -9,6 +9,7 @@ use rusqlite::Row;
 
 use super::decisions::OutcomeNote;
 use super::driver::from_json;
+use super::leaving::{Leaving, doubt_mark};
 use super::settle::{doubt_update, settle, withdraw_unsent};
 use super::staging::{inbox_by_seq, unlinked_since};
 use super::{Error, InboxRow, Lease, PairId, Store, Tx};
@@ -62,6 +63,9 @@ pub struct IntentBody {
     /// For a create that a person has to decide about: records that may be what it made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<String>,
+    /// For a write about a record that left. The rows of a delete are all that was known of the record, with nothing after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving: Option<Leaving>,
 }
 
 /// One intent.
@@ -73,13 +77,13 @@ pub struct IntentRow {
     pub link: i64,
     /// The written side.
     pub side: Side,
-    /// Create or update.
+    /// What it does.
     pub operation: Operation,
     /// How far it has come.
     pub state: IntentState,
     /// The record on the other side.
     pub source: String,
-    /// The inbox row that a create stands for.
+    /// The inbox row that a create, mark or delete stands for.
     pub source_seq: i64,
     /// The written record, "" for a create.
     pub target: String,
@@ -112,6 +116,11 @@ pub enum Settlement {
         shown: BTreeMap<String, Vec<Value>>,
         /// The answer told what was stored, so that nothing is provisional.
         told: bool,
+    },
+    /// A delete found its record gone: there is nothing left to do.
+    GoneAlready {
+        /// The intent.
+        intent: i64,
     },
     /// Nothing happened; send it again, not before this moment.
     Again {
@@ -177,7 +186,10 @@ impl Store {
             lease.check(tx)?;
             withdraw_unsent(tx, &lease.tenant, pair)?;
             for intent in intents(tx, &lease.tenant, pair, "state = 'admitted' AND operation = 'update'", i64::MAX)? {
-                doubt_update(tx, &lease.tenant, pair, &intent)?;
+                match intent.operation {
+                    Operation::Update => doubt_update(tx, &lease.tenant, pair, &intent)?,
+                    _ => doubt_mark(tx, &lease.tenant, pair, &intent)?,
+                }
             }
             tx.execute(
                 "UPDATE intent SET state = 'unknown', detail = 'the host stopped before the answer came' WHERE tenant = ?1 AND pair = ?2 AND state = 'admitted'",
@@ -205,10 +217,14 @@ impl Store {
     ) -> Result<Vec<IntentRow>, Error> {
         let tenant = tenant.to_owned();
         self.step(move |tx| {
+            let (word, leaving) = match operation {
+                Operation::Create | Operation::Update => (operation, ""),
+                leaving => (Operation::Update, leaving.as_str()),
+            };
             let condition = format!(
-                "state = 'planned' AND side = '{}' AND operation = '{}' AND not_before_ms <= {now_ms}",
+                "state = 'planned' AND side = '{}' AND operation = '{}' AND leaving = '{leaving}' AND not_before_ms <= {now_ms}",
                 side.as_str(),
-                operation.as_str()
+                word.as_str()
             );
             intents(tx, &tenant, pair, &condition, most as i64)
         })
@@ -353,18 +369,25 @@ fn intents(tx: &Tx<'_>, tenant: &str, pair: PairId, condition: &str, most: i64) 
 const DOUBTFUL_MAX: i64 = 2_000;
 
 const SELECT_INTENT: &str = "SELECT i.id, i.link, i.side, i.operation, i.state, i.source, i.source_seq, i.target, i.create_key, i.body, i.attempts,
-    i.not_before_ms, i.admitted_at_ms, COALESCE((SELECT CASE WHEN i.side = 'left' THEN l.left_version ELSE l.right_version END FROM link l WHERE l.id = i.link), '')
+    i.not_before_ms, i.admitted_at_ms, COALESCE((SELECT CASE WHEN i.side = 'left' THEN l.left_version ELSE l.right_version END FROM link l WHERE l.id = i.link), ''), i.leaving
     FROM intent i";
 
 fn read_intent(row: &Row<'_>) -> rusqlite::Result<(IntentRow, String)> {
     let side: String = row.get(2)?;
     let operation: String = row.get(3)?;
     let state: String = row.get(4)?;
+    let leaving: String = row.get(14)?;
     let intent = IntentRow {
         id: row.get(0)?,
         link: row.get(1)?,
         side: if side == "left" { Side::Left } else { Side::Right },
-        operation: if operation == "create" { Operation::Create } else { Operation::Update },
+        operation: match (operation.as_str(), leaving.as_str()) {
+            ("create", _) => Operation::Create,
+            (_, "mark") => Operation::Mark,
+            (_, "unmark") => Operation::Unmark,
+            (_, "delete") => Operation::Delete,
+            _ => Operation::Update,
+        },
         state: match state.as_str() {
             "planned" => IntentState::Planned,
             "admitted" => IntentState::Admitted,

@@ -8,6 +8,7 @@ use crmsync_core::{Base, Side, Value};
 use super::decisions::{LinkRow, OutcomeNote, add_outcome, find_link, forget_outcomes, link_by_id, save_link};
 use super::driver::to_json;
 use super::journal::{JournalLine, write_journal};
+use super::leaving::{Done, doubt_mark, settle_leaving};
 use super::outbox::{IntentBody, IntentRow, RowChange, Settlement, load_intent};
 use super::staging::touch;
 use super::{Error, Lease, PairId, Tx};
@@ -23,6 +24,7 @@ pub(super) fn settle(
 ) -> Result<(), Error> {
     let id = match &settlement {
         Settlement::Stored { intent, .. }
+        | Settlement::GoneAlready { intent }
         | Settlement::Again { intent, .. }
         | Settlement::Withdraw { intent, .. }
         | Settlement::Unknown { intent, .. }
@@ -38,7 +40,17 @@ pub(super) fn settle(
             match intent.operation {
                 Operation::Create => settle_create(tx, lease, pair, run, &intent, &answer, now_ms)?,
                 Operation::Update => settle_update(tx, lease, pair, run, &intent, &answer, now_ms)?,
+                Operation::Mark | Operation::Unmark | Operation::Delete => {
+                    let (version, awaited) = (answer.version.as_str(), answer.awaited());
+                    let done = Done { version, awaited, gone_already: false };
+                    settle_leaving(tx, lease, pair, run, &intent, &done, now_ms)?;
+                }
             }
+            end_intent(tx, id)
+        }
+        Settlement::GoneAlready { .. } => {
+            let done = Done { version: "", awaited: "", gone_already: true };
+            settle_leaving(tx, lease, pair, run, &intent, &done, now_ms)?;
             end_intent(tx, id)
         }
         Settlement::Again { not_before_ms, attempts, .. } => {
@@ -57,8 +69,12 @@ pub(super) fn settle(
         }
         Settlement::Unknown { detail, .. } => {
             tx.execute("UPDATE intent SET state = 'unknown', detail = ?2 WHERE id = ?1", (id, &detail))?;
-            if intent.operation == Operation::Update {
-                doubt_update(tx, &lease.tenant, pair, &intent)?;
+            match intent.operation {
+                Operation::Create => {}
+                Operation::Update => doubt_update(tx, &lease.tenant, pair, &intent)?,
+                Operation::Mark | Operation::Unmark | Operation::Delete => {
+                    doubt_mark(tx, &lease.tenant, pair, &intent)?
+                }
             }
             if intent.body.undo {
                 let (_, left_id) = outcome_place(tx, &intent)?;
@@ -283,7 +299,7 @@ fn refuse(
     note: &OutcomeNote,
     now_ms: i64,
 ) -> Result<(), Error> {
-    if intent.operation == Operation::Create {
+    if intent.operation != Operation::Update {
         tx.execute("UPDATE inbox SET state = 'held' WHERE seq = ?1", [intent.source_seq])?;
     }
     tx.execute("UPDATE link SET attempts = 0 WHERE id = ?1", [intent.link])?;
@@ -338,12 +354,10 @@ fn outcome_place(tx: &Tx<'_>, intent: &IntentRow) -> Result<(Side, String), Erro
 
 fn withdraw(tx: &Tx<'_>, lease: &Lease, pair: PairId, intent: &IntentRow, counts: bool) -> Result<(), Error> {
     end_intent(tx, intent.id)?;
+    tx.execute("UPDATE inbox SET state = 'staged' WHERE seq = ?1 AND state = 'deciding'", [intent.source_seq])?;
     match intent.operation {
-        Operation::Create => {
-            tx.execute("UPDATE inbox SET state = 'staged' WHERE seq = ?1 AND state = 'deciding'", [intent.source_seq])?;
-            Ok(())
-        }
-        Operation::Update => {
+        Operation::Create => Ok(()),
+        _ => {
             if counts {
                 let raise = "UPDATE link SET attempts = ?2 WHERE id = ?1 AND attempts < ?2";
                 tx.execute(raise, (intent.link, intent.attempts))?;
@@ -365,7 +379,7 @@ pub(super) fn withdraw_unsent(tx: &Tx<'_>, tenant: &str, pair: PairId) -> Result
     }
     tx.execute(
         "UPDATE inbox SET state = 'staged' WHERE state = 'deciding' AND seq IN (SELECT source_seq FROM intent
-         WHERE tenant = ?1 AND pair = ?2 AND state = 'planned' AND operation = 'create' AND attempts = 0)",
+         WHERE tenant = ?1 AND pair = ?2 AND state = 'planned' AND (operation = 'update' OR attempts = 0))",
         (tenant, pair),
     )?;
     tx.execute(

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crmsync_core::{RemovalReason, Side, Value};
 use rusqlite::Row;
 
+use super::decisions::BOTH_LEFT;
 use super::driver::{from_json, to_json};
 use super::keys::{KnownAs, forget_keys, put_keys, refresh_pairings, rekey, with_links};
 use super::{Error, Lease, PairId, Store, Tx};
@@ -490,7 +491,9 @@ fn reopen_link(
         stage_unseen(tx, tenant, pair, side.other(), &partner)?;
         "active".to_owned()
     };
-    tx.execute("UPDATE link SET state = ?2, reopened_by = 'both' WHERE id = ?1", (ended, &state))?;
+    let why = if state == "active" { "" } else { BOTH_LEFT };
+    let reopen = "UPDATE link SET state = ?2, reopened_by = 'both', removed_why = ?3 WHERE id = ?1";
+    tx.execute(reopen, (ended, &state, why))?;
     // Whatever a person chose for one of them was chosen for a record without a partner.
     tx.execute(
         "DELETE FROM choice WHERE tenant = ?1 AND pair = ?2 AND EXISTS (SELECT 1 FROM link l WHERE l.id = ?3
@@ -518,10 +521,16 @@ fn stage_removal(
         |row| row.get::<_, String>(0),
     )?;
     let known = tx.one(
-        "SELECT state FROM inbox WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4",
+        "SELECT state, presence FROM inbox WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4",
         (tenant, pair, side.as_str(), record),
-        |row| row.get::<_, String>(0),
+        |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)),
     )?;
+    // Told before, its removal waits for people's consent, or its counterpart's delete is on its way. A better reason is news.
+    let told = known.as_ref().filter(|(_, presence)| matches!(PresenceWord::parse(presence), PresenceWord::Removed(_)));
+    let is_better = !matches!(reason, RemovalReason::Deleted | RemovalReason::Unknown);
+    if told.is_some_and(|(state, presence)| state == "deciding" || presence == reason.as_str() || !is_better) {
+        return Ok(false);
+    }
     let concerns_us = linked.as_ref().is_some_and(|state| *state != gone_word) || known.is_some();
     if concerns_us {
         put_inbox(tx, tenant, pair, side, record, PresenceWord::Removed(reason), "", 0, "", "{}")?;

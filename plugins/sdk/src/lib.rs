@@ -30,7 +30,7 @@
 //!             live.row(row.text(0), row.text(1), 0, row.cells_from(2));
 //!         }
 //!         let absent = ids.iter().filter(|id| !list.iter().any(|row| row.text(0) == id.as_str())).cloned().collect();
-//!         Ok(Fetched { live: live.finish(), absent })
+//!         Ok(Fetched { live: live.finish(), absent, removed: Vec::new() })
 //!     }
 //! #   fn check() -> Result<CheckReport, Fault> { Err(Fault::Gone) }
 //! #   fn modules() -> Result<Vec<ModuleInfo>, Fault> { Ok(Vec::new()) }

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crmsync_plugin::egress::send_all;
 use crmsync_plugin::rows::{Rows, column};
-use crmsync_plugin::{Fault, Fetched, Found, Kind};
+use crmsync_plugin::{Fault, Fetched, Found, Kind, Removal};
 
+use crate::fault::Doing;
 use crate::login::Login;
 use crate::reader::{self, Reader};
 use crate::vtql::{self, BY_ID, PAGE_ROWS};
@@ -17,8 +18,11 @@ pub(crate) const SOURCE_CHARS_MAX: usize = 100;
 /// Queries that one `find` may send: keys are unique, so one is the rule.
 const FIND_QUERIES_MAX: usize = 7;
 
-/// Records by id. One that is deleted, one that was never there and one that the user may not see cannot be told apart;
-/// a converted lead is absent too, although `retrieve` would still give it.
+/// The module whose records can be converted.
+const LEADS: &str = "Leads";
+
+/// Records by id. One that is deleted, one that was never there and one that the user may not see cannot be told apart. A
+/// converted lead is absent too, but `retrieve` still gives it, so absent leads are asked for one by one.
 ///
 /// # Errors
 /// What the CRM's refusal means.
@@ -37,11 +41,33 @@ fn fetch_with(reader: &Reader, ids: &[String]) -> Result<Fetched, Fault> {
     for answer in send_all(queries.collect()) {
         wire::rows(&answer?, reader.wire())?.iter().for_each(|row| reader.add(row, &mut live));
     }
-    let absent = {
+    let absent: Vec<String> = {
         let found: BTreeSet<&str> = live.ids().iter().map(String::as_str).collect();
         ids.iter().filter(|id| !found.contains(id.as_str())).cloned().collect()
     };
-    Ok(Fetched { live: live.finish(), absent })
+    let missing: Vec<&str> = absent.iter().map(String::as_str).filter(|id| own.contains(id)).collect();
+    let removed = if module == LEADS { converted(&missing)? } else { Vec::new() };
+    Ok(Fetched { live: live.finish(), absent, removed })
+}
+
+/// Those of the leads that queries do not find, but that are there: they were converted. What they became the CRM does not
+/// tell.
+fn converted(leads: &[&str]) -> Result<Vec<Removal>, Fault> {
+    let mut converted = Vec::new();
+    let requests = leads.iter().map(|id| wire::read("retrieve").query("id", *id)).collect();
+    for (id, answer) in leads.iter().zip(send_all(requests)) {
+        match wire::result(&answer?, Doing::Read) {
+            Ok(_) => {
+                let reason = "converted".to_owned();
+                converted.push(Removal { id: (*id).to_owned(), reason, into: String::new() });
+            }
+            // Deleted, never there, or not for this user: the CRM has one word for all of them.
+            Err(Fault::Other((code, _))) if code == "ACCESS_DENIED" => {}
+            Err(Fault::Gone) => {}
+            Err(fault) => return Err(fault),
+        }
+    }
+    Ok(converted)
 }
 
 /// Which of these records the user may read, at most [`PAGE_ROWS`] of them.

@@ -151,7 +151,11 @@ fn module_info(module: &str, label: String, described: &Described, quiesce_ms: u
         quiesce_ms,
         push_rows: 1,
         fetch_rows: PAGE_ROWS as u32,
-        extra: vec![("id-prefix".to_owned(), described.prefix().to_owned())],
+        extra: vec![
+            ("id-prefix".to_owned(), described.prefix().to_owned()),
+            // A soft delete, which people can take back in the CRM; nothing in the API empties the bin.
+            ("deletes".to_owned(), "recycle".to_owned()),
+        ],
     }
 }
 

@@ -83,6 +83,8 @@ pub(crate) fn of_row(refused: &Refused<'_>, names_record: bool) -> Fault {
         "ALREADY_MODIFIED" => Fault::Changed,
         "DUPLICATE_DATA" => Fault::Duplicate(refused.holder.to_owned()),
         "INVALID_DATA" if names_record && is_about_id(refused) => Fault::Gone,
+        // What it became is for the next read to tell.
+        "ID_ALREADY_CONVERTED" | "CONVERTED_RECORD" if names_record => Fault::Gone,
         "RECORD_LOCKED" => Fault::Transient(format!("{code}: {message}")),
         "TOO_MANY_REQUESTS" => Fault::RateLimited(wait_ms(message, None)),
         "INTERNAL_ERROR" | "" => Fault::UnknownOutcome(format!("{code}: {message}")),

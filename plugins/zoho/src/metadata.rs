@@ -139,6 +139,8 @@ pub(crate) fn modules() -> Result<Vec<ModuleInfo>, Fault> {
             .zip(4..)
             .filter(|(_, column)| row.cell(*column) == Cell::Boolean(false))
             .map(|(right, _)| (right.to_owned(), "false".to_owned()));
+        // `DELETE` moves records to the recycle bin; what empties it is no part of this API.
+        let deletes = (row.cell(6) != Cell::Boolean(false)).then(|| ("deletes".to_owned(), "recycle".to_owned()));
         modules.push(ModuleInfo {
             name: name.to_owned(),
             label: row.text(1).to_owned(),
@@ -149,7 +151,7 @@ pub(crate) fn modules() -> Result<Vec<ModuleInfo>, Fault> {
             quiesce_ms,
             push_rows: wire::WRITE_ROWS_MAX as u32,
             fetch_rows: wire::LIST_IDS_MAX as u32,
-            extra: refused.collect(),
+            extra: refused.chain(deletes).collect(),
         });
     }
     Ok(modules)

@@ -47,9 +47,12 @@ pub(crate) fn pull(module: &str, fields: &[String], after: Option<Cursor>) -> Re
     if place.walk.is_none() {
         listed = list(module, &asked, &mut place)?;
     }
-    let mut removed = Vec::new();
+    let mut removed = asked.converted(&listed.rows);
     if let Some(walk) = place.walk.clone() {
-        removed = list_deleted(module, &mut place, &walk)?;
+        let deleted = list_deleted(module, &mut place, &walk)?;
+        let is_converted = |id: &str| removed.iter().any(|lead| lead.id == id);
+        let deleted: Vec<Removal> = deleted.into_iter().filter(|gone| !is_converted(&gone.id)).collect();
+        removed.extend(deleted);
     }
     let more = listed.more || place.walk.is_some();
     let complete = place.scanning && !more;
@@ -75,7 +78,7 @@ fn asked(module: &str, fields: &[String], place: &mut Place) -> Result<Asked, Fa
     if !fields.iter().all(|field| place.shapes.contains_key(field)) {
         place.shapes = Schema::of_fields(module, fields)?.only(fields);
     }
-    Asked::new(fields, &place.shapes)
+    Ok(Asked::new(fields, &place.shapes)?.of(module))
 }
 
 /// One page of the list.
@@ -157,6 +160,7 @@ fn send_list(module: &str, asked: &Asked, place: &mut Place) -> Result<Answer, F
         if let Some(token) = token {
             request = request.query("page_token", token);
         }
+        request = asked.with_converted(request);
         match since_ms {
             Some(since_ms) => request.header("if-modified-since", time::format_instant(since_ms * 1_000)),
             None => request,

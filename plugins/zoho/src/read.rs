@@ -4,15 +4,21 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crmsync_plugin::egress::{self, Answer, Request};
 use crmsync_plugin::rows::{self, Row, Rows, SnapshotBuilder};
-use crmsync_plugin::{Batch, Cell, Column, Fault, Fetched, Found, Kind, Snapshot, time};
+use crmsync_plugin::{Batch, Cell, Column, Fault, Fetched, Found, Kind, Removal, Snapshot, time};
 
 use crate::convert::{Shape, Value};
 use crate::fault;
 use crate::schema::Schema;
 use crate::wire::{self, LIST_FIELDS_MAX, LIST_IDS_MAX, MODIFIED_TIME};
 
-/// Fields of one request besides [`MODIFIED_TIME`], which versions are made of.
-const CHUNK_FIELDS_MAX: usize = LIST_FIELDS_MAX - 1;
+/// Fields of one request besides [`MODIFIED_TIME`], which versions are made of, and the two that tell of a lead's conversion.
+const CHUNK_FIELDS_MAX: usize = LIST_FIELDS_MAX - 3;
+/// The module whose records can be converted. Zoho hides converted leads unless they are asked for.
+const LEADS: &str = "Leads";
+/// Says of a lead whether it was converted.
+const CONVERTED: &str = "Converted__s";
+/// The contact that it became.
+const CONVERTED_CONTACT: &str = "Converted_Contact";
 /// Requests that one page of records may need for its fields; with it, a call stays within the contract's number of requests.
 const CHUNKS_MAX: usize = 4;
 /// Criteria that one search takes.
@@ -31,6 +37,8 @@ pub(crate) struct Asked {
     sources: Vec<Source>,
     /// Fields of each request with their shapes. There is always one, which tells what records there are.
     chunks: Vec<Vec<(String, Shape)>>,
+    /// Records that were converted are asked for too, and told apart.
+    conversions: bool,
 }
 
 /// Where the values of a field come from.
@@ -75,16 +83,44 @@ impl Asked {
             let most = CHUNKS_MAX * CHUNK_FIELDS_MAX;
             return Err(Fault::Unsupported(format!("more than {most} fields of one module cannot be read at once")));
         }
-        Ok(Asked { columns, sources, chunks })
+        Ok(Asked { columns, sources, chunks, conversions: false })
+    }
+
+    /// The same plan for this module, which may be one whose records are converted.
+    pub(crate) fn of(self, module: &str) -> Asked {
+        Asked { conversions: module == LEADS, ..self }
+    }
+
+    /// Makes the request that tells what records there are show converted ones, too.
+    pub(crate) fn with_converted(&self, request: Request) -> Request {
+        if self.conversions { request.query("converted", "both") } else { request }
+    }
+
+    /// Those of the first request's rows that were converted.
+    pub(crate) fn converted(&self, rows: &Rows) -> Vec<Removal> {
+        if !self.conversions {
+            return Vec::new();
+        }
+        let first = FIRST_FIELD + self.chunks[0].len();
+        let converted = rows.iter().filter(|row| row.cell(first) == Cell::Boolean(true));
+        let removal = |row: Row<'_>| Removal {
+            id: row.text(ID).to_owned(),
+            reason: "converted".to_owned(),
+            into: match row.text(first + 1) {
+                "" => String::new(),
+                id => format!("Contacts/{id}"),
+            },
+        };
+        converted.map(removal).collect()
     }
 
     /// The plan for a module, with its schema from wherever it is known.
     pub(crate) fn of_module(module: &str, fields: &[String]) -> Result<Asked, Fault> {
         wire::check_module(module)?;
         if fields.is_empty() {
-            return Asked::new(fields, &BTreeMap::new());
+            return Ok(Asked::new(fields, &BTreeMap::new())?.of(module));
         }
-        Asked::new(fields, &Schema::of_fields(module, fields)?.shapes)
+        Ok(Asked::new(fields, &Schema::of_fields(module, fields)?.shapes)?.of(module))
     }
 
     /// How many records one page should have, so that further requests for their fields stay few.
@@ -158,17 +194,23 @@ impl Asked {
     }
 
     fn by_ids(&self, module: &str, chunk: usize, ids: &[&str]) -> Request {
-        wire::get(module).query("ids", ids.join(",")).query("fields", self.fields(chunk))
+        let request = wire::get(module).query("ids", ids.join(",")).query("fields", self.fields(chunk));
+        if chunk == 0 { self.with_converted(request) } else { request }
     }
 
     fn fields(&self, chunk: usize) -> String {
         let names = self.chunks[chunk].iter().map(|(field, _)| field.as_str());
-        core::iter::once(MODIFIED_TIME).chain(names).collect::<Vec<_>>().join(",")
+        let told = [CONVERTED, CONVERTED_CONTACT].into_iter().filter(|_| self.conversions && chunk == 0);
+        core::iter::once(MODIFIED_TIME).chain(names).chain(told).collect::<Vec<_>>().join(",")
     }
 
     fn rows(&self, chunk: usize, answer: &Answer) -> Result<(Rows, u32), Fault> {
         let mut columns = vec![rows::column("id", Kind::Text), rows::column(MODIFIED_TIME, Kind::Instant)];
         columns.extend(self.chunks[chunk].iter().map(|(field, shape)| shape.wire_column(field)));
+        if self.conversions && chunk == 0 {
+            columns.push(rows::column(CONVERTED, Kind::Boolean));
+            columns.push(rows::column(format!("/{CONVERTED_CONTACT}/id"), Kind::Text));
+        }
         answer.records("/data", columns)
     }
 }
@@ -190,15 +232,17 @@ pub(crate) fn fetch(module: &str, ids: &[String], fields: &[String]) -> Result<F
     // One id in the wrong form would make Zoho refuse all of them, and there is no record with such an id.
     let possible: Vec<&str> = ids.iter().map(String::as_str).filter(|id| is_id(id)).collect();
     let requests = possible.chunks(LIST_IDS_MAX).map(|ids| asked.by_ids(module, 0, ids)).collect();
-    let mut live = SnapshotParts::default();
+    let (mut live, mut removed) = (SnapshotParts::default(), Vec::new());
     for answer in egress::send_all(requests) {
         let (rows, _) = asked.first_rows(&good(answer)?)?;
-        live.add(asked.snapshot(module, &rows, &HashSet::new())?);
+        let converted = asked.converted(&rows);
+        live.add(asked.snapshot(module, &rows, &converted.iter().map(|lead| lead.id.clone()).collect())?);
+        removed.extend(converted);
     }
     let live = live.join(&asked)?;
     let there: HashSet<&String> = live.ids.iter().collect();
     let absent = ids.iter().filter(|id| !there.contains(id)).cloned().collect();
-    Ok(Fetched { live, absent })
+    Ok(Fetched { live, absent, removed })
 }
 
 /// Records by the value of the key field. Zoho's search runs on an index that lags behind, and the answer says so.

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use crmsync::egress::Admissions;
 use crmsync::engine::{
-    CallError, CheckReport, CreateClass, Cursor, Fetched, FieldInfo, Found, ModuleInfo, Page, PushOutcome, PushReport,
-    PushRequest, PushRow, Receipt, Remote, RemoteRecord, User,
+    CallError, CheckReport, CreateClass, Cursor, DeleteWays, Fetched, FieldInfo, Found, ModuleInfo, Page, PushOutcome,
+    PushReport, PushRequest, PushRow, Receipt, Remote, RemoteRecord, User,
 };
 use crmsync_core::decide::Operation;
 use crmsync_core::{Fault, RemovalReason, Value};
@@ -47,6 +47,16 @@ struct State {
     late: Vec<(i64, PushRow, Vec<String>)>,
     writes: u64,
     idle_writes: u64,
+    /// Of the deleted ones those that became records of other modules; only answers by id tell so.
+    converted: BTreeSet<u64>,
+    /// What a login does not see any more: it is in no answer, and not counted.
+    hidden: BTreeSet<u64>,
+    /// Left out of answers by id, and counted.
+    cut: BTreeSet<u64>,
+    /// What the login may see, if not everything.
+    scope: Option<String>,
+    /// Records that the host deleted: id and what they showed.
+    deleted_by_host: Vec<(String, BTreeMap<String, Value>)>,
     chance_of_fault: usize,
 }
 
@@ -108,6 +118,23 @@ impl Crm {
         self.lock().idle_writes
     }
 
+    /// From now on the login does not see these records, or they are only left out of answers by id; and `check` says so, or not.
+    pub(crate) fn hide(&self, ids: &[String], counted: bool, scope: Option<&str>) {
+        let mut state = self.lock();
+        let ids = ids.iter().map(|id| id.parse().unwrap()).collect();
+        if counted {
+            state.cut = ids;
+        } else {
+            state.hidden = ids;
+        }
+        state.scope = scope.map(str::to_owned);
+    }
+
+    /// Records that the host deleted, with what they showed.
+    pub(crate) fn deleted_by_host(&self) -> Vec<(String, BTreeMap<String, Value>)> {
+        self.lock().deleted_by_host.clone()
+    }
+
     /// Live records: id → fields.
     pub(crate) fn live(&self) -> BTreeMap<String, BTreeMap<String, Value>> {
         let state = self.lock();
@@ -140,6 +167,12 @@ impl Crm {
         let id = id.parse().unwrap();
         state.change(id, [], now_s);
         state.rows.get_mut(&id).unwrap().deleted = true;
+    }
+
+    /// A person converts a record: it leaves like a deleted one.
+    pub(crate) fn person_converts(&self, id: &str) {
+        self.person_deletes(id);
+        self.lock().converted.insert(id.parse().unwrap());
     }
 
     /// A person takes a record back from the bin.
@@ -217,7 +250,20 @@ impl Crm {
                     _ => state.insert(values.into_iter().collect(), now_s),
                 }
             }
-            Operation::Update => {
+            Operation::Delete => {
+                let id = row.id.parse().unwrap();
+                let Some(fields) = state.rows.get(&id).filter(|known| !known.deleted).map(|known| known.fields.clone())
+                else {
+                    return PushOutcome::Failed(Fault::Gone);
+                };
+                state.change(id, [], now_s);
+                state.rows.get_mut(&id).unwrap().deleted = true;
+                state.deleted_by_host.push((row.id.clone(), fields));
+                state.writes += 1;
+                let receipt = Receipt { id: row.id.clone(), version: String::new(), stored: None, existed: false };
+                return PushOutcome::Stored(receipt);
+            }
+            Operation::Update | Operation::Mark | Operation::Unmark => {
                 let id = row.id.parse().unwrap();
                 match state.rows.get(&id) {
                     None => return PushOutcome::Failed(Fault::Gone),
@@ -299,7 +345,8 @@ fn transient<T>() -> Result<T, CallError> {
 
 impl Remote for Crm {
     fn check(&self) -> BoxFuture<'_, Result<CheckReport, CallError>> {
-        Box::pin(async { Ok(CheckReport { visible_scope: "all".into(), ..CheckReport::default() }) })
+        let visible_scope = self.lock().scope.clone().unwrap_or_else(|| "all".into());
+        Box::pin(async { Ok(CheckReport { visible_scope, ..CheckReport::default() }) })
     }
 
     fn modules(&self) -> BoxFuture<'_, Result<Vec<ModuleInfo>, CallError>> {
@@ -315,7 +362,10 @@ impl Remote for Crm {
     }
 
     fn count<'a>(&'a self, _module: &'a str) -> BoxFuture<'a, Result<Option<u64>, CallError>> {
-        Box::pin(async { Ok(Some(self.lock().rows.values().filter(|row| !row.deleted).count() as u64)) })
+        Box::pin(async {
+            let state = self.lock();
+            Ok(Some(state.rows.iter().filter(|(id, row)| !row.deleted && !state.hidden.contains(*id)).count() as u64))
+        })
     }
 
     fn pull<'a>(
@@ -372,10 +422,17 @@ impl Remote for Crm {
             if self.strikes(&state) {
                 return transient();
             }
-            let mut fetched = Fetched { live: vec![], absent: vec![] };
+            let mut fetched = Fetched { live: vec![], absent: vec![], removed: vec![] };
             for id in ids {
                 match id.parse().ok().and_then(|number: u64| state.rows.get(&number).map(|row| (number, row))) {
+                    Some((number, _)) if state.hidden.contains(&number) || state.cut.contains(&number) => {
+                        fetched.absent.push(id.clone());
+                    }
                     Some((number, row)) if !row.deleted => fetched.live.push(self.record(number, row, fields)),
+                    Some((number, _)) if state.converted.contains(&number) => {
+                        fetched.absent.push(id.clone());
+                        fetched.removed.push((id.clone(), RemovalReason::Converted));
+                    }
                     _ => fetched.absent.push(id.clone()),
                 }
             }
@@ -447,11 +504,13 @@ impl Remote for Crm {
 }
 
 impl Crm {
-    /// The fields that an unconditional write will overwrite, whatever happens to them now.
+    /// The fields that an unconditional write will overwrite, whatever happens to them now. No delete is conditional.
     fn window_of(&self, request: &PushRequest) -> Avoid {
-        let updates = request.rows.iter().filter(|row| !self.habits.strict && row.operation == Operation::Update);
-        let written = updates.flat_map(|row| {
-            let fields = request.fields.iter().zip(&row.values).filter(|(_, value)| value.is_read());
+        let is_open = |row: &&PushRow| !self.habits.strict || row.operation == Operation::Delete;
+        let unguarded = request.rows.iter().filter(is_open);
+        let written = unguarded.flat_map(|row| {
+            let is_lost = |value: &Value| value.is_read() || row.operation == Operation::Delete;
+            let fields = request.fields.iter().zip(&row.values).filter(move |(_, value)| is_lost(value));
             fields.map(|((name, _), _)| (row.id.clone(), name.clone()))
         });
         written.collect()
@@ -468,6 +527,7 @@ impl Crm {
             quiesce_ms: QUIESCE_MS,
             push_rows: if self.habits.strict { 5 } else { 1 },
             fetch_rows: 5,
+            deletes: DeleteWays { recycle: true, for_good: false },
         }
     }
 }

@@ -54,3 +54,39 @@ fn what_comes_back_from_both_bins_is_one_thing_again() {
     });
     assert!(story.is_empty(), "{story:#?}");
 }
+
+#[test]
+fn what_is_only_hidden_is_never_deleted() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // A world in which deletes travel, and whose right side does not announce them.
+    let check = |most: usize, counted: bool, scope: Option<&str>, cause: &str| {
+        let (alarms, deleted) = runtime.block_on(async {
+            let mut world = World::new(6);
+            world.first_sync().await;
+            world.settle().await;
+            world.hide(most, counted, scope).await
+        });
+        assert_eq!(deleted, 0, "{cause}: {alarms:?}");
+        assert_eq!(alarms.iter().any(|alarm| alarm.contains(cause)), !cause.is_empty(), "{cause}: {alarms:?}");
+    };
+    check(3, false, Some("own"), "what this login may see changed from `all` to `own`");
+    check(usize::MAX, false, None, "none of the");
+    check(10, false, None, "flow approve people --deletes");
+    check(3, true, None, "");
+}
+
+#[test]
+fn what_was_converted_is_never_deleted() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // The left side announces it as a delete, and tells better when asked right before ours; the right side only tells when asked.
+    for side in 0..2 {
+        let (reasons, deleted) = runtime.block_on(async {
+            let mut world = World::new(6);
+            world.first_sync().await;
+            world.settle().await;
+            world.convert(side).await
+        });
+        assert_eq!(deleted, 0, "side {side}");
+        assert!(reasons.contains(&"converted".to_owned()), "side {side}: {reasons:?}");
+    }
+}

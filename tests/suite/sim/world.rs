@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crmsync::engine::{
-    self, CallError, Limits, OwnerTable, PairSetup, Progress, RunOptions, RunReport, RunSetup, SideSetup,
+    self, CallError, Limits, MarkSetup, OwnerTable, PairSetup, Progress, RunOptions, RunReport, RunSetup, SideSetup,
     TransformStep, Transformed, Transforms,
 };
-use crmsync::store::{JournalQuery, Sealer, Store};
+use crmsync::store::{JournalQuery, JournalRow, Sealer, Store};
 use crmsync_core::mapping::{Field, MatchRule, Sameness};
 use crmsync_core::{
     DeletePolicy, Direction, FirstSync, MappingRow, PairMapping, Policy, Role, RowKey, Side, Value, Winner,
@@ -30,6 +30,9 @@ const EDITED: usize = 2;
 const TAGS: &str = "Tags";
 /// The right CRM cuts texts here.
 const RIGHT_TEXT_MAX: usize = 24;
+/// Where records say that the other one was deleted.
+const MARK_FIELD: &str = "Status";
+const MARK: &str = "gone";
 
 pub(crate) struct World {
     seed: u64,
@@ -55,6 +58,8 @@ struct People {
     may_delete: bool,
     /// Entities that are in the bin of a side.
     deleted: BTreeSet<(String, usize)>,
+    /// Entities that a person ever deleted on a side.
+    ever_deleted: BTreeSet<(String, usize)>,
     /// Entities that came back from a bin. One that was not found there, and was created again, comes back as a twin that people see.
     restored: BTreeSet<String>,
     tokens: u64,
@@ -115,6 +120,7 @@ impl People {
     }
 
     fn delete(&mut self, side: usize, id: &str, code: String) {
+        self.ever_deleted.insert((code.clone(), side));
         self.deleted.insert((code, side));
         self.crms[side].person_deletes(id);
     }
@@ -159,7 +165,10 @@ impl World {
         // In memory where the system offers it: the point here is the order of commits, not the disk.
         let memory = PathBuf::from("/dev/shm");
         let folder = if memory.is_dir() { memory } else { std::env::temp_dir() };
-        let folder = folder.join(format!("crmsync-sim-{}-{seed}", std::process::id()));
+        // Tests that run side by side may have worlds of one seed.
+        static WORLDS: AtomicU64 = AtomicU64::new(0);
+        let number = WORLDS.fetch_add(1, Ordering::Relaxed);
+        let folder = folder.join(format!("crmsync-sim-{}-{seed}-{number}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let store = open(&folder);
         let crms = [left, right];
@@ -170,6 +179,7 @@ impl World {
             edits: vec![],
             tags: vec![],
             may_delete: false,
+            ever_deleted: BTreeSet::new(),
             deleted: BTreeSet::new(),
             restored: BTreeSet::new(),
             tokens: 0,
@@ -208,6 +218,12 @@ impl World {
     /// Writes that both CRMs carried out.
     pub(crate) fn writes(&self) -> u64 {
         self.crms.iter().map(Crm::writes).sum()
+    }
+
+    /// Every mode in worlds of every kind.
+    fn deletes(&self) -> DeletePolicy {
+        [DeletePolicy::Report, DeletePolicy::Recycle, DeletePolicy::Mark, DeletePolicy::Recycle]
+            [(self.seed / 6) as usize % 4]
     }
 
     fn is_keyless(&self) -> bool {
@@ -277,11 +293,40 @@ impl World {
         }
     }
 
+    /// A record of a side that is linked is converted, with a run afterwards; gives the outcomes' reasons, and how many records the host
+    /// deleted.
+    pub(crate) async fn convert(&mut self, side: usize) -> (Vec<String>, usize) {
+        let others = self.crms[1 - side].live();
+        let is_on_both = |code: &Value| others.values().any(|fields| fields["Code"] == *code);
+        let linked = self.crms[side].live().into_iter().find(|(_, fields)| is_on_both(&fields["Code"]));
+        self.crms[side].person_converts(&linked.expect("a linked record").0);
+        self.tick(5_000);
+        self.attempt(None).await.unwrap();
+        let outcomes = self.store.outcomes(TENANT, FLOW).await.unwrap();
+        let deleted = self.crms.iter().map(|crm| crm.deleted_by_host().len()).sum();
+        (outcomes.into_iter().map(|outcome| outcome.reason).collect(), deleted)
+    }
+
+    /// So many records of the right side that looking for them by id does not find any more; gives the alarms of a run, and how many
+    /// records the host deleted. `counted`: the CRM still counts them.
+    pub(crate) async fn hide(&mut self, most: usize, counted: bool, scope: Option<&str>) -> (Vec<String>, usize) {
+        let ids: Vec<String> = self.crms[1].live().into_keys().take(most).collect();
+        self.crms[1].hide(&ids, counted, scope);
+        self.tick(5_000);
+        let report = self.attempt(None).await.unwrap().expect("it is not killed");
+        self.crms[1].hide(&[], counted, None);
+        (report.alarms, self.crms.iter().map(|crm| crm.deleted_by_host().len()).sum())
+    }
+
     /// No faults any more: runs until nothing waits.
     pub(crate) async fn settle(&mut self) {
         for _ in 0..6 {
             self.tick(2 * QUIESCE_MS);
-            self.attempt(None).await.unwrap();
+            let report = self.attempt(None).await.unwrap();
+            if report.is_some_and(|report| report.pairs[0].held_removals > 0) {
+                let now_ms = self.clock.load(Ordering::SeqCst);
+                self.store.consent_to_removals(TENANT, FLOW, now_ms).await.unwrap();
+            }
         }
     }
 
@@ -337,11 +382,15 @@ impl World {
                     winner: if self.seed.is_multiple_of(2) { Side::Left } else { Side::Right },
                     newest: self.seed % 5 == 3,
                     first_sync: FirstSync::FillEmpty,
-                    deletes: DeletePolicy::Report,
+                    deletes: self.deletes(),
                 },
                 filters: [None, None],
                 records_from_ms: None,
                 automations: false,
+                marks: [0, 1].map(|_| {
+                    let mark = MarkSetup { field: MARK_FIELD.into(), kind: 2, value: Value::text(MARK) };
+                    (self.deletes() == DeletePolicy::Mark).then_some(mark)
+                }),
             }],
             transforms: Arc::new(NoTransforms),
             // Time moves while a host works, so that runs end at another second than they began.
@@ -410,6 +459,21 @@ impl World {
                 wrong.push(format!("I2: {code} is {} times on side {side}", records.len()));
             }
         }
+        wrong.extend(self.check_deletes(&journal, &people));
+        // A person has to say what becomes of them.
+        let open: BTreeSet<String> = outcomes
+            .iter()
+            .filter(|outcome| matches!(outcome.reason.as_str(), "restored-alone" | "delete-against-edit"))
+            .filter_map(|outcome| {
+                let rights = self.crms[1].live();
+                let line =
+                    journal.iter().find(|line| line.left_id == outcome.record && rights.contains_key(&line.right_id));
+                lefts
+                    .get(&outcome.record)
+                    .or_else(|| rights.get(&line?.right_id))
+                    .map(|fields| fields["Code"].display())
+            })
+            .collect();
         let codes: BTreeSet<&String> = by_code.iter().flat_map(BTreeMap::keys).collect();
         // Without a key of ours a person has to tell whether a record that was edited meanwhile is the one that we made.
         let asked: BTreeSet<String> = outcomes
@@ -419,8 +483,29 @@ impl World {
             .map(|fields| fields["Code"].display())
             .collect();
         for code in codes {
-            if people.is_out(code) || twins.contains(code) || asked.contains(code) {
+            let lives_on = |side: usize| by_code[side].contains_key(code);
+            let is_marked = |side: usize| show(side, code, MARK_FIELD) == MARK;
+            let is_settled = !twins.contains(code) && !asked.contains(code) && !open.contains(code);
+            if is_settled && people.is_out(code) && lives_on(0) != lives_on(1) {
+                let side = usize::from(lives_on(1));
+                let was_linked = journal.iter().any(|line| {
+                    let id = if side == 0 { &line.left_id } else { &line.right_id };
+                    line.action == "removed"
+                        && self.crms[side].live().get(id).is_some_and(|fields| fields["Code"].display() == *code)
+                });
+                match self.deletes() {
+                    DeletePolicy::Mark if was_linked && !is_marked(side) => {
+                        wrong.push(format!("{code} is not marked on side {side}"));
+                    }
+                    DeletePolicy::Recycle if was_linked => wrong.push(format!("{code} stays on side {side}")),
+                    _ => {}
+                }
+            }
+            if people.is_out(code) || !is_settled {
                 continue;
+            }
+            if (0..2).any(is_marked) {
+                wrong.push(format!("{code} is marked, and it is on both sides"));
             }
             if by_code.iter().any(|side| !side.contains_key(code)) {
                 wrong.push(format!("I1: {code} is on one side only"));
@@ -447,6 +532,7 @@ impl World {
                 && !later
                 && !lost_to_another
                 && !people.is_out(&edit.code)
+                && !open.contains(&edit.code)
                 && !twins.contains(&edit.code)
                 && !asked.contains(&edit.code)
             {
@@ -465,7 +551,7 @@ impl World {
         }
         for outcome in outcomes.iter().filter(|outcome| outcome.kind == "needs-attention") {
             let by_nature = match outcome.reason.as_str() {
-                "delete-against-edit" | "late-twin" => true,
+                "delete-against-edit" | "late-twin" | "restored-alone" => true,
                 "outcome-unknown" => self.is_keyless(),
                 _ => false,
             };
@@ -478,6 +564,40 @@ impl World {
             let _removed = std::fs::remove_dir_all(&self.folder);
         } else {
             wrong.push(format!("the database is in {} (seed {})", self.folder.display(), self.seed));
+        }
+        wrong
+    }
+}
+
+impl World {
+    /// I6, and what brings a deleted record back: only records whose counterpart a person deleted are gone, and the journal holds all that
+    /// they showed.
+    fn check_deletes(&self, journal: &[JournalRow], people: &People) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for (side, crm) in self.crms.iter().enumerate() {
+            for (id, fields) in crm.deleted_by_host() {
+                let code = fields["Code"].display();
+                if self.deletes() != DeletePolicy::Recycle || !people.ever_deleted.contains(&(code.clone(), 1 - side)) {
+                    wrong.push(format!("I6: {code} was deleted on side {side}, and nobody had deleted it"));
+                }
+                let is_about = |line: &&JournalRow| {
+                    line.action == "deleted" && id == if side == 0 { &*line.left_id } else { &*line.right_id }
+                };
+                let images = journal.iter().filter(is_about).map(|line| {
+                    serde_json::from_str::<BTreeMap<String, Vec<Value>>>(&line.before).expect("a pre-image")
+                });
+                let is_whole = |image: &BTreeMap<String, Vec<Value>>| {
+                    FIELDS.iter().all(|field| {
+                        let kept = image.get(&format!("{field}={field}")).map(|values| values[0].display());
+                        kept.unwrap_or_default() == fields.get(*field).map(Value::display).unwrap_or_default()
+                    })
+                };
+                let images: Vec<_> = images.collect();
+                if !images.iter().any(is_whole) {
+                    wrong
+                        .push(format!("{code} was deleted on side {side} with {fields:?}, and the log has {images:?}"));
+                }
+            }
         }
         wrong
     }

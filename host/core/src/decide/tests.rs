@@ -203,22 +203,6 @@ fn a_single_record_is_created_on_the_other_side() {
 }
 
 #[test]
-fn removals_never_delete_and_edits_survive() {
-    let mut view = pair(field(Some("1"), "1"), field(Some("1"), "1"));
-    view.left = Presence::Removed(RemovalReason::Deleted);
-    view.right = Presence::Unread;
-    assert_eq!(decide(&view, &one_row(), &policy()).verdict, Verdict::Removed(Side::Left, RemovalReason::Deleted));
-    view.right = Presence::Live;
-    view.rows[0].right = field(Some("1"), "2");
-    assert_eq!(
-        decide(&view, &one_row(), &policy()).verdict,
-        Verdict::NeedsAttention(reason::DELETE_AGAINST_EDIT.into())
-    );
-    view.right = Presence::Missing;
-    assert_eq!(decide(&view, &one_row(), &policy()).verdict, Verdict::Forget);
-}
-
-#[test]
 fn several_candidates_are_a_persons_matter() {
     let mut view = pair(field(None, "1"), field(None, ""));
     view.right = Presence::Missing;

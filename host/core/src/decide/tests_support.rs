@@ -39,6 +39,7 @@ pub(crate) fn pair(left: FieldView, right: FieldView) -> View {
         match_in_doubt: false,
         linked: true,
         scope: Scope::In,
+        marked: None,
         saved_last: None,
         rows: vec![RowView { left, right, owed: Owed::Nobody, left_is_receipt: false, right_is_receipt: false }],
     }

@@ -94,13 +94,17 @@ fn wrong_keys_and_words_name_what_was_meant() {
     );
     check(
         "deletes      = \"report\"",
-        "deletes = \"recycle\"",
-        &["line 10, column 11: `deletes` = \"recycle\" is not available yet; use \"report\""],
+        "deletes = \"recycle\"\nmark = { east = \"Fax\" }",
+        &[
+            "line 11, column 8: `mark` does not say what the field is to hold; add value = \"Deleted in the other CRM\", or value = true for a checkbox",
+        ],
     );
     check(
         "deletes      = \"report\"",
         "deletes = \"never\"",
-        &["line 10, column 11: `deletes` cannot be \"never\"; use \"report\""],
+        &[
+            "line 10, column 11: `deletes` cannot be \"never\"; it is one of \"report\", \"mark\", \"recycle\", \"delete\"",
+        ],
     );
 }
 

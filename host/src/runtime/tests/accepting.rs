@@ -103,7 +103,8 @@ fn reasons_for_removals_are_open() {
 fn a_fetch_accounts_for_each_id() {
     let check = |live: &[&str], absent: &[&str], part: Option<&str>| {
         let absent = absent.iter().map(|id| (*id).to_owned()).collect();
-        let fetched = SITE.fetched(wit::Fetched { live: snapshot(live), absent }, &["1".to_owned(), "2".to_owned()]);
+        let fetched = wit::Fetched { live: snapshot(live), absent, removed: vec![] };
+        let fetched = SITE.fetched(fetched, &["1".to_owned(), "2".to_owned()]);
         match part {
             Some(part) => malformed(fetched, part),
             None => drop(fetched.expect("nothing is wrong")),
@@ -115,6 +116,9 @@ fn a_fetch_accounts_for_each_id() {
     check(&["1"], &[], Some("not the ids"));
     check(&["1", "2"], &["3"], Some("not the ids"));
     check(&["1", "2"], &["1"], Some("there twice"));
+    let removed = vec![wit::Removal { id: "2".into(), reason: "converted".into(), into: String::new() }];
+    let fetched = wit::Fetched { live: snapshot(&["2"]), absent: vec!["1".into()], removed };
+    malformed(SITE.fetched(fetched, &["1".to_owned(), "2".to_owned()]), "not absent");
 }
 
 #[test]

@@ -1,0 +1,130 @@
+//! Removals as cases: who left and why, what the flow says about deletes, and what is decided.
+
+use super::tests_support::{field, pair, row};
+use super::*;
+use crate::mapping::Direction;
+
+const MODES: [DeletePolicy; 5] =
+    [DeletePolicy::Report, DeletePolicy::Mark, DeletePolicy::Recycle, DeletePolicy::Delete, DeletePolicy::Hold];
+
+fn decision(left: Presence, right: &str, deletes: DeletePolicy, direction: Direction) -> Decision {
+    let mut view = pair(field(Some("1"), "1"), field(Some("1"), right));
+    (view.left, view.right) = (left, Presence::Live);
+    let policy = Policy { direction, winner: Side::Left, newest: false, first_sync: FirstSync::FillEmpty, deletes };
+    let decision = decide(&view, &PairMapping { rows: vec![row("Phone")], match_rules: vec![] }, &policy);
+    assert!(decision.writes.iter().all(|write| write.side == Side::Right && write.rows.is_empty()));
+    decision
+}
+
+/// In a word: the verdict, and the write if there is one.
+fn told(decision: &Decision) -> String {
+    let verdict = match &decision.verdict {
+        Verdict::Removed(side, why) => format!("{} {}", side.as_str(), why.as_str()),
+        Verdict::NeedsAttention(why) => format!("ask {why}"),
+        Verdict::Waiting(why) => format!("wait {why}"),
+        Verdict::OutOfScope(why) => format!("out {why}"),
+        other => format!("{other:?}"),
+    };
+    let writes = decision.writes.iter().map(|write| format!(", {}", write.operation.as_str()));
+    std::iter::once(verdict).chain(writes).collect()
+}
+
+#[test]
+fn a_delete_does_what_the_flow_says() {
+    let check = |deletes: DeletePolicy, expected: &str| {
+        for why in [RemovalReason::Deleted, RemovalReason::Unknown] {
+            let decided = decision(Presence::Removed(why), "1", deletes, Direction::Both);
+            assert_eq!(told(&decided), expected.replace("WHY", why.as_str()), "{deletes:?}");
+        }
+    };
+    check(DeletePolicy::Report, "left WHY");
+    check(DeletePolicy::Mark, "left WHY, mark");
+    check(DeletePolicy::Recycle, "left WHY, delete");
+    check(DeletePolicy::Delete, "left WHY, delete");
+    check(DeletePolicy::Hold, "wait safety-stop");
+}
+
+#[test]
+fn what_was_not_deleted_deletes_nothing() {
+    for deletes in MODES {
+        let check = |left: Presence, right: &str, direction: Direction, expected: &str| {
+            assert_eq!(told(&decision(left, right, deletes, direction)), expected, "{left:?} {right} {deletes:?}");
+        };
+        use RemovalReason::{Converted, Deleted, Merged, NotVisible, Unknown};
+        check(Presence::Removed(NotVisible), "1", Direction::Both, "left not-visible");
+        check(Presence::Removed(Merged), "1", Direction::Both, "left merged");
+        check(Presence::Removed(Converted), "1", Direction::Both, "out converted");
+        check(Presence::Removed(Converted), "edited", Direction::Both, "out converted");
+        // Delete against edit: the edit survives.
+        check(Presence::Removed(Deleted), "edited", Direction::Both, "ask delete-against-edit");
+        check(Presence::Removed(Unknown), "edited", Direction::Both, "ask delete-against-edit");
+        // Deletes do not travel where records do not.
+        check(Presence::Removed(Deleted), "1", Direction::ToLeft, "left deleted");
+        // What left before the flow said so, or came back alone, stays.
+        check(Presence::Away(Away::Kept(Deleted)), "1", Direction::Both, "left deleted");
+        check(Presence::Away(Away::Kept(Converted)), "edited", Direction::Both, "out converted");
+        check(Presence::Away(Away::Kept(Deleted)), "edited", Direction::Both, "ask delete-against-edit");
+        check(Presence::Away(Away::Both), "1", Direction::Both, "ask restored-alone");
+        check(Presence::Away(Away::Both), "edited", Direction::Both, "ask delete-against-edit");
+    }
+}
+
+#[test]
+fn an_edit_that_was_not_told_yet_counts_as_one() {
+    let mut view = pair(field(Some("1"), "1"), field(Some("1"), "1"));
+    view.left = Presence::Removed(RemovalReason::Deleted);
+    view.rows[0].owed = Owed::Left;
+    let mapping = PairMapping { rows: vec![row("Phone")], match_rules: vec![] };
+    let policy = Policy {
+        direction: Direction::Both,
+        winner: Side::Left,
+        newest: false,
+        first_sync: FirstSync::FillEmpty,
+        deletes: DeletePolicy::Recycle,
+    };
+    assert_eq!(told(&decide(&view, &mapping, &policy)), "ask delete-against-edit");
+    view.rows[0].owed = Owed::Right;
+    assert_eq!(told(&decide(&view, &mapping, &policy)), "left deleted, delete");
+}
+
+#[test]
+fn both_gone_is_the_end() {
+    let mut view = pair(field(Some("1"), "1"), field(Some("1"), "1"));
+    let gone = [
+        Presence::Removed(RemovalReason::Deleted),
+        Presence::Away(Away::Kept(RemovalReason::Deleted)),
+        Presence::Away(Away::Both),
+        Presence::Missing,
+    ];
+    for left in gone {
+        for right in gone {
+            (view.left, view.right) = (left, right);
+            let policy = Policy {
+                direction: Direction::Both,
+                winner: Side::Left,
+                newest: false,
+                first_sync: FirstSync::FillEmpty,
+                deletes: DeletePolicy::Recycle,
+            };
+            let mapping = PairMapping { rows: vec![row("Phone")], match_rules: vec![] };
+            assert_eq!(decide(&view, &mapping, &policy), Decision::only(Verdict::Forget), "{left:?} {right:?}");
+        }
+    }
+}
+
+#[test]
+fn a_mark_goes_when_the_other_record_comes_back() {
+    let mut view = pair(field(Some("1"), "2"), field(Some("1"), "1"));
+    view.marked = Some(Side::Right);
+    let mapping = PairMapping { rows: vec![row("Phone")], match_rules: vec![] };
+    let policy = Policy {
+        direction: Direction::Both,
+        winner: Side::Left,
+        newest: false,
+        first_sync: FirstSync::FillEmpty,
+        deletes: DeletePolicy::Mark,
+    };
+    let decided = decide(&view, &mapping, &policy);
+    let operations: Vec<_> = decided.writes.iter().map(|write| (write.side, write.operation)).collect();
+    assert_eq!(operations, [(Side::Right, Operation::Update), (Side::Right, Operation::Unmark)]);
+}

@@ -16,7 +16,7 @@ use super::plan::{Decided, field_label};
 use super::report::{PlanCounts, count};
 use super::setup::{PairSetup, RunSetup};
 use super::view::Shown;
-use crate::store::UnitRow;
+use crate::store::{ListedItem, UnitRow};
 
 /// What the references of a portion are on the other side: `Module/id` → `Module/id`, for modules that the flow has.
 pub(super) async fn linked_references(
@@ -114,7 +114,8 @@ struct LeftOut {
     /// Its record, as the second pass tells a record once.
     record: String,
     label: String,
-    fills: Option<String>,
+    /// The line of the preview, under the name that its count has; none for a new record, which has no blank to fill.
+    fills: Option<(String, ListedItem)>,
 }
 
 impl Planned {
@@ -139,13 +140,28 @@ impl Planned {
                 from,
                 record: unit.record(from),
                 label: field_label(&pair.mapping, held.row, held.side),
-                fills: (!is_new).then(|| format!("{name}: {}", field_label(&pair.mapping, held.row, held.side))),
+                fills: (!is_new).then(|| {
+                    let label = field_label(&pair.mapping, held.row, held.side);
+                    let item = ListedItem {
+                        kind: "filled",
+                        side: Some(held.side),
+                        left_id: unit.record(Side::Left),
+                        right_id: unit.record(Side::Right),
+                        field: pair.mapping.rows[held.row].key.0.clone(),
+                        label: label.clone(),
+                        after: format!("the counterpart of {module}/{id}"),
+                        ..ListedItem::default()
+                    };
+                    (format!("{name}: {label}"), item)
+                }),
             });
         }
     }
 
-    /// The module is done: counts what its second pass will tell, and lets the modules behind it point to its new records.
-    pub(super) fn end_of_module(&mut self, counts: &mut PlanCounts) {
+    /// The module is done: counts what its second pass will tell, and lets the modules behind it point to its new records. Gives the
+    /// lines that a listing has of it.
+    pub(super) fn end_of_module(&mut self, counts: &mut PlanCounts) -> Vec<ListedItem> {
+        let mut items = Vec::new();
         let mut told: BTreeSet<(Side, String)> = BTreeSet::new();
         for left_out in std::mem::take(&mut self.left_out) {
             if !self.of_this_module[left_out.from as usize].contains(&left_out.target) {
@@ -155,8 +171,9 @@ impl Planned {
             if let Some(count) = counts.left_out.get_mut(&name) {
                 *count -= 1;
             }
-            if let Some(fills) = left_out.fills {
-                count(&mut counts.fills, fills);
+            if let Some((name, item)) = left_out.fills {
+                count(&mut counts.fills, name);
+                items.push(item);
             }
             if told.insert((left_out.from, left_out.record)) {
                 match left_out.from.other() {
@@ -169,5 +186,6 @@ impl Planned {
         for (created, new) in self.created.iter_mut().zip(&mut self.of_this_module) {
             created.extend(new.drain());
         }
+        items
     }
 }

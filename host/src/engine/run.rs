@@ -132,7 +132,10 @@ pub(super) async fn plan(
     loop {
         let (units, last) = setup.store.next_units(setup.tenant(), pair.id, after, setup.limits.portion_rows).await?;
         if last == after {
-            planned.end_of_module(&mut counts);
+            let items = planned.end_of_module(&mut counts);
+            if listing == Listing::Write && !items.is_empty() {
+                setup.store.add_to_listing(&setup.lease, setup.run, pair.id, items, setup.now_ms()).await?;
+            }
             return Ok(counts);
         }
         after = last;

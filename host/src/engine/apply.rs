@@ -219,7 +219,14 @@ async fn still_as_read(
     } else {
         reread(run, pair, side, &ids).await?.into_iter().collect()
     };
-    let changed = run.store.staged_records(run.tenant(), pair.id, side, ids).await?;
+    let mut changed = run.store.staged_records(run.tenant(), pair.id, side, ids).await?;
+    // An undo has looked at what is staged; only what was staged anew since is news to it.
+    for intent in due.iter().filter(|intent| intent.body.undo && intent.source_seq != 0) {
+        let staged = run.store.inbox_record(run.tenant(), pair.id, side, &intent.target).await?;
+        if staged.is_some_and(|row| row.seq == intent.source_seq) {
+            changed.remove(&intent.target);
+        }
+    }
     let mut kept = Vec::with_capacity(due.len());
     let mut settlements = Vec::new();
     for intent in due {

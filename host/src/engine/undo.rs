@@ -153,7 +153,8 @@ async fn plan(
             }
         }
         if let (Some(link), false) = (link, changes.is_empty()) {
-            writes.push(UndoWrite { link: link.id, side, rows: changes });
+            let staged_seq = staged.map_or(0, |row| row.seq);
+            writes.push(UndoWrite { link: link.id, side, staged_seq, rows: changes });
         }
     }
     Ok(writes)

@@ -206,7 +206,8 @@ pub struct NewIntent {
     pub operation: Operation,
     /// The record on the other side.
     pub source: String,
-    /// The inbox row of the source that a create stands for, or the removal that a mark or delete does; 0 for others.
+    /// The inbox row of the source that a create stands for, or the removal that a mark or delete does; of an undo the staged row that
+    /// it has looked at; 0 for others.
     pub source_seq: i64,
     /// The record that is written, "" for a create.
     pub target: String,

@@ -50,6 +50,8 @@ pub struct UndoWrite {
     pub link: i64,
     /// The side that is written.
     pub side: Side,
+    /// The staged row of the record that was looked at, 0 if none was staged.
+    pub staged_seq: i64,
     /// What stands there, and what goes back.
     pub rows: Vec<RowChange>,
 }
@@ -135,7 +137,7 @@ fn plan_one(tx: &Tx<'_>, lease: &Lease, pair: PairId, run: i64, write: UndoWrite
         side: write.side,
         operation: Operation::Update,
         source: link.id_of(write.side.other()).to_owned(),
-        source_seq: 0,
+        source_seq: write.staged_seq,
         target: link.id_of(write.side).to_owned(),
         create_key: String::new(),
         body: IntentBody { rows: write.rows, undo: true, ..IntentBody::default() },

@@ -123,10 +123,14 @@ pub(super) async fn run(options: DemoOptions, output: Output) -> Result<ExitCode
     world.people_edit().await?;
     let second = sync(&app, &progress, output).await?;
 
+    say(output, "another night, and a sync that reads once more what was written last");
+    world.sleep_over_night().await?;
+    let third = sync(&app, &progress, output).await?;
+
     say(output, "and once more, with nothing to do");
     let before = world.calls().await?;
     let cpu_before = world::usage();
-    let third = sync(&app, &progress, output).await?;
+    let last = sync(&app, &progress, output).await?;
     let cpu_after = world::usage();
     let after = world.calls().await?;
 
@@ -136,7 +140,7 @@ pub(super) async fn run(options: DemoOptions, output: Output) -> Result<ExitCode
     problems.extend(state.problems("after the edits"));
     let events = world.events().await?;
     let journal = service::log(&app, LOCAL_TENANT, FLOW, all_lines()).await?;
-    let reports = [&first, &second, &third];
+    let reports = [&first, &second, &third, &last];
     problems.extend(judge::add_up(&events, &reports, &journal));
     let no_op = NoOp {
         api_calls: SIDES.iter().map(|side| after[side].data() - before[side].data()).sum(),
@@ -146,7 +150,7 @@ pub(super) async fn run(options: DemoOptions, output: Output) -> Result<ExitCode
     let replaced_unseen =
         judge::replaced_unseen(&events, first_events_end, &preview) + judge::edits_replaced(&events, &journal);
     let lost_updates = state.verdict.lost_updates;
-    let pairs = third.pairs.len() as u64;
+    let pairs = last.pairs.len() as u64;
     let converged = problems.is_empty()
         && state.verdict.is_clean()
         && replaced_unseen == 0
@@ -240,8 +244,8 @@ fn all_lines() -> crate::store::JournalQuery {
     crate::store::JournalQuery { most: usize::MAX, ..crate::store::JournalQuery::default() }
 }
 
-fn modules(reports: &[&RunReport; 3]) -> Vec<ModuleReport> {
-    let last = reports[2];
+fn modules(reports: &[&RunReport; 4]) -> Vec<ModuleReport> {
+    let last = reports[3];
     let total = |index: usize, count: fn(&crate::engine::PairReport) -> u64| {
         reports.iter().map(|report| count(&report.pairs[index])).sum()
     };

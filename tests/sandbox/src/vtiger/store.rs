@@ -1,10 +1,11 @@
 //! The records, users and groups of one server, and how a user sees them. Who may write what is decided in `writes`.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Map, Value};
 
+use super::collation::fold;
 use super::html;
 use super::profile::Profile;
 use super::schema::{Entity, Kind, Module, Schema};
@@ -73,6 +74,8 @@ pub(super) struct Store {
     /// Users who are not administrators may change nothing.
     pub(super) view_only: bool,
     records: BTreeMap<u64, Record>,
+    /// Who holds which value of a unique field: by module, place of the field and folded value.
+    holders: HashMap<(&'static str, usize, String), BTreeSet<u64>>,
     next_number: u64,
     /// How many records of a module were ever made, for `contact_no` and its like.
     made: BTreeMap<&'static str, u64>,
@@ -91,6 +94,7 @@ impl Store {
             hidden_percent,
             view_only,
             records: BTreeMap::new(),
+            holders: HashMap::new(),
             next_number: 2,
             made: BTreeMap::new(),
         }
@@ -134,9 +138,27 @@ impl Store {
         (number, *made)
     }
 
-    /// Adds a record that was given its numbers by `next_numbers`.
+    /// Adds a record that was given its numbers by `next_numbers`, or puts it in the place of what it was.
     pub(super) fn insert(&mut self, record: Record) {
+        let module = self.module_of(&record);
+        let unique: Vec<usize> = (0..module.fields.len()).filter(|at| module.fields[*at].unique).collect();
+        for at in unique {
+            let key = |record: &Record| (record.module, at, fold(&record.values[at]));
+            let before = self.records.get(&record.number).map(key);
+            if let Some(holders) = before.and_then(|before| self.holders.get_mut(&before)) {
+                holders.remove(&record.number);
+            }
+            if !record.deleted {
+                self.holders.entry(key(&record)).or_default().insert(record.number);
+            }
+        }
         self.records.insert(record.number, record);
+    }
+
+    /// Whether another live record than this one has the folded value in a unique field.
+    pub(super) fn is_taken(&self, module: &'static str, at: usize, folded: String, own: Option<u64>) -> bool {
+        let holders = self.holders.get(&(module, at, folded));
+        holders.is_some_and(|holders| holders.iter().any(|holder| Some(*holder) != own))
     }
 
     /// Adds a record that brings its number along; the counters go on behind it.

@@ -218,10 +218,7 @@ fn check_unique(
 ) -> Result<(), Refusal> {
     for (position, field) in module.fields.iter().enumerate().filter(|(_, field)| field.unique) {
         let Some(sent) = element.get(field.name) else { continue };
-        let wanted = fold(&scalar(sent));
-        let mut others =
-            store.records_of(module.name).filter(|record| !record.deleted && Some(record.number) != own_number);
-        if others.any(|record| fold(&record.values[position]) == wanted) {
+        if store.is_taken(module.name, position, fold(&scalar(sent)), own_number) {
             return Err(Refusal::Duplicate);
         }
     }

@@ -20,7 +20,7 @@ const EVERY: &str = "2";
 /// A field that people edit here, by its Zoho name.
 const FIELD: &str = "Department";
 /// An edit is on the other side after the interval and this, also while other tests use the processor.
-const SOON: Duration = Duration::from_secs(25);
+const SOON: Duration = Duration::from_secs(90);
 
 async fn workplace(records: usize, seed: u64) -> Workplace {
     Workplace::open(Crms::here(records, seed).await.unwrap(), QUIESCE_MS).await.unwrap()
@@ -205,7 +205,7 @@ fn a_command_waits_for_the_run_that_is_going_on() {
     run(async {
         let workplace = workplace(12, 34).await;
         workplace.preview_and_approve().await.unwrap();
-        let slow = json!({ "faults": [{ "on": { "kind": "write", "times": 1 }, "do": { "type": "slow", "after_ms": 6_000 } }] });
+        let slow = json!({ "faults": [{ "on": { "kind": "write", "times": 1 }, "do": { "type": "slow", "after_ms": 20_000 } }] });
         workplace.crms.faults(Side::Zoho, &slow).await.unwrap();
         let service = serve(&workplace).await;
         service.until(FLOW, SOON, |flow| flow["state"] == "running").await.unwrap();

@@ -171,8 +171,8 @@ fn every_command_of_the_table_does_what_it_says() {
             }
         }
         // The README's own flow file is a good one.
-        let block = README.split("```toml").map(|rest| rest.split("```").next().unwrap_or_default());
-        let file = block.into_iter().find(|block| block.contains("name    = \"sales\"")).expect("a flow file");
+        let mut blocks = README.split("```toml").map(|rest| rest.split("```").next().unwrap_or_default());
+        let file = blocks.find(|block| block.contains("name    = \"sales\"")).expect("a flow file");
         std::fs::write(shell.work.join("readme.toml"), file).unwrap();
         let command = "crmsync flow check readme.toml".to_owned();
         let said = shell.ask(&Step { what: "the README's flow file".into(), command, shows: vec![] }).await;

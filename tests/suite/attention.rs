@@ -174,6 +174,9 @@ fn differences_are_settled_by_a_side_or_kept() {
             let story = service::story(&desk.workplace.app, LOCAL_TENANT, FLOW, &point.record).await.unwrap();
             assert!(story.lines.iter().any(|line| line.text.contains("a person chose vtiger's")), "{story:?}");
         }
+        let scheduled = desk.workplace.app.store().scheduled(LOCAL_TENANT, 20).await.unwrap();
+        let causes: Vec<&str> = scheduled[0].runs.iter().map(|run| run.cause.as_str()).collect();
+        assert!(!causes.is_empty() && causes.iter().all(|cause| *cause == "asked"), "answers are no syncs: {causes:?}");
         let rest = desk.decide(all_of("differs", ""), AnswerWord::Keep, None).await.unwrap();
         assert!(rest.done > 0);
         desk.is_at_rest().await;

@@ -413,7 +413,9 @@ fn old_lines_go_by_themselves() {
         let later_ms = now_ms + 31 * day_ms;
         let removed =
             store.remove_old(LOCAL_TENANT, later_ms - 30 * day_ms, later_ms - day_ms, later_ms).await.unwrap();
-        assert_eq!(removed.unwrap().log_lines, lines);
+        let removed = removed.unwrap();
+        assert_eq!(removed.log_lines, lines);
+        assert!(removed.previewed > 0, "a preview's lines are people's data, too: {removed:?}");
         assert!(workplace.log().await.unwrap().is_empty());
         // What is linked stays linked.
         let report = workplace.run(false).await.unwrap();

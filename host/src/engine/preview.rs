@@ -17,7 +17,7 @@ use super::unknown::adopt_arrivals;
 /// # Errors
 /// As for a run, approval aside.
 pub async fn preview(setup: &RunSetup, settings_hash: &str, approved: i64) -> Result<Preview, Error> {
-    setup.store.begin_listing(&setup.lease, approved, setup.now_ms()).await?;
+    setup.store.begin_listing(&setup.lease, approved).await?;
     let mut preview = Preview {
         flow: setup.lease.flow.clone(),
         between: [setup.sides[0].connection.clone(), setup.sides[1].connection.clone()],

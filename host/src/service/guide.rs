@@ -1,5 +1,5 @@
-//! What each reason code means and what to do about it, for people. Every code has an entry, and a test of the suite carries out each
-//! fix and sees the record go on.
+//! What each reason code means and what to do about it, for people. Every code has an entry. `tests/suite/attention.rs`
+//! carries out the answers, and sees that the record goes on.
 
 use crmsync_core::decide::reason;
 

@@ -309,3 +309,30 @@ impl Timetable {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(state: &str, started_at_ms: i64) -> RunRow {
+        let (cause, summary) = ("scheduled".to_owned(), String::new());
+        RunRow { id: 1, cause, state: state.to_owned(), started_at_ms, ended_at_ms: started_at_ms + 10, summary }
+    }
+
+    #[test]
+    fn a_process_that_dies_with_each_run_is_noticed() {
+        let states = |states: &[&str]| -> u32 {
+            let runs: Vec<RunRow> = states.iter().map(|state| run(state, 0)).collect();
+            in_a_row(&runs, &["interrupted", "running"])
+        };
+        // The newest one still says that it is running: nobody has begun another since its process died.
+        assert_eq!(states(&["running", "interrupted", "interrupted", "done"]), 3);
+        assert_eq!(states(&["done", "interrupted"]), 0);
+    }
+
+    #[test]
+    fn a_run_of_the_future_does_not_hold_up_the_next() {
+        let last = last(&[run("done", 9_000)], 1_000).expect("a run");
+        assert_eq!((last.started_at_ms, last.ended_at_ms), (1_000, 1_000));
+    }
+}

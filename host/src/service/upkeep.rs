@@ -7,7 +7,7 @@ use crate::store::{ExchangeRow, Removed};
 
 /// Old rows are looked for so often.
 const SWEEP_EVERY_MS: i64 = DAY_MS;
-/// Sync logs, runs and debug mode's requests are kept for so many days if `CRMSYNC_KEEP_DAYS` does not say otherwise.
+/// Sync logs, previews, runs and debug mode's requests are kept for so many days if `CRMSYNC_KEEP_DAYS` does not say otherwise.
 const KEEP_DAYS: i64 = 30;
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 /// Most requests of debug mode in one answer.

@@ -139,7 +139,6 @@ impl Store {
             // Nor does a flow of this name begin paused, or in debug mode.
             tx.execute("DELETE FROM schedule WHERE tenant = ?1 AND flow = ?2", key)?;
             tx.execute("DELETE FROM exchange WHERE tenant = ?1 AND flow = ?2", key)?;
-            tx.execute("DELETE FROM schedule WHERE tenant = ?1 AND flow = ?2", key)?;
             tx.execute("DELETE FROM flow WHERE tenant = ?1 AND name = ?2", key)?;
             tx.execute("UPDATE lease SET holder = '', expires_at_ms = 0 WHERE tenant = ?1 AND flow = ?2", key)?;
             Ok(())
@@ -274,17 +273,21 @@ impl Store {
 
 fn newest_runs(tx: &Tx<'_>, tenant: &str, flow: &str, most: usize) -> Result<Vec<RunRow>, Error> {
     tx.all(
-        "SELECT id, cause, state, started_at_ms, ended_at_ms, summary FROM run WHERE tenant = ?1 AND flow = ?2 ORDER BY id DESC LIMIT ?3",
+        &format!("SELECT {RUN_COLUMNS} FROM run WHERE tenant = ?1 AND flow = ?2 ORDER BY id DESC LIMIT ?3"),
         (tenant, flow, most as i64),
-        |row| {
-            Ok(RunRow {
-                id: row.get(0)?,
-                cause: row.get(1)?,
-                state: row.get(2)?,
-                started_at_ms: row.get(3)?,
-                ended_at_ms: row.get(4)?,
-                summary: row.get(5)?,
-            })
-        },
+        read_run,
     )
+}
+
+pub(super) const RUN_COLUMNS: &str = "id, cause, state, started_at_ms, ended_at_ms, summary";
+
+pub(super) fn read_run(row: &Row<'_>) -> rusqlite::Result<RunRow> {
+    Ok(RunRow {
+        id: row.get(0)?,
+        cause: row.get(1)?,
+        state: row.get(2)?,
+        started_at_ms: row.get(3)?,
+        ended_at_ms: row.get(4)?,
+        summary: row.get(5)?,
+    })
 }

@@ -1,13 +1,10 @@
 //! The listing of a preview: what a run would do, value by value and record by record. It is written in portions, replaced by the next
-//! preview, and gone after the retention time; the one that an approval stands on stays until the approval does not.
+//! preview, and goes with the other old rows (`upkeep.rs`); a new preview leaves the one that an approval stands on.
 
 use crmsync_core::Side;
 use rusqlite::Row;
 
 use super::{Error, Lease, PairId, Store};
-
-/// Listings hold people's data: they are kept so long (S22).
-const RETENTION_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
 
 /// One line to be listed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -114,7 +111,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<ListingRow> {
 
 impl Store {
     /// Makes room for a new listing: those of earlier previews go, but for the one that the approval stands on (0 for none).
-    pub async fn begin_listing(&self, lease: &Lease, approved: i64, now_ms: i64) -> Result<(), Error> {
+    pub async fn begin_listing(&self, lease: &Lease, approved: i64) -> Result<(), Error> {
         let lease = lease.clone();
         self.step(move |tx| {
             lease.check(tx)?;
@@ -122,7 +119,6 @@ impl Store {
                 "DELETE FROM listing WHERE tenant = ?1 AND flow = ?2 AND preview <> ?3",
                 (&lease.tenant, &lease.flow, approved),
             )?;
-            tx.execute("DELETE FROM listing WHERE tenant = ?1 AND at_ms < ?2", (&lease.tenant, now_ms - RETENTION_MS))?;
             Ok(())
         })
         .await

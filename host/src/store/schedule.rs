@@ -1,5 +1,6 @@
 //! What people and the scheduler say about when a flow runs, and the one look that the scheduler takes at everything.
 
+use super::flows::{RUN_COLUMNS, read_run};
 use super::{Error, FlowRow, RunRow, Store, Tx};
 
 /// What is remembered of a flow's timetable.
@@ -144,18 +145,11 @@ fn read_schedule(tx: &Tx<'_>, tenant: &str, flow: &str) -> Result<ScheduleRow, E
 /// The newest runs that synced: previews, answers and undos are runs of the journal, too, and postpone no sync.
 fn newest(tx: &Tx<'_>, tenant: &str, flow: &str, most: usize) -> Result<Vec<RunRow>, Error> {
     tx.all(
-        "SELECT id, cause, state, started_at_ms, ended_at_ms, summary FROM run
-         WHERE tenant = ?1 AND flow = ?2 AND cause IN ('asked', 'sync-now', 'scheduled') ORDER BY id DESC LIMIT ?3",
+        &format!(
+            "SELECT {RUN_COLUMNS} FROM run
+             WHERE tenant = ?1 AND flow = ?2 AND cause IN ('asked', 'sync-now', 'scheduled') ORDER BY id DESC LIMIT ?3"
+        ),
         (tenant, flow, most as i64),
-        |row| {
-            Ok(RunRow {
-                id: row.get(0)?,
-                cause: row.get(1)?,
-                state: row.get(2)?,
-                started_at_ms: row.get(3)?,
-                ended_at_ms: row.get(4)?,
-                summary: row.get(5)?,
-            })
-        },
+        read_run,
     )
 }

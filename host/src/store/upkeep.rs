@@ -36,6 +36,8 @@ pub struct ExchangeRow {
 pub struct Removed {
     /// Lines of sync logs.
     pub log_lines: usize,
+    /// Lines of previews.
+    pub previewed: usize,
     /// Exchanges of debug mode.
     pub exchanges: usize,
     /// Runs; the newest ones of each flow stay.
@@ -126,6 +128,7 @@ impl Store {
             let key = (&tenant, before_ms);
             Ok(Some(Removed {
                 log_lines: tx.execute("DELETE FROM journal WHERE tenant = ?1 AND at_ms < ?2", key)?,
+                previewed: tx.execute("DELETE FROM listing WHERE tenant = ?1 AND at_ms < ?2", key)?,
                 exchanges: tx.execute("DELETE FROM exchange WHERE tenant = ?1 AND at_ms < ?2", key)?,
                 runs: tx.execute(
                     "DELETE FROM run WHERE tenant = ?1 AND started_at_ms < ?2 AND state <> 'running' AND id NOT IN

@@ -210,7 +210,7 @@ async fn still_as_read(
     run: &RunSetup,
     pair: &PairSetup,
     side: Side,
-    due: Vec<IntentRow>,
+    mut due: Vec<IntentRow>,
     drained: &mut Drained,
 ) -> Result<Vec<IntentRow>, Error> {
     let ids: Vec<String> = due.iter().map(|intent| intent.target.clone()).collect();
@@ -220,11 +220,12 @@ async fn still_as_read(
         reread(run, pair, side, &ids).await?.into_iter().collect()
     };
     let mut changed = run.store.staged_records(run.tenant(), pair.id, side, ids).await?;
-    // An undo has looked at what is staged; only what was staged anew since is news to it.
-    for intent in due.iter().filter(|intent| intent.body.undo && intent.source_seq != 0) {
+    // An undo has looked at what is staged: only what was staged anew since is news to it, and it writes over that very version.
+    for intent in due.iter_mut().filter(|intent| intent.body.undo && intent.source_seq != 0) {
         let staged = run.store.inbox_record(run.tenant(), pair.id, side, &intent.target).await?;
-        if staged.is_some_and(|row| row.seq == intent.source_seq) {
+        if let Some(row) = staged.filter(|row| row.seq == intent.source_seq) {
             changed.remove(&intent.target);
+            intent.target_version = row.version;
         }
     }
     let mut kept = Vec::with_capacity(due.len());

@@ -190,3 +190,19 @@ fn the_listing_is_for_people_programs_and_spreadsheets() {
         assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     });
 }
+
+#[test]
+fn what_a_newer_version_reads_into_a_file_is_previewed_and_approved() {
+    run(async {
+        let workplace = workplace(10).await;
+        workplace.preview_and_approve().await.unwrap();
+        let (store, now_ms) = (workplace.app.store(), workplace.app.now_ms());
+        let file = service::document(&workplace.app, LOCAL_TENANT, FLOW).await.unwrap();
+        // An earlier version read other default rows into it.
+        store.apply_flow(LOCAL_TENANT, FLOW, file, "as it was read before".into(), now_ms).await.unwrap();
+        let approved = service::approve(&workplace.app, LOCAL_TENANT, FLOW).await;
+        assert_eq!(approved.unwrap_err().code, "flow.preview_outdated");
+        workplace.preview_and_approve().await.unwrap();
+        workplace.run(false).await.unwrap();
+    });
+}

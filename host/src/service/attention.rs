@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use super::connections;
 use super::failure::{Failure, call_failed};
-use super::flows::{Metadata, get, journalled, open, sides_of, take_soon};
+use super::flows::{get, journalled, open, sides_of, take_soon};
 use super::guide::{AnswerWord, guide};
+use super::resolved::Metadata;
 use crate::app::App;
 use crate::engine::{Limits, Remote};
 use crate::store::{Answer, InboxRow, Obstacle, PairId, Point, PointGroup, PointQuery};

@@ -15,6 +15,7 @@ mod manual;
 mod outlook;
 mod prepare;
 mod quota;
+mod resolved;
 mod samples;
 mod schedule;
 mod serve;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::failure::Failure;
-use super::flows::{Metadata, journalled, open, setup, take_soon};
+use super::flows::{journalled, open, take_soon};
+use super::resolved::{Metadata, setup};
 use crate::app::App;
 use crate::engine::{self, Progress, UndoReport, UndoRequest};
 

@@ -166,11 +166,22 @@ impl Store {
         .await
     }
 
-    /// Saves what a preview showed.
-    pub async fn set_previewed(&self, tenant: &str, flow: &str, preview: String) -> Result<(), Error> {
+    /// Saves what a preview of this version of the flow showed, and the settings that it was made with.
+    pub async fn set_previewed(
+        &self,
+        tenant: &str,
+        flow: &str,
+        version: i64,
+        settings_hash: String,
+        preview: String,
+    ) -> Result<(), Error> {
         let (tenant, flow) = (tenant.to_owned(), flow.to_owned());
         self.step(move |tx| {
-            tx.execute("UPDATE flow SET previewed = ?3 WHERE tenant = ?1 AND name = ?2", (&tenant, &flow, &preview))?;
+            tx.execute(
+                "UPDATE flow SET previewed = ?3, settings_hash = CASE WHEN version = ?4 THEN ?5 ELSE settings_hash END
+                 WHERE tenant = ?1 AND name = ?2",
+                (&tenant, &flow, &preview, version, &settings_hash),
+            )?;
             Ok(())
         })
         .await

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crmsync::store::{JournalRow, OutcomeRow};
 use crmsync_sandbox::history::{Actor, Event};
 use crmsync_sandbox::people::Side;
+use crmsync_sandbox::vtiger::column_chars_max;
 use serde_json::Value;
 
 use super::Report;
@@ -229,7 +230,7 @@ fn one_field(evidence: &Evidence<'_>, tag: &str, field: &str, edits: &[(&Edit, &
             .map(|(_, value)| Wrong::Lost(story(value)))
             .collect()
     };
-    if left == right || kept_by_vtiger(&left) == right {
+    if left == right || kept_by_vtiger(field, &left) == right {
         // What came before the value that stands was replaced by it; what came later must have lost to it, in the open.
         let stands = edits.iter().position(|(_, value)| *value == left);
         return lost(&edits[stands.map_or(0, |place| place + 1)..]);
@@ -246,9 +247,11 @@ fn one_field(evidence: &Evidence<'_>, tag: &str, field: &str, edits: &[(&Edit, &
     lost(&gone.collect::<Vec<_>>())
 }
 
-/// What Vtiger makes of a text from Zoho: its database has no characters outside the basic plane.
-fn kept_by_vtiger(text: &str) -> String {
-    text.chars().map(|c| if c > '\u{ffff}' { "????".to_owned() } else { c.to_string() }).collect()
+/// What Vtiger makes of a text from Zoho: its database has no characters outside the basic plane, and its columns cut.
+fn kept_by_vtiger(field: &str, text: &str) -> String {
+    let kept: String = text.chars().map(|c| if c > '\u{ffff}' { "????".to_owned() } else { c.to_string() }).collect();
+    let chars_max = column_chars_max("Contacts", field_name(Side::Vtiger, field)).unwrap_or(usize::MAX);
+    kept.chars().take(chars_max).collect()
 }
 
 /// A deleted record stays deleted, and people are told.

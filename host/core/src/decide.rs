@@ -10,7 +10,7 @@
 
 use crate::link::{Base, Owed};
 use crate::mapping::{MappingRow, PairMapping, Role};
-use crate::merge::{self, Merged, Outcome, settle_conflict, union};
+use crate::merge::{self, ListView, Merged, Outcome, settle_conflict, union};
 use crate::normalise::same;
 use crate::policy::{DeletePolicy, FirstSync, Policy, Winner};
 use crate::record::{Away, Presence, RemovalReason, Side};
@@ -635,10 +635,15 @@ fn conflict(
 fn join(index: usize, row: &MappingRow, cell: &RowView, decision: &mut Decision, writes: &mut [Vec<RowWrite>; 2]) {
     let mut quiet = true;
     for to in Side::BOTH {
-        let own = &cell.side(to).shown;
-        match sendable(row, to, &cell.side(to.other()).carried) {
+        let (here, there) = (cell.side(to), cell.side(to.other()));
+        let own = &here.shown;
+        match sendable(row, to, &there.carried) {
             Ok(carried) => {
-                let joined: Vec<Value> = own.iter().zip(carried).map(|(own, more)| union(own, more)).collect();
+                let own_over_there = |at: usize| here.carried.values().and_then(|values| values.get(at));
+                let view = |at: usize| ListView { shown: &own[at], carried: own_over_there(at) };
+                let other = |at: usize| ListView { shown: &there.shown[at], carried: Some(&carried[at]) };
+                let joined: Vec<Value> =
+                    (0..own.len().min(carried.len())).map(|at| union(view(at), other(at))).collect();
                 if same(&joined, own, crate::mapping::Sameness::Text) {
                     continue;
                 }

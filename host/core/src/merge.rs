@@ -96,7 +96,7 @@ pub(crate) fn settle_conflict(rule: Winner, cell: &RowView, saved_last: Option<S
         Winner::Longer => by(chars(&cell.left.shown).cmp(&chars(&cell.right.shown))),
         Winner::Union if is_lists(&cell.left.shown) && is_lists(&cell.right.shown) => Outcome::Joined,
         Winner::Union => Outcome::Tie,
-        Winner::Maximum => by(greater(&cell.left.shown, &cell.right.shown)),
+        Winner::Maximum => by(greater_of(cell)),
         Winner::Ask => Outcome::Question,
     }
 }
@@ -107,6 +107,18 @@ fn chars(values: &[Value]) -> usize {
 
 fn is_lists(values: &[Value]) -> bool {
     values.iter().all(|value| matches!(value, Value::List(_) | Value::Empty))
+}
+
+/// Compares both sides as they look on one side, because units and picklists may differ: whichever side that is must not matter.
+fn greater_of(cell: &RowView) -> Ordering {
+    let there = cell.left.carried.values().map(|carried| greater(carried, &cell.right.shown));
+    let here = cell.right.carried.values().map(|carried| greater(&cell.left.shown, carried));
+    match (there, here) {
+        (Some(one), Some(other)) if one.is_ne() && other.is_ne() && one != other => Ordering::Equal,
+        (Some(one), Some(other)) => one.then(other),
+        (Some(only), None) | (None, Some(only)) => only,
+        (None, None) => greater(&cell.left.shown, &cell.right.shown),
+    }
 }
 
 /// Compares rows of values, the first field first. A value is greater than none; what cannot be compared is equal.
@@ -161,32 +173,71 @@ fn compare_decimals(left: &str, right: &str) -> Ordering {
     }
 }
 
-/// The entries of a list and those of another that it does not have. Anything else than lists stays as it is.
-pub(crate) fn union(own: &Value, more: &Value) -> Value {
-    match (own, more) {
-        (Value::Empty, Value::List(_)) => more.clone(),
-        (Value::List(own), Value::List(more)) => {
-            let mut elements = list_elements(own);
-            for element in list_elements(more) {
-                if !elements.contains(&element) {
-                    elements.push(element);
-                }
-            }
-            Value::List(format!("[{}]", elements.join(",")))
+/// A list of one side, as it stands there and as it looks on the other side, if it can be carried.
+#[derive(Clone, Copy)]
+pub(crate) struct ListView<'a> {
+    pub(crate) shown: &'a Value,
+    pub(crate) carried: Option<&'a Value>,
+}
+
+/// The entries of a list and those of the other side's that it does not have. Anything else than lists stays as it is.
+///
+/// Where a table gives several entries of one side one counterpart, an entry whose counterpart the other side has is no news.
+pub(crate) fn union(own: ListView<'_>, other: ListView<'_>) -> Value {
+    let Some(Value::List(more)) = other.carried else { return own.shown.clone() };
+    let mut elements = match own.shown {
+        Value::Empty => vec![],
+        Value::List(own) => list_elements(own),
+        _ => return own.shown.clone(),
+    };
+    let entries = |value: Option<&'_ Value>| match value {
+        Some(Value::List(list)) => list_elements(list).into_iter().map(str::to_owned).collect(),
+        _ => Vec::new(),
+    };
+    let (here_over_there, there) = (entries(own.carried), entries(Some(other.shown)));
+    let more = list_elements(more);
+    // Entry by entry only while carrying has left out none.
+    let is_known = |at: usize| there.len() == more.len() && here_over_there.contains(&there[at]);
+    for (at, element) in more.iter().enumerate() {
+        if !elements.contains(element) && !is_known(at) {
+            elements.push(element);
         }
-        _ => own.clone(),
     }
+    Value::List(format!("[{}]", elements.join(",")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::Carried;
     use crate::decide::tests_support::field;
 
     fn cell(left: Value, right: Value) -> RowView {
         let mut view = crate::decide::tests_support::pair(field(None, ""), field(None, "")).rows.remove(0);
+        (view.left.carried, view.right.carried) =
+            (Carried::Values(vec![left.clone()]), Carried::Values(vec![right.clone()]));
         (view.left.shown, view.right.shown) = (vec![left], vec![right]);
         view
+    }
+
+    #[test]
+    fn the_greater_one_is_found_in_the_terms_of_one_side() {
+        // Left in thousands, right in units.
+        let check = |left: i64, right: i64, carried: [Option<i64>; 2], expected: Outcome| {
+            let mut cell = cell(Value::Integer(left), Value::Integer(right));
+            let value = |number: Option<i64>| number.map(|number| vec![Value::Integer(number)]);
+            let or_held = |values: Option<Vec<Value>>| values.map_or(Carried::Held("one-way".into()), Carried::Values);
+            (cell.left.carried, cell.right.carried) = (or_held(value(carried[0])), or_held(value(carried[1])));
+            assert_eq!(settle_conflict(Winner::Maximum, &cell, None), expected, "{left} {right} {carried:?}");
+        };
+        let (left, right) = (Outcome::Stays(Side::Left), Outcome::Stays(Side::Right));
+        check(3, 2_500, [Some(3_000), Some(2)], left);
+        check(2, 2_500, [Some(2_000), Some(2)], right);
+        check(3, 2_500, [Some(3_000), None], left);
+        check(3, 2_500, [None, Some(2)], left);
+        check(3, 2_500, [None, None], right);
+        // Carried one way the left one is greater, the other way the right one: nobody can say.
+        check(3, 2_500, [Some(3_000), Some(4)], Outcome::Tie);
     }
 
     #[test]
@@ -231,10 +282,25 @@ mod tests {
     fn lists_are_joined() {
         let check = |own: &str, more: &str, expected: &str| {
             let list = |text: &str| if text.is_empty() { Value::Empty } else { Value::List(text.into()) };
-            assert_eq!(union(&list(own), &list(more)), list(expected), "{own} {more}");
+            let (own, more) = (list(own), list(more));
+            let alike = |value| ListView { shown: value, carried: Some(value) };
+            assert_eq!(union(alike(&own), alike(&more)), list(expected), "{own:?} {more:?}");
         };
         check(r#"["a","b"]"#, r#"["b", "c,d"]"#, r#"["a","b","c,d"]"#);
         check("", r#"["b"]"#, r#"["b"]"#);
         check(r#"["a"]"#, "", r#"["a"]"#);
+    }
+
+    #[test]
+    fn an_entry_whose_counterpart_is_there_is_not_joined_again() {
+        // `hot` and `warm` here are `active` there, which comes back as `hot`.
+        let list = |text: &str| Value::List(text.into());
+        let (own, own_there) = (list(r#"["warm"]"#), list(r#"["active"]"#));
+        let (there, there_here) = (list(r#"["active","cold"]"#), list(r#"["hot","cold"]"#));
+        let joined = union(
+            ListView { shown: &own, carried: Some(&own_there) },
+            ListView { shown: &there, carried: Some(&there_here) },
+        );
+        assert_eq!(joined, list(r#"["warm","cold"]"#));
     }
 }

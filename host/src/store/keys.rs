@@ -57,8 +57,9 @@ pub(super) fn rekey(
     references: &[BTreeMap<String, PairId>; 2],
     keys: &impl Fn(Side, &BTreeMap<String, Value>, &KnownAs<'_>) -> Result<Vec<(usize, String)>, Error>,
 ) -> Result<(), Error> {
+    // In the order of the row numbers as they lie on disk: an index would have all rows sorted anew for each portion.
     let sql = format!(
-        "SELECT {INBOX_COLUMNS} FROM inbox i WHERE tenant = ?1 AND pair = ?2 AND seq > ?3 AND presence = 'live'
+        "SELECT {INBOX_COLUMNS} FROM inbox i NOT INDEXED WHERE tenant = ?1 AND pair = ?2 AND seq > ?3 AND presence = 'live'
          AND NOT EXISTS (SELECT 1 FROM link l WHERE l.tenant = ?1 AND l.pair = ?2 AND i.side = 'left' AND l.left_id = i.record AND l.state <> 'ended')
          AND NOT EXISTS (SELECT 1 FROM link l WHERE l.tenant = ?1 AND l.pair = ?2 AND i.side = 'right' AND l.right_id = i.record AND l.state <> 'ended')
          ORDER BY seq LIMIT ?4"
@@ -187,12 +188,12 @@ pub(super) fn refresh_pairings(tx: &Tx<'_>, tenant: &str, pair: PairId, rules: u
     tx.execute(
         "UPDATE inbox SET state = 'staged' WHERE tenant = ?1 AND pair = ?2 AND state = 'held' AND (
             (EXISTS (SELECT 1 FROM match_key k WHERE k.tenant = ?1 AND k.pair = ?2 AND k.side = inbox.side AND k.record = inbox.record AND k.verdict = 'match')
-                AND NOT EXISTS (SELECT 1 FROM pairing p JOIN outcome o ON o.tenant = ?1 AND o.pair = ?2 AND o.side = 'left' AND o.record = p.left_id
-                    WHERE p.tenant = ?1 AND p.pair = ?2 AND o.reason IN ('match-in-doubt', 'outside-filter')
-                    AND ((inbox.side = 'left' AND p.left_id = inbox.record) OR (inbox.side = 'right' AND p.right_id = inbox.record))))
+                AND NOT EXISTS (SELECT 1 FROM outcome o WHERE o.tenant = ?1 AND o.pair = ?2 AND o.side = 'left' AND o.reason IN ('match-in-doubt', 'outside-filter')
+                    AND o.record = CASE inbox.side WHEN 'left' THEN (SELECT p.left_id FROM pairing p WHERE p.tenant = ?1 AND p.pair = ?2 AND p.left_id = inbox.record)
+                        ELSE (SELECT p.left_id FROM pairing p WHERE p.tenant = ?1 AND p.pair = ?2 AND p.right_id = inbox.record) END))
             OR (NOT EXISTS (SELECT 1 FROM match_key k WHERE k.tenant = ?1 AND k.pair = ?2 AND k.side = inbox.side AND k.record = inbox.record AND k.verdict = 'match')
-                AND NOT EXISTS (SELECT 1 FROM link l WHERE l.tenant = ?1 AND l.pair = ?2 AND l.state <> 'ended'
-                    AND ((inbox.side = 'left' AND l.left_id = inbox.record) OR (inbox.side = 'right' AND l.right_id = inbox.record)))
+                AND NOT EXISTS (SELECT 1 FROM link l WHERE l.tenant = ?1 AND l.pair = ?2 AND l.state <> 'ended' AND inbox.side = 'left' AND l.left_id = inbox.record)
+                AND NOT EXISTS (SELECT 1 FROM link l WHERE l.tenant = ?1 AND l.pair = ?2 AND l.state <> 'ended' AND inbox.side = 'right' AND l.right_id = inbox.record)
                 AND (EXISTS (SELECT 1 FROM outcome o WHERE o.tenant = ?1 AND o.pair = ?2 AND o.side = inbox.side AND o.record = inbox.record AND o.reason = 'match-in-doubt')
                     OR (inbox.side = 'right' AND NOT EXISTS (SELECT 1 FROM outcome o WHERE o.tenant = ?1 AND o.pair = ?2 AND o.side = 'right' AND o.record = inbox.record))))
             OR (EXISTS (SELECT 1 FROM outcome o WHERE o.tenant = ?1 AND o.pair = ?2 AND o.side = inbox.side AND o.record = inbox.record AND o.reason = 'more-than-one-match')

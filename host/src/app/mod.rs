@@ -67,8 +67,12 @@ pub enum Error {
     Address(String, String),
 }
 
+/// Milliseconds since 1970.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
 /// A host: store, gate, plugins and a clock.
 pub struct App {
+    clock: Clock,
     store: Store,
     gate: Gate,
     /// Set up when a plugin is needed: what only asks the store works on a machine that cannot run the sandbox.
@@ -89,14 +93,25 @@ impl App {
     /// # Errors
     /// The folder or the database cannot be used.
     pub fn open(data: PathBuf) -> Result<App, Error> {
+        App::open_with_clock(data, Arc::new(now_ms))
+    }
+
+    /// The same with another clock, so that a test need not wait for hours to pass.
+    ///
+    /// # Errors
+    /// See [`App::open`].
+    pub fn open_with_clock(data: PathBuf, clock: Clock) -> Result<App, Error> {
         use std::os::unix::fs::DirBuilderExt;
         let failed = |error: std::io::Error| Error::Folder { path: data.display().to_string(), why: error.to_string() };
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&data).map_err(failed)?;
         let sealer = Sealer::from_file(&data.join("secret.key"))?;
         let store = Store::open(&data.join("crmsync.db"), sealer)?;
         let presence = Presence::announce(&data);
-        let mut config = GateConfig::new(Arc::new(|| now_ms().unsigned_abs()));
-        let ledger = Arc::new(Ledger::new(store.clone(), Arc::new(now_ms)));
+        let mut config = GateConfig::new({
+            let clock = Arc::clone(&clock);
+            Arc::new(move || clock().unsigned_abs())
+        });
+        let ledger = Arc::new(Ledger::new(store.clone(), Arc::clone(&clock)));
         config.budget = Arc::clone(&ledger) as _;
         config.recorder = Arc::new(StoreRecorder { store: store.clone() });
         config.holder = presence.holder().to_owned();
@@ -104,6 +119,7 @@ impl App {
         config.is_gone = Arc::new(move |holder| presence::is_gone(&folder, holder));
         let gate = Gate::new(config)?;
         Ok(App {
+            clock,
             store,
             gate,
             runtime: OnceCell::new(),
@@ -144,12 +160,12 @@ impl App {
 
     /// Now, in milliseconds since 1970. Only the application owns a clock.
     pub fn now_ms(&self) -> i64 {
-        now_ms()
+        (self.clock)()
     }
 
     /// The clock, for those who are given it.
-    pub fn clock(&self) -> Arc<dyn Fn() -> i64 + Send + Sync> {
-        Arc::new(now_ms)
+    pub fn clock(&self) -> Clock {
+        Arc::clone(&self.clock)
     }
 
     /// Ids of the bundled plugins that speak to a CRM.

@@ -354,6 +354,8 @@ impl Decided {
             }
             body.blank = blank_bases(&pair.mapping, write);
             body.owed = self.decision.held.iter().map(|held| pair.mapping.rows[held.row].key.0.clone()).collect();
+            // The fallback stands in for the owner, who is told as soon as there is a counterpart.
+            body.owed.extend(self.fallback_owner(run, &pair.mapping).map(|note| note.field));
         }
         NewIntent {
             side: write.side,

@@ -270,9 +270,17 @@ const GUIDES: &[Guide] = &[
     },
 ];
 
+/// What is known of a word that a transform brings along: transforms say in words of their own why they cannot carry a value.
+const OF_A_TRANSFORM: Guide = Guide {
+    reason: "",
+    meaning: "the field's transform cannot carry the value, for the reason that it names; the rest of the record was synced",
+    fix: "correct the value in the CRM, or use another transform in the flow file, apply it, and approve its preview",
+    answers: NONE,
+};
+
 /// What to know about a reason.
-pub fn guide(reason: &str) -> Option<&'static Guide> {
-    GUIDES.iter().find(|guide| guide.reason == reason)
+pub fn guide(reason: &str) -> &'static Guide {
+    GUIDES.iter().find(|guide| guide.reason == reason).unwrap_or(&OF_A_TRANSFORM)
 }
 
 #[cfg(test)]
@@ -282,7 +290,7 @@ mod tests {
     #[test]
     fn every_reason_is_explained() {
         for code in reason::ALL {
-            assert!(guide(code).is_some(), "`{code}` has no entry");
+            assert_eq!(guide(code).reason, *code, "`{code}` has no entry");
         }
         assert_eq!(GUIDES.len(), reason::ALL.len(), "an entry for a code that is none");
     }

@@ -115,6 +115,8 @@ impl Schema {
 pub(crate) struct Described {
     prefix: String,
     fields: Vec<FieldInfo>,
+    /// What the user's profile does not let the user do with its records, in the contract's words.
+    refused: Vec<&'static str>,
 }
 
 impl Described {
@@ -128,7 +130,15 @@ impl Described {
         };
         let fields = elements(result.get("fields")?);
         let fields = fields.filter_map(|field| info(module, field)).collect();
-        Some(Described { prefix, fields })
+        let rights = [("createable", "creatable"), ("updateable", "editable"), ("deleteable", "deletable")];
+        // A release that says nothing of a right lets a write find out.
+        let refused = rights.into_iter().filter(|(right, _)| result.get(*right).is_some_and(|word| !is_true(Some(word))));
+        Some(Described { prefix, fields, refused: refused.map(|(_, word)| word).collect() })
+    }
+
+    /// What the user may not do with the module's records: `creatable`, `editable`, `deletable`.
+    pub(crate) fn refused(&self) -> &[&'static str] {
+        &self.refused
     }
 
     /// What the module's ids have before the `x`.

@@ -653,6 +653,7 @@ fn mapping(seed: u64) -> PairMapping {
             left: vec![field.clone()],
             right: vec![field],
             direction: Direction::Both,
+            agreed: Direction::Both,
             to_right: None,
             to_left: None,
             sameness: Sameness::Text,

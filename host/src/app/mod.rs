@@ -70,17 +70,38 @@ pub enum Error {
 /// Milliseconds since 1970.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
+/// What the hosts of one process may have in common, and what a test puts in the place of the real thing.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The clock.
+    pub clock: Clock,
+    /// Plugins that were loaded, as loading compiles them.
+    pub plugins: Arc<Plugins>,
+}
+
+impl Default for Surroundings {
+    fn default() -> Surroundings {
+        Surroundings { clock: Arc::new(now_ms), plugins: Arc::default() }
+    }
+}
+
+/// The sandbox and the plugins in it.
+#[derive(Default)]
+pub struct Plugins {
+    /// Set up when a plugin is needed: what only asks the store works on a machine that cannot run the sandbox.
+    runtime: OnceCell<Runtime>,
+    loaded: Mutex<HashMap<String, Plugin>>,
+}
+
 /// A host: store, gate, plugins and a clock.
 pub struct App {
     clock: Clock,
     store: Store,
     gate: Gate,
-    /// Set up when a plugin is needed: what only asks the store works on a machine that cannot run the sandbox.
-    runtime: OnceCell<Runtime>,
     presence: Presence,
     ledger: Arc<Ledger>,
     budgets: std::sync::Mutex<HashMap<String, Option<BudgetSpec>>>,
-    plugins: Mutex<HashMap<String, Plugin>>,
+    plugins: Arc<Plugins>,
     states: Mutex<HashMap<String, Arc<StateCache>>>,
     /// Held open, so that sessions and tokens outlive one call.
     doors: Mutex<HashMap<String, Arc<Door>>>,
@@ -93,14 +114,15 @@ impl App {
     /// # Errors
     /// The folder or the database cannot be used.
     pub fn open(data: PathBuf) -> Result<App, Error> {
-        App::open_with_clock(data, Arc::new(now_ms))
+        App::open_in(data, Surroundings::default())
     }
 
-    /// The same with another clock, so that a test need not wait for hours to pass.
+    /// The same in other surroundings, so that a test need neither wait for hours to pass nor compile the plugins once more.
     ///
     /// # Errors
     /// See [`App::open`].
-    pub fn open_with_clock(data: PathBuf, clock: Clock) -> Result<App, Error> {
+    pub fn open_in(data: PathBuf, surroundings: Surroundings) -> Result<App, Error> {
+        let Surroundings { clock, plugins } = surroundings;
         use std::os::unix::fs::DirBuilderExt;
         let failed = |error: std::io::Error| Error::Folder { path: data.display().to_string(), why: error.to_string() };
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&data).map_err(failed)?;
@@ -122,11 +144,10 @@ impl App {
             clock,
             store,
             gate,
-            runtime: OnceCell::new(),
             presence,
             ledger,
             budgets: std::sync::Mutex::default(),
-            plugins: Mutex::default(),
+            plugins,
             states: Mutex::default(),
             doors: Mutex::default(),
             data,
@@ -346,11 +367,11 @@ impl App {
     }
 
     async fn plugin(&self, id: &str) -> Result<Plugin, Error> {
-        let mut plugins = self.plugins.lock().await;
+        let mut plugins = self.plugins.loaded.lock().await;
         if let Some(plugin) = plugins.get(id) {
             return Ok(plugin.clone());
         }
-        let runtime = self.runtime.get_or_try_init(async || Runtime::new()).await?;
+        let runtime = self.plugins.runtime.get_or_try_init(async || Runtime::new()).await?;
         let plugin = runtime.load_bundled(id).await?;
         plugins.insert(id.to_owned(), plugin.clone());
         Ok(plugin)

@@ -43,7 +43,9 @@ pub(super) async fn run(app: &App, command: ConnectionCommand, output: Output) -
             let may_not = service::refused_rights(app, LOCAL_TENANT, &name).await?;
             output.answer(&Checked { report, may_not }, |answer| {
                 let refused = answer.may_not.iter();
-                let refused = refused.map(|(module, verbs)| format!("{} may not {} {}\n", neutral(&name), verbs.join(", "), neutral(module)));
+                let refused = refused.map(|(module, verbs)| {
+                    format!("{} may not {} {}\n", neutral(&name), verbs.join(", "), neutral(module))
+                });
                 checked(&name, &answer.report) + &refused.collect::<String>()
             });
             Ok(())

@@ -317,7 +317,8 @@ async fn push(
     };
     let refused = is_refused_whole(pair, side, &report.outcomes);
     if refused && halves && due.len() > 1 {
-        let again = |intent: &IntentRow| Settlement::Again { intent: intent.id, not_before_ms: 0, attempts: intent.attempts };
+        let again =
+            |intent: &IntentRow| Settlement::Again { intent: intent.id, not_before_ms: 0, attempts: intent.attempts };
         let settlements = due.iter().map(again).collect();
         run.store.settle_intents(&run.lease, pair.id, run.run, settlements, run.now_ms()).await?;
         return Ok(Pushed { wait_ms: 0, ended: 0, unanswered: 0, broken, refused });

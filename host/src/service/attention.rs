@@ -115,13 +115,7 @@ pub async fn list(
         let groups = app.store().point_groups(tenant, &flow, query).await?;
         all.extend(groups.into_iter().map(|group| {
             let guide = guide(&group.reason);
-            Attention {
-                flow: flow.clone(),
-                meaning: guide.meaning,
-                fix: guide.fix,
-                answers: guide.answers,
-                group,
-            }
+            Attention { flow: flow.clone(), meaning: guide.meaning, fix: guide.fix, answers: guide.answers, group }
         }));
     }
     Ok(all)
@@ -236,12 +230,7 @@ pub async fn show(app: &App, tenant: &str, flow: &str, record: &str) -> Result<R
     values.retain(|field| !(field.left.is_empty() && field.right.is_empty()));
     let points = points.into_iter().map(|point| {
         let guide = guide(&point.reason);
-        PointShown {
-            answers: answers_to(&point),
-            point,
-            meaning: guide.meaning,
-            fix: guide.fix,
-        }
+        PointShown { answers: answers_to(&point), point, meaning: guide.meaning, fix: guide.fix }
     });
     Ok(RecordInNeed {
         between: sides_of(&known),

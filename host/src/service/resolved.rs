@@ -60,7 +60,9 @@ impl Resolved {
         for pair in &self.pairs {
             for side in Side::BOTH.into_iter().filter(|&side| pair.policy.direction.writes(side)) {
                 let name = [&pair.left_module, &pair.right_module][side as usize];
-                let Some(module) = self.modules[side as usize].iter().find(|module| module.name == *name) else { continue };
+                let Some(module) = self.modules[side as usize].iter().find(|module| module.name == *name) else {
+                    continue;
+                };
                 let meant = |verb: &&str| *verb != "delete" || pair.policy.deletes.writes();
                 let refused: Vec<&str> = module.refused.iter().map(String::as_str).filter(meant).collect();
                 if !refused.is_empty() {

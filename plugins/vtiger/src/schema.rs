@@ -132,7 +132,8 @@ impl Described {
         let fields = fields.filter_map(|field| info(module, field)).collect();
         let rights = [("createable", "creatable"), ("updateable", "editable"), ("deleteable", "deletable")];
         // A release that says nothing of a right lets a write find out.
-        let refused = rights.into_iter().filter(|(right, _)| result.get(*right).is_some_and(|word| !is_true(Some(word))));
+        let refused =
+            rights.into_iter().filter(|(right, _)| result.get(*right).is_some_and(|word| !is_true(Some(word))));
         Some(Described { prefix, fields, refused: refused.map(|(_, word)| word).collect() })
     }
 

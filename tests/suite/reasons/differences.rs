@@ -28,10 +28,8 @@ async fn each_answer(desk: &Desk, code: &str, pairs: &[[String; 2]; 4]) {
     desk.answer(&pairs[1][0], code, AnswerWord::Take, Some("vtiger")).await;
     desk.answer(&pairs[2][0], code, AnswerWord::Keep, None).await;
     desk.edit(Side::Vtiger, &pairs[3][1], "Title", "Treasurer").await;
-    let kept = [
-        desk.value(Side::Zoho, &pairs[2][0], "Title").await,
-        desk.value(Side::Vtiger, &pairs[2][1], "Title").await,
-    ];
+    let kept =
+        [desk.value(Side::Zoho, &pairs[2][0], "Title").await, desk.value(Side::Vtiger, &pairs[2][1], "Title").await];
     let [zoho, vtiger] =
         [desk.value(Side::Zoho, &pairs[0][0], "Title").await, desk.value(Side::Vtiger, &pairs[1][1], "Title").await];
     desk.run().await;
@@ -45,11 +43,11 @@ async fn each_answer(desk: &Desk, code: &str, pairs: &[[String; 2]; 4]) {
     assert_ne!(kept[0], kept[1]);
     assert_eq!([desk.value(Side::Zoho, left, "Title").await, desk.value(Side::Vtiger, right, "Title").await], kept);
     desk.is_clear(left).await;
-    desk.is_at_rest().await;
     // What was kept apart goes on: the next edit travels.
     desk.edit(Side::Zoho, left, "Title", "Auditor").await;
     desk.run().await;
     desk.is_in_step(left).await;
+    desk.is_at_rest().await;
 }
 
 #[test]
@@ -81,9 +79,8 @@ pub(super) fn differs_ask() {
 #[test]
 pub(super) fn both_changed_ask() {
     run(async {
-        let asking = format!(
-            "{CONTACTS}  [[module.field]]\n  zoho = \"Title\"\n  vtiger = \"title\"\n  winner = \"ask\"\n"
-        );
+        let asking =
+            format!("{CONTACTS}  [[module.field]]\n  zoho = \"Title\"\n  vtiger = \"title\"\n  winner = \"ask\"\n");
         let desk = Desk::open("", &asking).await;
         let mut pairs = Vec::new();
         for last in ["Left", "Right", "Both", "Edited"] {

@@ -42,6 +42,7 @@ const TESTS: &[(&str, &[AnswerWord], fn())] = &[
     (reason::RESTORED_ALONE, &[Restore, Keep], leaving::restored_alone),
     (reason::SAFETY_STOP, &[], leaving::safety_stop),
     (reason::CONVERTED, &[], leaving::converted),
+    (reason::MERGED, &[Keep, Restore], crate::sim::what_was_merged_is_kept_created_again_or_merged_as_well),
     (reason::LEFT_ALONE, &[Link, New], identity::left_alone),
     (reason::ONE_WAY, &[], scope::one_way),
     (reason::REFUSED, &[LeaveAlone], refusals::refused_by_crm),
@@ -58,7 +59,10 @@ fn every_reason_has_a_test_of_its_fix_and_of_each_answer() {
             .find(|(tested, ..)| tested == code)
             .unwrap_or_else(|| panic!("nothing carries out the fix of `{code}`"));
         let offered = guide(code).answers;
-        assert!(offered.iter().all(|answer| answers.contains(answer)), "`{code}`: of {offered:?} only {answers:?} are given");
+        assert!(
+            offered.iter().all(|answer| answers.contains(answer)),
+            "`{code}`: of {offered:?} only {answers:?} are given"
+        );
     }
     assert_eq!(TESTS.len(), reason::ALL.len(), "a test of a code that is none");
 }

@@ -32,7 +32,8 @@ pub(super) fn before_start_date() {
             assert_eq!(desk.partner(record).await, None);
         }
         desk.edit(Side::Zoho, &edited, "Title", "Chair").await;
-        let report = json!({ "Last_Name": "Pointer", "Email": "pointer@reasons.example", "Reporting_To": { "id": referenced } });
+        let report =
+            json!({ "Last_Name": "Pointer", "Email": "pointer@reasons.example", "Reporting_To": { "id": referenced } });
         desk.crms().create_spelled(Side::Zoho, &report).await.unwrap();
         desk.run().await;
         desk.run().await;
@@ -69,6 +70,7 @@ pub(super) fn outside_filter() {
         desk.change(FILTER, "filter = { zoho = 'Department = \"Sales\" or Department = \"Support\"' }").await;
         desk.run().await;
         desk.is_in_step(&other).await;
+        desk.is_at_rest().await;
     });
 }
 
@@ -95,6 +97,7 @@ pub(super) fn left_filter() {
         desk.change(FILTER, "filter = { zoho = 'Department = \"Sales\" or Department = \"Support\"' }").await;
         desk.run().await;
         desk.is_in_step(&stays_out).await;
+        desk.is_at_rest().await;
     });
 }
 
@@ -112,5 +115,6 @@ pub(super) fn one_way() {
         let left = records[0]["id"].as_str().unwrap().to_owned();
         assert_eq!(desk.partner(&left).await, Some(right));
         desk.is_in_step(&left).await;
+        desk.is_at_rest().await;
     });
 }

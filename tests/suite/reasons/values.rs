@@ -167,7 +167,15 @@ pub(super) fn no_counterpart_value() {
         let table = "values = { \"Partner\" = \"Partner\" }";
         let row = format!("[[module.field]]\nzoho = \"Lead_Source\"\nvtiger = \"leadsource\"\n{table}\n");
         let mut desk = Desk::open("", &format!("{FEW_ROWS}{row}")).await;
-        let right = desk.crms().create_in(Side::Vtiger, "Contacts", &json!({ "lastname": "Sourced", "email": "s@reasons.example", "leadsource": "Conference" })).await.unwrap();
+        let right = desk
+            .crms()
+            .create_in(
+                Side::Vtiger,
+                "Contacts",
+                &json!({ "lastname": "Sourced", "email": "s@reasons.example", "leadsource": "Conference" }),
+            )
+            .await
+            .unwrap();
         desk.run().await;
         let left = desk.is_listed(&right, code).await.left;
         assert_eq!(desk.value(Side::Zoho, &left, "Last_Name").await, "Sourced", "the rest was synced");
@@ -191,15 +199,21 @@ pub(super) fn transform_failed() {
         let mut desk = Desk::open("", &rows).await;
         // More than the transform may have in its memory.
         let huge = "0".repeat(1_900_000);
-        let corrected = desk.person(Side::Vtiger, "Corrected", &[("Description", &huge), ("Department", " Sales ")]).await;
+        let corrected =
+            desk.person(Side::Vtiger, "Corrected", &[("Description", &huge), ("Department", " Sales ")]).await;
         let other = desk.person(Side::Vtiger, "Other", &[("Description", &huge)]).await;
         let mut bystanders = Vec::new();
         for number in 0..5 {
-            bystanders.push(desk.person(Side::Vtiger, &format!("By{number}"), &[("Description", "(555) 010-99 88")]).await);
+            bystanders
+                .push(desk.person(Side::Vtiger, &format!("By{number}"), &[("Description", "(555) 010-99 88")]).await);
         }
         desk.run().await;
         let left = desk.is_listed(&corrected, code).await.left;
-        assert_eq!(desk.value(Side::Zoho, &left, "Department").await, "Sales", "the other transforms of the record work");
+        assert_eq!(
+            desk.value(Side::Zoho, &left, "Department").await,
+            "Sales",
+            "the other transforms of the record work"
+        );
         for right in &bystanders {
             desk.is_clear(right).await;
         }
@@ -237,6 +251,7 @@ pub(super) fn what_a_transform_says_in_its_own_word_is_explained() {
         desk.run().await;
         assert_eq!(desk.value(Side::Zoho, &need.left, "Fax").await, "5550109966");
         desk.is_in_step(&need.left).await;
+        desk.is_at_rest().await;
     });
 }
 
@@ -265,12 +280,14 @@ pub(super) fn reference_not_linked() {
             desk.shown(Side::Vtiger, "Contacts", &right).await["account_id"].as_str().unwrap().to_owned()
         };
         // It fills in by itself: a counterpart turns up.
-        let same = desk.crms().create_in(Side::Vtiger, "Accounts", &json!({ "accountname": "Itself Ltd" })).await.unwrap();
+        let same =
+            desk.crms().create_in(Side::Vtiger, "Accounts", &json!({ "accountname": "Itself Ltd" })).await.unwrap();
         desk.run().await;
         assert_eq!(points_to(&desk, &people[2]).await, same);
         desk.is_in_step(&people[2]).await;
         // By hand, with an organization that nobody could know by its name.
-        let other = desk.crms().create_in(Side::Vtiger, "Accounts", &json!({ "accountname": "HND Limited" })).await.unwrap();
+        let other =
+            desk.crms().create_in(Side::Vtiger, "Accounts", &json!({ "accountname": "HND Limited" })).await.unwrap();
         let app = &desk.workplace.app;
         service::link(app, LOCAL_TENANT, FLOW, Some("Accounts"), [by_hand, other.clone()]).await.unwrap();
         desk.run().await;
@@ -283,6 +300,7 @@ pub(super) fn reference_not_linked() {
         let made = accounts.iter().find(|record| record["accountname"] == "Module Ltd").unwrap();
         assert_eq!(points_to(&desk, &people[0]).await, made["id"].as_str().unwrap());
         desk.is_in_step(&people[0]).await;
+        desk.is_at_rest().await;
     });
 }
 
@@ -311,7 +329,11 @@ pub(super) fn owner_unknown() {
         }
         assert_eq!(owner(&desk, &by_user).await, office, "the fallback, for new records");
         desk.is_at_rest().await;
-        assert_eq!(desk.shown(Side::Zoho, "Contacts", &by_user).await["Owner"]["id"], kim.as_str(), "never written back");
+        assert_eq!(
+            desk.shown(Side::Zoho, "Contacts", &by_user).await["Owner"]["id"],
+            kim.as_str(),
+            "never written back"
+        );
 
         let there = desk.crms().set_user(Side::Vtiger, "Kim New", "kim@acme.example").await.unwrap();
         desk.retry(code).await;
@@ -327,6 +349,7 @@ pub(super) fn owner_unknown() {
         desk.run().await;
         assert_eq!(owner(&desk, &by_table).await, nora);
         desk.is_in_step(&by_table).await;
+        desk.is_at_rest().await;
     });
 }
 
@@ -350,5 +373,6 @@ pub(super) fn an_address_of_two_users_is_nobodys() {
         let right = desk.partner(&left).await.unwrap();
         assert_eq!(desk.shown(Side::Vtiger, "Contacts", &right).await["assigned_user_id"], "19x5");
         desk.is_in_step(&left).await;
+        desk.is_at_rest().await;
     });
 }

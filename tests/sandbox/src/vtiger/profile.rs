@@ -27,14 +27,8 @@ impl Profile {
     ///
     /// An unknown word, with the words that there are.
     pub(super) fn parse(words: &str) -> io::Result<Self> {
-        let mut profile = Self {
-            custom_key: true,
-            source: true,
-            repaired: false,
-            hidden_percent: 0,
-            view_only: false,
-            db_zone_s: 0,
-        };
+        let mut profile =
+            Self { custom_key: true, source: true, repaired: false, hidden_percent: 0, view_only: false, db_zone_s: 0 };
         for word in words.split(',').map(str::trim) {
             match word {
                 "" | "default" => {}

@@ -82,7 +82,13 @@ impl Zoho {
             limits: Limits::default(),
             pages: PageTokens::new(options.seed),
         };
-        Ok(Zoho { url: url.to_owned(), shared, profile, modules: Mutex::new(Arc::new(modules)), state: Mutex::new(state) })
+        Ok(Zoho {
+            url: url.to_owned(),
+            shared,
+            profile,
+            modules: Mutex::new(Arc::new(modules)),
+            state: Mutex::new(state),
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -112,9 +118,7 @@ impl Zoho {
             ("GET", ["users"]) => metadata::users(&state.store, &params, None),
             ("GET", ["users", id]) => metadata::users(&state.store, &params, Some(id)),
             ("GET", ["org"]) => Ok(metadata::org(self.profile.zone)),
-            ("GET", ["settings", what @ ..]) => {
-                metadata::settings(&modules, what, &params, request, &self.profile)
-            }
+            ("GET", ["settings", what @ ..]) => metadata::settings(&modules, what, &params, request, &self.profile),
             (_, ["users" | "org" | "settings", ..]) => Err(wrong_method()),
             ("GET", [module, rest @ ..]) => {
                 let state = &mut *state;

@@ -328,6 +328,14 @@ mod tests {
     }
 
     #[test]
+    fn what_the_profile_refuses_is_told() {
+        assert!(described().refused().is_empty(), "a release that says nothing");
+        let rights = r#""createable":true,"updateable":false,"deleteable":"0","retrieveable":true,"fields""#;
+        let described = parse(&CONTACTS.replacen(r#""fields""#, rights, 1)).expect("a describe answer");
+        assert_eq!(described.refused(), ["editable", "deletable"]);
+    }
+
+    #[test]
     fn the_key_field_is_ours_or_source() {
         assert_eq!(described().key_field(), Some("source"));
         let with_ours = CONTACTS

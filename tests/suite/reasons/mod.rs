@@ -14,8 +14,10 @@ use crmsync_core::decide::reason;
 
 use AnswerWord::{Again, Keep, LeaveAlone, Link, New, Restore, Take};
 
-/// Each code with the answers that its test gives, and the test.
-const TESTS: &[(&str, &[AnswerWord], fn())] = &[
+/// A code, the answers that its test gives, and the test.
+type Tested = (&'static str, &'static [AnswerWord], fn());
+
+const TESTS: &[Tested] = &[
     (reason::MORE_THAN_ONE_MATCH, &[Link, New, LeaveAlone], identity::more_than_one_match),
     (reason::MATCH_IN_DOUBT, &[Link, New, LeaveAlone], identity::match_in_doubt),
     (reason::BEFORE_START_DATE, &[], scope::before_start_date),

@@ -84,16 +84,32 @@ impl Crms {
     /// # Errors
     /// One of them does not start.
     pub async fn here(records: usize, seed: u64) -> Outcome<Crms> {
-        let options = || serve::Options { records, seed, ..serve::Options::default() };
+        Crms::here_as(records, seed, ["default", "default"]).await
+    }
+
+    /// The same with the peculiarities that these profiles name, Zoho's first.
+    ///
+    /// # Errors
+    /// One of them does not start.
+    pub async fn here_as(records: usize, seed: u64, profiles: [&str; 2]) -> Outcome<Crms> {
+        let options =
+            |profile: &str| serve::Options { records, seed, profile: profile.to_owned(), ..serve::Options::default() };
         let failed = |error: std::io::Error| format!("failed to start a sandbox: {error}");
         let crm = |running: Running| Crm {
             url: running.url.clone(),
             login: running.login.clone(),
             _keeper: Keeper::Task(running),
         };
-        let left = crm(serve::start_zoho(options()).await.map_err(failed)?);
-        let right = crm(serve::start_vtiger(options()).await.map_err(failed)?);
+        let left = crm(serve::start_zoho(options(profiles[0])).await.map_err(failed)?);
+        let right = crm(serve::start_vtiger(options(profiles[1])).await.map_err(failed)?);
         Ok(Crms { sides: [left, right], http: client()? })
+    }
+
+    /// From here on Vtiger's login is this user's and not the administrator's.
+    pub fn log_in_at_vtiger_as(&mut self, user: &str) {
+        let login = &mut self.sides[Side::Vtiger as usize].login;
+        let key = login["access_keys"][user].clone();
+        (login["username"], login["access_key"]) = (json!(user), key);
     }
 
     /// One side.
@@ -186,6 +202,33 @@ impl Crms {
     /// The screen refuses.
     pub async fn delete(&self, side: Side, id: &str) -> Outcome<()> {
         self.post(side, "/_sandbox/person/delete", &json!({ "module": MODULE, "id": id })).await.map(drop)
+    }
+
+    /// Somebody takes a record back from the recycle bin.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub async fn restore(&self, side: Side, id: &str) -> Outcome<()> {
+        self.post(side, "/_sandbox/person/restore", &json!({ "module": MODULE, "id": id })).await.map(drop)
+    }
+
+    /// An administrator changes a field of contacts, by its own name: `read_only`, `chars_max`, `unique`.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub async fn set_field(&self, side: Side, field: &str, rule: &Value) -> Outcome<()> {
+        let body = json!({ "module": MODULE, "field": field, "rule": rule });
+        self.post(side, "/_sandbox/admin/field", &body).await.map(drop)
+    }
+
+    /// An administrator adds a user, or gives the one of this name another address; gives the user's id.
+    ///
+    /// # Errors
+    /// The sandbox does not take it.
+    pub async fn set_user(&self, side: Side, name: &str, email: &str) -> Outcome<String> {
+        let answer = self.post(side, "/_sandbox/admin/user", &json!({ "name": name, "email": email })).await?;
+        let id = answer["user"]["id"].as_str();
+        id.map(str::to_owned).ok_or_else(|| format!("a user has no id: {answer}"))
     }
 
     /// Somebody creates a record of any module; fields go by the side's own names. Gives its id.

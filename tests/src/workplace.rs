@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
-use crmsync::app::{App, LOCAL_TENANT};
+use crmsync::app::{App, LOCAL_TENANT, Plugins, Surroundings};
 use crmsync::engine::{Preview, Progress, RunReport};
 use crmsync::flow::{Document, Template};
 use crmsync::service::{self, Failure, Login, NewConnection, RunRequest};
@@ -90,16 +90,34 @@ impl Workplace {
     /// # Errors
     /// Something of it does not work.
     pub async fn with_modules(crms: Crms, quiesce_ms: u64, modules: &[&str]) -> Outcome<Workplace> {
+        Workplace::with_file(crms, quiesce_ms, &flow_file_of(modules)).await
+    }
+
+    /// The same with this flow file.
+    ///
+    /// # Errors
+    /// Something of it does not work.
+    pub async fn with_file(crms: Crms, quiesce_ms: u64, file: &str) -> Outcome<Workplace> {
         let folder = Folder::make()?;
-        let app = App::open(folder.path().join("data")).map_err(|error| error.to_string())?;
+        let app = App::open_in(folder.path().join("data"), surroundings()).map_err(|error| error.to_string())?;
         let workplace = Workplace { crms, folder, app };
         for connection in workplace.connections(quiesce_ms) {
             service::add(&workplace.app, LOCAL_TENANT, connection).await.map_err(told)?;
         }
         workplace.log_in().await?;
-        let file = flow_file_of(modules);
-        service::apply(&workplace.app, LOCAL_TENANT, "people.toml", &file).await.map_err(told)?;
+        service::apply(&workplace.app, LOCAL_TENANT, "people.toml", file).await.map_err(told)?;
         Ok(workplace)
+    }
+
+    /// The product on the same data folder with its clock so far ahead.
+    ///
+    /// # Errors
+    /// The folder cannot be used.
+    pub fn later(&mut self, ms: i64) -> Outcome<()> {
+        let now = self.app.clock();
+        let surroundings = Surroundings { clock: Arc::new(move || now() + ms), ..surroundings() };
+        self.app = App::open_in(self.data(), surroundings).map_err(|error| error.to_string())?;
+        Ok(())
     }
 
     /// The data folder of the product.
@@ -187,6 +205,12 @@ impl Workplace {
             }
         })
     }
+}
+
+/// Surroundings of every workplace of this process: its plugins are compiled once.
+fn surroundings() -> Surroundings {
+    static PLUGINS: LazyLock<Arc<Plugins>> = LazyLock::new(Arc::default);
+    Surroundings { plugins: Arc::clone(&PLUGINS), ..Surroundings::default() }
 }
 
 /// The file of the flow of contacts.

@@ -14,6 +14,7 @@ mod matching;
 mod preview;
 mod product;
 mod readme;
+mod reasons;
 mod references;
 mod restart;
 mod scope;

@@ -429,7 +429,10 @@ fn decide_single(view: &View, mapping: &PairMapping, policy: &Policy, from: Side
             }
             continue;
         }
-        if !row.direction.writes(to) || row.fields(to).iter().all(|field| field.read_only) {
+        if !may_write(row, policy, to) {
+            if is_barred(row, policy, to) && source.shown.iter().any(Value::is_filled) {
+                decision.held.push(HeldRow { row: index, side: to, reason: reason::READ_ONLY.into() });
+            }
             continue;
         }
         match sendable(row, to, &source.carried) {
@@ -538,7 +541,7 @@ fn fill(
     decision: &mut Decision,
     writes: &mut [Vec<RowWrite>; 2],
 ) {
-    if may_write(row, policy, from.other()) {
+    if may_write(row, policy, from.other()) || is_barred(row, policy, from.other()) {
         take(index, row, cell, policy, from, decision, writes);
     } else {
         decision.settled.push(index);
@@ -569,7 +572,11 @@ fn take(
 ) {
     let to = from.other();
     if !may_write(row, policy, to) {
-        decision.settled.push(index);
+        // The flow means it to travel: it is told, and owed until the field can be written.
+        match is_barred(row, policy, to) && !merge::agrees(row, cell) {
+            true => decision.held.push(HeldRow { row: index, side: to, reason: reason::READ_ONLY.into() }),
+            false => decision.settled.push(index),
+        }
         return;
     }
     match sendable(row, to, &cell.side(from).carried) {
@@ -669,6 +676,14 @@ fn one_way_winner(row: &MappingRow, policy: &Policy) -> Option<Side> {
 
 fn may_write(row: &MappingRow, policy: &Policy, side: Side) -> bool {
     policy.direction.writes(side) && row.direction.writes(side) && !row.fields(side).iter().all(|field| field.read_only)
+}
+
+/// Whether only the CRM keeps values from travelling to this side, where the flow lets them: the field cannot be written.
+fn is_barred(row: &MappingRow, policy: &Policy, side: Side) -> bool {
+    policy.direction.writes(side)
+        && row.agreed.writes(side)
+        && !row.direction.writes(side)
+        && row.fields(side).iter().any(|field| field.read_only)
 }
 
 /// The carried values, if the written side can take them.

@@ -87,6 +87,15 @@ impl Decided {
         &self.decision.held
     }
 
+    /// The rows that are left out of a record that is written; not the one that holds back the whole record.
+    fn left_out(&self) -> impl Iterator<Item = &HeldRow> {
+        let whole = match &self.decision.verdict {
+            Verdict::NeedsAttention(why) => why.as_str(),
+            _ => "",
+        };
+        self.held().iter().filter(move |held| held.reason != whole)
+    }
+
     /// What one side shows in a row.
     pub(super) fn shown(&self, row: usize, side: Side) -> &[Value] {
         &self.view.rows[row].side(side).shown
@@ -144,7 +153,7 @@ impl Decided {
         for &row in &self.decision.differs {
             count(&mut counts.differs, field(row, Side::Left));
         }
-        for held in &self.decision.held {
+        for held in self.left_out() {
             count(&mut counts.left_out, format!("{}: {}", held.reason, field(held.row, held.side)));
         }
     }
@@ -354,6 +363,8 @@ impl Decided {
             }
             body.blank = blank_bases(&pair.mapping, write);
             body.owed = self.decision.held.iter().map(|held| pair.mapping.rows[held.row].key.0.clone()).collect();
+            // The fallback stands in for the owner, who is told as soon as there is a counterpart.
+            body.owed.extend(self.fallback_owner(run, &pair.mapping).map(|note| note.field));
         }
         NewIntent {
             side: write.side,
@@ -410,7 +421,11 @@ impl Decided {
         };
         let mut notes = Vec::new();
         match &self.decision.verdict {
-            Verdict::NeedsAttention(why) => notes.push(note("needs-attention", why, None, String::new())),
+            Verdict::NeedsAttention(why) => {
+                // A record that one row holds back is one point, which names the row.
+                let row = self.held().iter().find(|held| held.reason == *why).map(|held| held.row);
+                notes.push(note("needs-attention", why, row, String::new()));
+            }
             Verdict::OutOfScope(why) => {
                 let told = |(side, how): (Side, Away)| match how {
                     Away::Kept(why) => format!("{}: {}", run.side(side).connection, why.as_str()),
@@ -439,7 +454,7 @@ impl Decided {
             }
             Verdict::Unchanged | Verdict::Write | Verdict::Removed(..) | Verdict::Forget => {}
         }
-        for HeldRow { row, side, reason: why } in &self.decision.held {
+        for HeldRow { row, side, reason: why } in self.left_out() {
             let shown = |side: Side| {
                 self.view.rows[*row].side(side).shown.iter().map(Value::display).collect::<Vec<_>>().join(", ")
             };

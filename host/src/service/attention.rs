@@ -115,13 +115,7 @@ pub async fn list(
         let groups = app.store().point_groups(tenant, &flow, query).await?;
         all.extend(groups.into_iter().map(|group| {
             let guide = guide(&group.reason);
-            Attention {
-                flow: flow.clone(),
-                meaning: guide.map_or("", |guide| guide.meaning),
-                fix: guide.map_or("", |guide| guide.fix),
-                answers: guide.map_or(&[], |guide| guide.answers),
-                group,
-            }
+            Attention { flow: flow.clone(), meaning: guide.meaning, fix: guide.fix, answers: guide.answers, group }
         }));
     }
     Ok(all)
@@ -188,7 +182,7 @@ fn answers_to(point: &Point) -> Vec<AnswerWord> {
         AnswerWord::Link | AnswerWord::New | AnswerWord::LeaveAlone | AnswerWord::Again => !point.is_linked(),
         AnswerWord::Take | AnswerWord::Keep | AnswerWord::Restore => point.is_linked(),
     };
-    guide(&point.reason).map_or(&[][..], |guide| guide.answers).iter().filter(fits).copied().collect()
+    guide(&point.reason).answers.iter().filter(fits).copied().collect()
 }
 
 /// Everything about one record.
@@ -236,12 +230,7 @@ pub async fn show(app: &App, tenant: &str, flow: &str, record: &str) -> Result<R
     values.retain(|field| !(field.left.is_empty() && field.right.is_empty()));
     let points = points.into_iter().map(|point| {
         let guide = guide(&point.reason);
-        PointShown {
-            answers: answers_to(&point),
-            point,
-            meaning: guide.map_or("", |guide| guide.meaning),
-            fix: guide.map_or("", |guide| guide.fix),
-        }
+        PointShown { answers: answers_to(&point), point, meaning: guide.meaning, fix: guide.fix }
     });
     Ok(RecordInNeed {
         between: sides_of(&known),
@@ -435,12 +424,13 @@ fn answer(between: &[String; 2], said: &Said) -> Result<Answer, Failure> {
     })
 }
 
-/// Puts the records of all points that the filter means before the next run again, as after a fix. Gives how many records.
+/// Puts the records of all points that the filter means before the next run again, as after a fix. Gives how many records. What was
+/// mended may be a right, a field or a user of a CRM, so that the next run asks both what they say of themselves.
 ///
 /// # Errors
 /// The filter means nothing, or a run is going on.
 pub async fn retry(app: &App, tenant: &str, flow: &str, filter: &PointFilter) -> Result<u64, Failure> {
-    get(app, tenant, flow).await?;
+    let known = get(app, tenant, flow).await?;
     let lease = take_soon(app, tenant, flow).await?;
     let outcome = async {
         let mut points = chosen(app, tenant, flow, filter).await?;
@@ -448,6 +438,9 @@ pub async fn retry(app: &App, tenant: &str, flow: &str, filter: &PointFilter) ->
         while !points.is_empty() {
             let rest = points.split_off(points.len().min(POINTS_AT_ONCE));
             records += app.store().retry_points(&lease, std::mem::replace(&mut points, rest)).await?;
+        }
+        for connection in sides_of(&known) {
+            app.store().forget_metadata(tenant, &connection).await?;
         }
         Ok(records)
     }

@@ -1,5 +1,5 @@
-//! What each reason code means and what to do about it, for people. Every code has an entry. `tests/suite/attention.rs`
-//! carries out the answers, and sees that the record goes on.
+//! What each reason code means and what to do about it, for people. Every code has an entry. `tests/suite/reasons`
+//! does literally what each entry says, and sees that the record is in step then.
 
 use crmsync_core::decide::reason;
 
@@ -85,19 +85,19 @@ const GUIDES: &[Guide] = &[
     Guide {
         reason: reason::BEFORE_START_DATE,
         meaning: "the record was last changed before the flow's start date; it is known, and neither created nor changed",
-        fix: "nothing: it joins when it is edited, or when a synced record points to it; or set an earlier `records_from`",
+        fix: "nothing: it joins when it is edited, or when a synced record points to it; or set an earlier `records_from` and approve its preview",
         answers: NONE,
     },
     Guide {
         reason: reason::OUTSIDE_FILTER,
         meaning: "the module's filter does not mean this record",
-        fix: "nothing: it joins when the filter means it; or change `filter` in the flow file and apply it",
+        fix: "nothing: it joins when the filter means it; or change `filter` in the flow file and approve its preview",
         answers: NONE,
     },
     Guide {
         reason: reason::LEFT_FILTER,
         meaning: "the module's filter does not mean this linked record any more; it gets no updates, and nothing is deleted",
-        fix: "nothing: what was edited meanwhile travels when the filter means it again; or change `filter` in the flow file",
+        fix: "nothing: what was edited meanwhile travels when the filter means it again; or change `filter` in the flow file and approve its preview",
         answers: NONE,
     },
     Guide {
@@ -120,8 +120,8 @@ const GUIDES: &[Guide] = &[
     },
     Guide {
         reason: reason::READ_ONLY,
-        meaning: "the other side's field cannot be written",
-        fix: "give the login write access to the field and `attention retry`, or skip the field in the flow file",
+        meaning: "the other CRM does not let this login write the field; the rest of the record was synced",
+        fix: "give the login write access to the field and `attention retry`, or `skip` the field in the flow file and approve its preview",
         answers: NONE,
     },
     Guide {
@@ -133,13 +133,13 @@ const GUIDES: &[Guide] = &[
     Guide {
         reason: reason::NO_COUNTERPART_VALUE,
         meaning: "the picklist value has no counterpart in the value table; the rest of the record was synced",
-        fix: "add the value to `values` of the field in the flow file and apply it",
+        fix: "add the value to `values` of the field in the flow file, apply it, and approve its preview",
         answers: NONE,
     },
     Guide {
         reason: reason::TRANSFORM_FAILED,
-        meaning: "the transform of this field broke on this record",
-        fix: "correct the value, or use another transform in the flow file and apply it",
+        meaning: "the transform of this field broke on this record; the rest of the record was synced",
+        fix: "correct the value in the CRM, or use another transform in the flow file, apply it, and approve its preview",
         answers: NONE,
     },
     Guide {
@@ -150,8 +150,8 @@ const GUIDES: &[Guide] = &[
     },
     Guide {
         reason: reason::OWNER_UNKNOWN,
-        meaning: "the owner is no active user of the other CRM",
-        fix: "add the user there with the same e-mail address, or a line to `[owners.table]` of the flow file, and `attention retry`",
+        meaning: "the owner is no active user of the other CRM, or two users there share the address; the owner there stays as it is",
+        fix: "see that exactly one user there has the owner's e-mail address, or add a line to `[owners.table]` of the flow file and approve its preview; then `attention retry`",
         answers: NONE,
     },
     Guide {
@@ -169,13 +169,13 @@ const GUIDES: &[Guide] = &[
     Guide {
         reason: reason::DIFFERS_ASK,
         meaning: "both sides have different values, and the flow says that a person decides",
-        fix: "choose a side with `take CONNECTION`, or `keep` both",
+        fix: "choose a side with `take CONNECTION`, or `keep` both; or edit one of them",
         answers: &[AnswerWord::Take, AnswerWord::Keep],
     },
     Guide {
         reason: reason::BOTH_CHANGED_ASK,
         meaning: "both sides changed the field, and the flow says that a person decides",
-        fix: "choose a side with `take CONNECTION`, or `keep` both",
+        fix: "choose a side with `take CONNECTION`, or `keep` both; or edit one of them",
         answers: &[AnswerWord::Take, AnswerWord::Keep],
     },
     Guide {
@@ -241,7 +241,7 @@ const GUIDES: &[Guide] = &[
     Guide {
         reason: reason::ONE_WAY,
         meaning: "records of this module do not travel this way",
-        fix: "nothing, or another `direction` of the module in the flow file",
+        fix: "nothing, or another `direction` of the module in the flow file, with its preview approved",
         answers: NONE,
     },
     Guide {
@@ -270,9 +270,17 @@ const GUIDES: &[Guide] = &[
     },
 ];
 
+/// What is known of a word that a transform brings along: transforms say in words of their own why they cannot carry a value.
+const OF_A_TRANSFORM: Guide = Guide {
+    reason: "",
+    meaning: "the field's transform cannot carry the value, for the reason that it names; the rest of the record was synced",
+    fix: "correct the value in the CRM, or use another transform in the flow file, apply it, and approve its preview",
+    answers: NONE,
+};
+
 /// What to know about a reason.
-pub fn guide(reason: &str) -> Option<&'static Guide> {
-    GUIDES.iter().find(|guide| guide.reason == reason)
+pub fn guide(reason: &str) -> &'static Guide {
+    GUIDES.iter().find(|guide| guide.reason == reason).unwrap_or(&OF_A_TRANSFORM)
 }
 
 #[cfg(test)]
@@ -282,7 +290,7 @@ mod tests {
     #[test]
     fn every_reason_is_explained() {
         for code in reason::ALL {
-            assert!(guide(code).is_some(), "`{code}` has no entry");
+            assert_eq!(guide(code).reason, *code, "`{code}` has no entry");
         }
         assert_eq!(GUIDES.len(), reason::ALL.len(), "an entry for a code that is none");
     }

@@ -11,7 +11,7 @@ use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::crm::Crm;
+use crate::crm::{Crm, FieldRule, UserRule};
 use crate::faults::Plan;
 use crate::scenario::HumanEdit;
 use crate::serve::Story;
@@ -26,8 +26,11 @@ pub(crate) fn routes() -> Router<Arc<dyn Crm>> {
         .route("/_sandbox/person/create", post(person_create))
         .route("/_sandbox/person/edit", post(person_edit))
         .route("/_sandbox/person/delete", post(person_delete))
+        .route("/_sandbox/person/restore", post(person_restore))
         .route("/_sandbox/person/convert", post(person_convert))
         .route("/_sandbox/person/merge", post(person_merge))
+        .route("/_sandbox/admin/field", post(admin_field))
+        .route("/_sandbox/admin/user", post(admin_user))
         .route("/_sandbox/story", get(story))
         .route("/_sandbox/faults", post(faults))
         .route("/_sandbox/clock", post(clock))
@@ -48,6 +51,14 @@ struct Edit {
     id: Option<String>,
     #[serde(default)]
     set: Map<String, Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FieldSetting {
+    module: String,
+    field: String,
+    rule: FieldRule,
 }
 
 #[derive(Debug, Deserialize)]
@@ -119,6 +130,27 @@ async fn person_delete(State(crm): State<Arc<dyn Crm>>, Json(edit): Json<Edit>) 
     match &edit.id {
         Some(id) => edited(crm.person_delete(&edit.module, id)),
         None => refused(StatusCode::BAD_REQUEST, "a delete names the record by `id`".to_owned()),
+    }
+}
+
+async fn person_restore(State(crm): State<Arc<dyn Crm>>, Json(edit): Json<Edit>) -> Response {
+    match &edit.id {
+        Some(id) => edited(crm.person_restore(&edit.module, id)),
+        None => refused(StatusCode::BAD_REQUEST, "a restore names the record by `id`".to_owned()),
+    }
+}
+
+async fn admin_field(State(crm): State<Arc<dyn Crm>>, Json(setting): Json<FieldSetting>) -> Response {
+    match crm.set_field(&setting.module, &setting.field, &setting.rule) {
+        Ok(()) => Json(json!({"field": setting.field})).into_response(),
+        Err(message) => refused(StatusCode::BAD_REQUEST, message),
+    }
+}
+
+async fn admin_user(State(crm): State<Arc<dyn Crm>>, Json(user): Json<UserRule>) -> Response {
+    match crm.set_user(&user) {
+        Ok(id) => Json(json!({"user": {"id": id}})).into_response(),
+        Err(message) => refused(StatusCode::BAD_REQUEST, message),
     }
 }
 

@@ -47,8 +47,8 @@ struct State {
     late: Vec<(i64, PushRow, Vec<String>)>,
     writes: u64,
     idle_writes: u64,
-    /// Of the deleted ones those that became records of other modules; only answers by id tell so.
-    converted: BTreeSet<u64>,
+    /// Of the deleted ones those that left for another reason; only answers by id tell so.
+    told: BTreeMap<u64, RemovalReason>,
     /// What a login does not see any more: it is in no answer, and not counted.
     hidden: BTreeSet<u64>,
     /// Left out of answers by id, and counted.
@@ -169,10 +169,10 @@ impl Crm {
         state.rows.get_mut(&id).unwrap().deleted = true;
     }
 
-    /// A person converts a record: it leaves like a deleted one.
-    pub(crate) fn person_converts(&self, id: &str) {
+    /// A person converts a record, or merges it into another: it leaves like a deleted one, and who asks for it is told why.
+    pub(crate) fn person_loses(&self, id: &str, why: RemovalReason) {
         self.person_deletes(id);
-        self.lock().converted.insert(id.parse().unwrap());
+        self.lock().told.insert(id.parse().unwrap(), why);
     }
 
     /// A person takes a record back from the bin.
@@ -429,9 +429,9 @@ impl Remote for Crm {
                         fetched.absent.push(id.clone());
                     }
                     Some((number, row)) if !row.deleted => fetched.live.push(self.record(number, row, fields)),
-                    Some((number, _)) if state.converted.contains(&number) => {
+                    Some((number, _)) if state.told.contains_key(&number) => {
                         fetched.absent.push(id.clone());
-                        fetched.removed.push((id.clone(), RemovalReason::Converted));
+                        fetched.removed.push((id.clone(), state.told[&number]));
                     }
                     _ => fetched.absent.push(id.clone()),
                 }
@@ -528,6 +528,7 @@ impl Crm {
             push_rows: if self.habits.strict { 5 } else { 1 },
             fetch_rows: 5,
             deletes: DeleteWays { recycle: true, for_good: false },
+            refused: vec![],
         }
     }
 }

@@ -90,3 +90,14 @@ fn what_was_converted_is_never_deleted() {
         assert!(reasons.contains(&"converted".to_owned()), "side {side}: {reasons:?}");
     }
 }
+
+#[test]
+pub(crate) fn what_was_merged_is_kept_created_again_or_merged_as_well() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut world = World::new(6);
+        world.first_sync().await;
+        world.settle().await;
+        world.through_merges().await;
+    });
+}

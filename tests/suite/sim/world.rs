@@ -1,5 +1,7 @@
 //! One random world: two CRMs, people, a host that is killed now and then, and the questions that are asked when all is calm.
 
+mod merges;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::PathBuf;
@@ -14,7 +16,8 @@ use crmsync::engine::{
 use crmsync::store::{JournalQuery, JournalRow, Sealer, Store};
 use crmsync_core::mapping::{Field, MatchRule, Sameness};
 use crmsync_core::{
-    DeletePolicy, Direction, FirstSync, MappingRow, PairMapping, Policy, Role, RowKey, Side, Value, Winner,
+    DeletePolicy, Direction, FirstSync, MappingRow, PairMapping, Policy, RemovalReason, Role, RowKey, Side, Value,
+    Winner,
 };
 use crmsync_sandbox::rng::Rng;
 use futures_util::future::BoxFuture;
@@ -299,7 +302,7 @@ impl World {
         let others = self.crms[1 - side].live();
         let is_on_both = |code: &Value| others.values().any(|fields| fields["Code"] == *code);
         let linked = self.crms[side].live().into_iter().find(|(_, fields)| is_on_both(&fields["Code"]));
-        self.crms[side].person_converts(&linked.expect("a linked record").0);
+        self.crms[side].person_loses(&linked.expect("a linked record").0, RemovalReason::Converted);
         self.tick(5_000);
         self.attempt(None).await.unwrap();
         let outcomes = self.store.outcomes(TENANT, FLOW).await.unwrap();
@@ -653,6 +656,7 @@ fn mapping(seed: u64) -> PairMapping {
             left: vec![field.clone()],
             right: vec![field],
             direction: Direction::Both,
+            agreed: Direction::Both,
             to_right: None,
             to_left: None,
             sameness: Sameness::Text,

@@ -113,6 +113,23 @@ fn what_cannot_be_carried_is_held() {
 }
 
 #[test]
+fn a_field_that_the_crm_does_not_let_us_write_is_told_and_owed() {
+    let mut mapping = one_row();
+    mapping.rows[0].right[0].read_only = true;
+    mapping.rows[0].direction = Direction::ToLeft;
+    let check = |what: &str, mapping: &PairMapping, left: (&str, &str), right: (&str, &str), expected: &str| {
+        let view = pair(field(Some(left.0), left.1), field(Some(right.0), right.1));
+        assert_eq!(told(&decide(&view, mapping, &policy())), expected, "{what}");
+    };
+    check("left changed", &mapping, ("1", "2"), ("1", "1"), "held:right:read-only");
+    check("both changed to the same", &mapping, ("1", "2"), ("1", "2"), "settled");
+    check("right changed", &mapping, ("1", "1"), ("1", "2"), "left=2");
+    // Where the flow itself says one way, nothing is missing.
+    mapping.rows[0].agreed = Direction::ToLeft;
+    check("one way by the flow", &mapping, ("1", "2"), ("1", "1"), "settled");
+}
+
+#[test]
 fn absent_is_never_written() {
     let mut left = field(Some("1"), "");
     left.shown = vec![Value::Absent];

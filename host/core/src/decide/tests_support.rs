@@ -13,6 +13,7 @@ pub(crate) fn row(name: &str) -> MappingRow {
         left: vec![field.clone()],
         right: vec![field],
         direction: Direction::Both,
+        agreed: Direction::Both,
         to_right: None,
         to_left: None,
         sameness: Sameness::Text,

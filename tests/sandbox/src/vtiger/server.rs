@@ -17,8 +17,8 @@ use super::seed::seeded;
 use super::session::Sessions;
 use super::store::{Record, Store, User};
 use super::vtql::parse;
-use super::writes::{Author, Change, Changing, change, create, delete, split_id};
-use crate::crm::{CallInfo, Crm, Shared, Twist};
+use super::writes::{Author, Change, Changing, change, create, delete, restore, split_id};
+use crate::crm::{CallInfo, Crm, FieldRule, Shared, Twist, UserRule};
 use crate::history::{Actor, CallKind, Event};
 use crate::http::{Answer, Request};
 use crate::people;
@@ -106,7 +106,7 @@ impl Vtiger {
         let asked = |name: &str| params.query(name).unwrap_or_default();
         match operation {
             "listtypes" => Ok(list_types(&state.store.schema, params.query("fieldTypeList"), user.administrator)),
-            "describe" => describe(&state.store.schema, asked("elementType"), user.administrator),
+            "describe" => describe(&state.store, asked("elementType"), &user),
             "retrieve" => retrieve(&state.store, asked("id"), &user),
             "query" => query(&state.store, asked("query"), &user, now_s, twist),
             "sync" => {
@@ -323,6 +323,10 @@ impl Crm for Vtiger {
         self.as_person(module, Some(id), &Map::new(), |store, author| delete(store, id, author))
     }
 
+    fn person_restore(&self, module: &str, id: &str) -> Result<Value, String> {
+        self.as_person(module, Some(id), &Map::new(), |store, author| restore(store, id, author))
+    }
+
     fn person_convert(&self, lead: &str) -> Result<Value, String> {
         let mut state = self.state();
         let author = self.person(&state.store)?;
@@ -351,6 +355,17 @@ impl Crm for Vtiger {
         let kept = changes.first().and_then(|change| state.store.live(change.number));
         let reader = state.store.users.first();
         Ok(kept.zip(reader).map(|(kept, reader)| Value::Object(state.store.labelled(kept, reader))).unwrap_or_default())
+    }
+
+    fn set_field(&self, module: &str, field: &str, rule: &FieldRule) -> Result<(), String> {
+        match self.state().store.schema.set_field(module, field, rule) {
+            true => Ok(()),
+            false => Err(format!("{module} has no field `{field}`")),
+        }
+    }
+
+    fn set_user(&self, user: &UserRule) -> Result<String, String> {
+        Ok(format!("19x{}", self.state().store.set_user(&user.name, &user.email, user.active)))
     }
 
     fn expire_sessions(&self) {

@@ -100,6 +100,36 @@ impl Store {
         }
     }
 
+    /// Whether this user may read records, and neither make nor change nor delete any.
+    pub(super) fn is_view_only(&self, user: &User) -> bool {
+        self.view_only && !user.administrator
+    }
+
+    /// Adds a user, or changes the one of this full name; gives the number.
+    pub(super) fn set_user(&mut self, name: &str, email: &str, active: bool) -> u64 {
+        let (first_name, last_name) = name.rsplit_once(' ').unwrap_or(("", name));
+        let known = |user: &&mut User| user.first_name == first_name && user.last_name == last_name;
+        if let Some(user) = self.users.iter_mut().find(known) {
+            (user.email, user.active) = (email.to_owned(), active);
+            return user.number;
+        }
+        let number = self.users.iter().map(|user| user.number).max().unwrap_or(0) + 1;
+        self.users.push(User {
+            number,
+            name: email.split('@').next().unwrap_or(email).to_owned(),
+            // Whoever is added does not log in through the interface here.
+            access_key: String::new(),
+            first_name: first_name.to_owned(),
+            last_name: last_name.to_owned(),
+            email: email.to_owned(),
+            administrator: false,
+            active,
+            groups: Vec::new(),
+            currency_decimals: self.users.first().map_or(2, |user| user.currency_decimals),
+        });
+        number
+    }
+
     /// The user of that number.
     pub(super) fn user(&self, number: u64) -> Option<&User> {
         self.users.iter().find(|user| user.number == number)

@@ -46,7 +46,7 @@ pub(super) fn users(store: &Store, params: &Params, id: Option<&str>) -> Result<
 }
 
 fn user(member: &Member, place: usize, zone: UtcOffset) -> Value {
-    let (first, last) = member.name.split_once(' ').unwrap_or(("", member.name));
+    let (first, last) = member.name.split_once(' ').unwrap_or(("", &member.name));
     let profile =
         if place == 0 { ("Administrator", "5725767000000026011") } else { ("Standard", "5725767000000026014") };
     json!({

@@ -21,3 +21,4 @@ mod secrets;
 mod serve;
 mod setting_up;
 mod sim;
+mod undo;

@@ -459,7 +459,7 @@ pub(super) enum FlowCommand {
     },
     /// Show records and fields that are not simply in step, and why
     Outcomes { name: String },
-    /// Take back what runs wrote, where nobody has changed it since
+    /// Take back what runs wrote, created and deleted, where nobody has changed it since
     #[command(after_help = "Example: crmsync flow undo sales --run 12")]
     Undo(UndoOptions),
     /// Remove a flow and what it knows of linked records; the records and the sync log stay
@@ -486,7 +486,7 @@ pub(super) struct UndoOptions {
     /// Only this record, by its id on either side
     #[arg(long)]
     pub(super) record: Option<String>,
-    /// Only this field, by its API name on either side
+    /// Only this field, by its API name on either side; records that were created or deleted stay as they are then
     #[arg(long)]
     pub(super) field: Option<String>,
     /// Write; otherwise it is only shown

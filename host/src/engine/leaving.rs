@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crmsync_core::decide::{Decision, Operation, Verdict, reason};
 use crmsync_core::{DeletePolicy, Presence, RemovalReason, Side, Value};
 
+use super::apply::leave_out_what_was_looked_at;
 use super::error::Error;
 use super::setup::{PairSetup, RunSetup};
 use super::stage::{reread, reread_whole};
@@ -87,14 +88,15 @@ pub(super) async fn still_to_do(
     run: &RunSetup,
     pair: &PairSetup,
     side: Side,
-    due: Vec<IntentRow>,
+    mut due: Vec<IntentRow>,
     absent: &mut Vec<String>,
 ) -> Result<(Vec<IntentRow>, u64), Error> {
     let sources = look_at_sources(run, pair, side.other(), &due).await?;
     // Last of all, as no CRM makes a delete conditional: what is edited after this read goes with its record.
     let targets: Vec<String> = due.iter().map(|intent| intent.target.clone()).collect();
     let gone: BTreeSet<String> = reread(run, pair, side, &targets).await?.into_iter().collect();
-    let changed = run.store.staged_records(run.tenant(), pair.id, side, targets).await?;
+    let mut changed = run.store.staged_records(run.tenant(), pair.id, side, targets).await?;
+    leave_out_what_was_looked_at(run, pair, side, &mut due, &mut changed).await?;
     // Where the login may see less than before, what is not there may be hidden only.
     let is_hidden = !gone.is_empty() && super::call::visible_scope(run, side).await? != run.side(side).scope_at_login;
     let (mut kept, mut settlements, mut again) = (Vec::with_capacity(due.len()), Vec::new(), 0);
@@ -121,14 +123,16 @@ pub(super) async fn still_to_do(
 
 /// The records that deletes and marks are for, looked at once more.
 struct Sources {
-    /// Those that still count as deleted; of the end of a mark those that it is for.
+    /// Those that still count as deleted; of the end of a mark, and of what is taken back, those that it is for.
     left: BTreeSet<String>,
     /// Those that are not there for another reason than a delete.
     explained: Vec<(String, RemovalReason)>,
 }
 
 async fn look_at_sources(run: &RunSetup, pair: &PairSetup, source: Side, due: &[IntentRow]) -> Result<Sources, Error> {
-    let (back, gone): (Vec<&IntentRow>, _) = due.iter().partition(|intent| intent.operation == Operation::Unmark);
+    // What is taken back is so whatever became of the other record.
+    let stands = |intent: &&IntentRow| intent.operation == Operation::Unmark || intent.body.undo;
+    let (back, gone): (Vec<&IntentRow>, _) = due.iter().partition(stands);
     let ids: Vec<String> = gone.iter().map(|intent| intent.source.clone()).collect();
     // Those that came back are staged as what they show.
     let absent = reread_whole(run, pair, source, &ids).await?;

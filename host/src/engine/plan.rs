@@ -545,7 +545,7 @@ pub(super) fn field_label(mapping: &PairMapping, row: usize, side: Side) -> Stri
 }
 
 /// What a new record shows in rows that are not written, until it is read: blank, and whatever the CRM puts there is its own doing.
-fn blank_bases(mapping: &PairMapping, write: &Write) -> BTreeMap<String, Base> {
+pub(super) fn blank_bases(mapping: &PairMapping, write: &Write) -> BTreeMap<String, Base> {
     let unwritten =
         mapping.rows.iter().enumerate().filter(|(index, _)| !write.rows.iter().any(|change| change.row == *index));
     unwritten

@@ -234,8 +234,8 @@ const GUIDES: &[Guide] = &[
     },
     Guide {
         reason: reason::LEFT_ALONE,
-        meaning: "somebody said that the record is not synced",
-        fix: "`link ID` or `new` to sync it after all",
+        meaning: "somebody said that the record is not synced, or took back the copy that was made of it",
+        fix: "`new` to copy it to the other side after all, or `link ID` if its counterpart is there",
         answers: &[AnswerWord::Link, AnswerWord::New],
     },
     Guide {

@@ -122,6 +122,7 @@ fn told(line: &JournalRow, between: &[String; 2]) -> String {
         "created" => format!("created in {written} as {id}{}", with_values(&line.after, line)),
         "updated" => format!("written to {written} {id}{}", changes(line)),
         "deleted" => format!("deleted in {written}: {id}{because}"),
+        "undone" if !line.detail.is_empty() => format!("taken back in {written} {id}{because}"),
         "undone" => format!("taken back in {written} {id}{}", changes(line)),
         "conflict" => format!(
             "both sides changed {}: {other}'s {} stays, {written}'s {} is kept here",

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use crmsync_core::decide::reason;
 use crmsync_core::{Base, Side, Value};
 
+use super::choice::{self, Choice};
 use super::decisions::{LinkRow, find_link, forget_outcomes, save_link};
 use super::driver::to_json;
 use super::journal::{JournalLine, write_journal};
-use super::keys::forget_keys;
 use super::outbox::{IntentRow, IntentState, Settlement, load_intent};
 use super::settle::settle;
 use super::staging::{
@@ -380,13 +380,13 @@ impl Desk<'_> {
                 Side::Right => self.link(&with, record),
             },
             (Answer::Again, None, Some(create)) => self.create_again(&create),
-            (Answer::New, None, None) => self.choose(side, record, "new"),
+            (Answer::New, None, None) => self.choose(side, record, Choice::New),
             (Answer::LeaveAlone, None, parked) => {
                 if let Some(create) = parked {
                     self.leave_results_alone(&create)?;
                     self.forget_create(&create)?;
                 }
-                self.choose(side, record, "left-alone")
+                self.choose(side, record, Choice::LeftAlone)
             }
             (Answer::Take(from), Some(link), _) if !point.field.is_empty() && link.removed.is_none() => {
                 self.take(link, point, from)
@@ -442,9 +442,9 @@ impl Desk<'_> {
         }
         for side in Side::BOTH {
             match link.removed == Some(side) {
-                false => self.set_choice(side, link.id_of(side), "left-alone")?,
+                false => self.set_choice(side, link.id_of(side), Choice::LeftAlone)?,
                 // Should it come back from the bin, it is not copied next to the one that is left alone.
-                true if reopened_by == "none" => self.remember_choice(side, link.id_of(side), "left-alone")?,
+                true if reopened_by == "none" => self.remember_choice(side, link.id_of(side), Choice::LeftAlone)?,
                 true => {}
             }
         }
@@ -458,9 +458,9 @@ impl Desk<'_> {
         if let Err(obstacle) = self.end(&link, "none")? {
             return Ok(Err(obstacle));
         }
-        self.set_choice(gone.other(), link.id_of(gone.other()), "new")?;
+        self.set_choice(gone.other(), link.id_of(gone.other()), Choice::New)?;
         // Should the old one come back from the bin, it is not copied next to the new one.
-        self.remember_choice(gone, link.id_of(gone), "left-alone")?;
+        self.remember_choice(gone, link.id_of(gone), Choice::LeftAlone)?;
         self.note("decided", Some(gone), &link.left_id, &link.right_id, "the record is created again")?;
         Ok(Ok(()))
     }
@@ -482,31 +482,23 @@ impl Desk<'_> {
         Ok(Ok(()))
     }
 
-    fn choose(&self, side: Side, record: &str, choice: &str) -> Carried {
+    fn choose(&self, side: Side, record: &str, choice: Choice) -> Carried {
         if self.open_create(side, record)?.is_some() {
             return Ok(Err(Obstacle::UnderWay));
         }
         self.set_choice(side, record, choice)?;
         let (left, right) = if side == Side::Left { (record, "") } else { ("", record) };
-        let words = if choice == "new" { "it has no counterpart" } else { "it is left alone" };
+        let words = if choice == Choice::New { "it has no counterpart" } else { "it is left alone" };
         self.note("decided", Some(side), left, right, words)?;
         Ok(Ok(()))
     }
 
-    fn set_choice(&self, side: Side, record: &str, choice: &str) -> Result<(), Error> {
-        self.remember_choice(side, record, choice)?;
-        forget_keys(self.tx, self.tenant(), self.pair, side, record)?;
-        forget_outcomes(self.tx, self.tenant(), self.pair, side, record)?;
-        stage_unseen(self.tx, self.tenant(), self.pair, side, record)
+    fn set_choice(&self, side: Side, record: &str, choice: Choice) -> Result<(), Error> {
+        choice::choose(self.tx, self.tenant(), self.pair, side, record, choice, self.now_ms)
     }
 
-    fn remember_choice(&self, side: Side, record: &str, choice: &str) -> Result<(), Error> {
-        self.tx.execute(
-            "INSERT INTO choice (tenant, pair, side, record, choice, at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-             ON CONFLICT (tenant, pair, side, record) DO UPDATE SET choice = excluded.choice, at_ms = excluded.at_ms",
-            (self.tenant(), self.pair, side.as_str(), record, choice, self.now_ms),
-        )?;
-        Ok(())
+    fn remember_choice(&self, side: Side, record: &str, choice: Choice) -> Result<(), Error> {
+        choice::remember_choice(self.tx, self.tenant(), self.pair, side, record, choice, self.now_ms)
     }
 
     /// One side's last agreed value of a row is owed to the other side from now on.
@@ -566,7 +558,9 @@ impl Desk<'_> {
     fn tell_create(&self, create: &IntentRow, record: String) -> Carried {
         let source = create.source.as_str();
         let staged = inbox_row(self.tx, self.tenant(), self.pair, create.side, &record)?;
-        let is_ours = staged.is_some_and(|row| !row.create_key.is_empty() && row.create_key == create.create_key);
+        // What an undo brings back has nobody on the other side that it could be joined with.
+        let is_ours = create.body.undo
+            || staged.is_some_and(|row| !row.create_key.is_empty() && row.create_key == create.create_key);
         if !is_ours {
             let (left, right) =
                 if create.side == Side::Right { (source, record.as_str()) } else { (record.as_str(), source) };
@@ -611,7 +605,7 @@ impl Desk<'_> {
         )?;
         for record in create.body.candidates.iter().chain(&with_key) {
             if find_link(self.tx, self.tenant(), self.pair, create.side, record)?.is_none() {
-                self.set_choice(create.side, record, "left-alone")?;
+                self.set_choice(create.side, record, Choice::LeftAlone)?;
             }
         }
         Ok(())

@@ -6,9 +6,10 @@ use crmsync_core::decide::{Operation, reason};
 use crmsync_core::{Away, Base, Owed, RemovalReason, Side};
 use rusqlite::Row;
 
+use super::choice::{Choice, choice_of};
 use super::driver::{from_json, to_json};
 use super::journal::{JournalLine, write_journal};
-use super::keys::{choice_of, forget_keys};
+use super::keys::forget_keys;
 use super::leaving::Mark;
 use super::outbox::IntentBody;
 use super::staging::{
@@ -370,7 +371,7 @@ fn unit_of(tx: &Tx<'_>, tenant: &str, pair: PairId, row: InboxRow) -> Result<Opt
             .is_some();
     let late_twin = link.is_none() && !row.create_key.is_empty() && key_is_linked(tx, tenant, pair, &row.create_key)?;
     let choice = if link.is_none() { choice_of(tx, tenant, pair, side, &own)? } else { None };
-    let left_alone = choice.is_some_and(|choice| choice == "left-alone");
+    let left_alone = choice == Some(Choice::LeftAlone);
     // A row of the other side that only waits for a person is still what the other side shows.
     let (left, right) = match side {
         Side::Left => (Some(row), other_row),
@@ -421,9 +422,9 @@ fn key_is_linked(tx: &Tx<'_>, tenant: &str, pair: PairId, key: &str) -> Result<b
     Ok(found.is_some())
 }
 
-const LINK_COLUMNS: &str = "id, generation, state, left_id, right_id, left_version, right_version, left_receipt, right_receipt, create_key, attempts, bases, removed_why, marked";
+pub(super) const LINK_COLUMNS: &str = "id, generation, state, left_id, right_id, left_version, right_version, left_receipt, right_receipt, create_key, attempts, bases, removed_why, marked";
 
-fn read_link(row: &Row<'_>) -> rusqlite::Result<(LinkRow, String, String)> {
+pub(super) fn read_link(row: &Row<'_>) -> rusqlite::Result<(LinkRow, String, String)> {
     let state: String = row.get(2)?;
     let removed = match state.as_str() {
         "left-removed" => Some(Side::Left),
@@ -453,7 +454,7 @@ fn read_link(row: &Row<'_>) -> rusqlite::Result<(LinkRow, String, String)> {
     Ok((link, row.get(11)?, row.get(13)?))
 }
 
-fn parse_link((link, bases, marked): (LinkRow, String, String)) -> Result<LinkRow, Error> {
+pub(super) fn parse_link((link, bases, marked): (LinkRow, String, String)) -> Result<LinkRow, Error> {
     let marked = if marked.is_empty() { None } else { Some(from_json("mark", &marked)?) };
     Ok(LinkRow { bases: from_json("bases", &bases)?, marked, ..link })
 }
@@ -520,8 +521,8 @@ pub(super) fn save_link(tx: &Tx<'_>, tenant: &str, pair: PairId, link: &LinkRow,
         .flatten();
     tx.insert(
         "INSERT INTO link (tenant, pair, generation, state, left_id, right_id, left_version, right_version, left_receipt, right_receipt,
-                           create_key, bases, linked_at_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                           create_key, bases, linked_at_ms, removed_why)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         (
             tenant,
             pair,
@@ -536,6 +537,7 @@ pub(super) fn save_link(tx: &Tx<'_>, tenant: &str, pair: PairId, link: &LinkRow,
             &link.create_key,
             &bases,
             now_ms,
+            link.removed_why(),
         ),
     )
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crmsync_core::decide::{Operation, reason};
 use crmsync_core::{Away, RemovalReason, Side, Value};
 
+use super::choice::{Choice, choose, remember_choice};
 use super::decisions::{LinkRow, OutcomeNote, add_outcome, forget_outcomes, link_by_id, save_link};
 use super::driver::to_json;
 use super::journal::{JournalLine, write_journal};
@@ -66,6 +67,11 @@ pub(super) fn settle_leaving(
     let Some(mut link) = link_by_id(tx, intent.link)? else { return Ok(()) };
     link.attempts = 0;
     match intent.operation {
+        Operation::Delete if intent.body.undo => {
+            settle_taken_back(tx, lease, pair, run, intent, &link, now_ms)?;
+            let told = if done.gone_already { "it was gone already" } else { "" };
+            return write_journal(tx, lease, pair, run, &line(intent, &link, "undone", told), now_ms);
+        }
         Operation::Delete => {
             settle_delete(tx, lease, pair, intent, &mut link, now_ms)?;
             let told = if done.gone_already { "it was gone already" } else { "" };
@@ -81,7 +87,11 @@ pub(super) fn settle_leaving(
     }
     link.see(intent.side, done.version, done.awaited);
     save_link(tx, &lease.tenant, pair, &link, now_ms)?;
-    let action = if intent.operation == Operation::Mark { "marked" } else { "unmarked" };
+    let action = match intent.operation {
+        Operation::Mark => "marked",
+        _ if intent.body.undo => "undone",
+        _ => "unmarked",
+    };
     if intent.operation == Operation::Mark {
         tx.execute("DELETE FROM inbox WHERE seq = ?1 AND state = 'deciding'", [intent.source_seq])?;
         forget_outcomes(tx, &lease.tenant, pair, Side::Left, &link.left_id)?;
@@ -120,6 +130,37 @@ fn settle_delete(
     }
     save_link(tx, &lease.tenant, pair, link, now_ms)?;
     Ok(())
+}
+
+/// A record that we had created is gone again: its link is over for good, and what it was a copy of is left alone, with a reason that is
+/// listed.
+fn settle_taken_back(
+    tx: &Tx<'_>,
+    lease: &Lease,
+    pair: PairId,
+    run: i64,
+    intent: &IntentRow,
+    link: &LinkRow,
+    now_ms: i64,
+) -> Result<(), Error> {
+    let (tenant, gone, source) = (&lease.tenant, intent.side, intent.side.other());
+    tx.execute(
+        "DELETE FROM inbox WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4",
+        (tenant, pair, gone.as_str(), &intent.target),
+    )?;
+    tx.execute("UPDATE link SET state = 'ended', reopened_by = 'none' WHERE id = ?1", [link.id])?;
+    for side in Side::BOTH {
+        forget_outcomes(tx, tenant, pair, side, link.id_of(side))?;
+    }
+    // Should it come back from the bin, it is not copied next to the one that is left alone.
+    remember_choice(tx, tenant, pair, gone, &intent.target, Choice::LeftAlone, now_ms)?;
+    if link.removed == Some(source) {
+        return remember_choice(tx, tenant, pair, source, &intent.source, Choice::LeftAlone, now_ms);
+    }
+    choose(tx, tenant, pair, source, &intent.source, Choice::LeftAlone, now_ms)?;
+    let detail = intent.body.leaving.as_ref().map(|leaving| leaving.told.clone()).unwrap_or_default();
+    let note = OutcomeNote { kind: "out-of-scope", reason: reason::LEFT_ALONE.into(), field: String::new(), detail };
+    add_outcome(tx, lease, pair, run, source, &intent.source, &note, now_ms)
 }
 
 /// A mark whose outcome nobody knows: what its field showed before is kept, and the record is staged whatever its version.
@@ -162,7 +203,7 @@ fn line(intent: &IntentRow, link: &LinkRow, action: &'static str, told: &str) ->
         field: String::new(),
         before: json(to_json("journal values", &before)),
         after: if after.is_empty() { String::new() } else { json(to_json("journal values", &after)) },
-        reason: reason::REMOVED.to_owned(),
+        reason: if action == "undone" { String::new() } else { reason::REMOVED.to_owned() },
         detail: told.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; "),
     }
 }

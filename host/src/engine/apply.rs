@@ -294,8 +294,7 @@ async fn push(
         rows: due.iter().map(|intent| push_row(pair, side, &fields, intent)).collect(),
         fields: fields.clone(),
         automations: pair.automations,
-        // What people take back can be taken back again: it goes to the bin.
-        for_good: pair.policy.deletes == DeletePolicy::Delete && !due.iter().any(|intent| intent.body.undo),
+        for_good: pair.policy.deletes == DeletePolicy::Delete && due.iter().all(super::leaving::goes_for_good),
         read_at_ms: (read_at_ms > 0 && pair.module(side).conditional_updates).then_some(read_at_ms),
     };
     let admitted = Arc::new(OutboxGate::new(run, due));

@@ -10,7 +10,7 @@ use super::connections;
 use super::failure::{Failure, call_failed};
 use super::flows::{get, journalled, open, sides_of, take_soon};
 use super::guide::{AnswerWord, guide};
-use super::resolved::Metadata;
+use super::resolved::{Metadata, Resolved};
 use crate::app::App;
 use crate::engine::{Limits, Remote};
 use crate::store::{Answer, InboxRow, Obstacle, PairId, Point, PointGroup, PointQuery};
@@ -186,7 +186,7 @@ pub struct PointShown {
 fn answers_to(point: &Point) -> Vec<AnswerWord> {
     let fits = |word: &&AnswerWord| match word {
         AnswerWord::Link | AnswerWord::New | AnswerWord::LeaveAlone | AnswerWord::Again => !point.is_linked(),
-        AnswerWord::Take | AnswerWord::Keep | AnswerWord::Restore => point.is_linked(),
+        AnswerWord::Take | AnswerWord::Keep | AnswerWord::Restore | AnswerWord::Delete => point.is_linked(),
     };
     guide(&point.reason).map_or(&[][..], |guide| guide.answers).iter().filter(fits).copied().collect()
 }
@@ -303,11 +303,38 @@ pub struct Answered {
 
 impl Answered {
     fn refuse(&mut self, point: &Point, said: &Said, obstacle: &Obstacle) {
+        self.refuse_as(point, &obstacle_words(point, said, obstacle));
+    }
+
+    fn refuse_as(&mut self, point: &Point, why: &str) {
         self.refused_count += 1;
         if self.refused.len() < REFUSALS_TOLD_MAX {
-            self.refused.push(format!("{}: {}", named(point), obstacle_words(point, said, obstacle)));
+            self.refused.push(format!("{}: {why}", named(point)));
         }
     }
+}
+
+/// Those of the points whose surviving record the flow can move to a bin; the others are refused.
+async fn deletable<'a>(
+    app: &App,
+    tenant: &str,
+    resolved: &Resolved,
+    points: Vec<&'a Point>,
+    answered: &mut Answered,
+) -> Result<Vec<&'a Point>, Failure> {
+    let mut can_go = Vec::with_capacity(points.len());
+    for point in points {
+        let (side, record) = point.place();
+        let link = app.store().link_of(tenant, point.pair, side, record).await?;
+        let gone = link.and_then(|link| link.removed);
+        let why_not =
+            gone.and_then(|gone| resolved.why_not_delete([&point.left_module, &point.right_module], gone.other()));
+        match why_not {
+            Some(why) => answered.refuse_as(point, &why),
+            None => can_go.push(point),
+        }
+    }
+    Ok(can_go)
 }
 
 /// Answers all points that the filter means. The next run carries it out.
@@ -324,7 +351,7 @@ pub async fn decide(
     let known = get(app, tenant, flow).await?;
     let answer = answer(&sides_of(&known), said)?;
     let resolved = match &answer {
-        Answer::Take(_) => Some(open(app, tenant, flow, Metadata::Recent).await?.1),
+        Answer::Take(_) | Answer::Delete => Some(open(app, tenant, flow, Metadata::Recent).await?.1),
         _ => None,
     };
     let lease = take_soon(app, tenant, flow).await?;
@@ -351,6 +378,10 @@ pub async fn decide(
             let fits = |point: &&Point| answers_to(point).contains(&said.word) && may_take(point);
             let (points, misfits): (Vec<&Point>, Vec<&Point>) = points.iter().partition(fits);
             misfits.into_iter().for_each(|point| answered.refuse(point, said, &Obstacle::DoesNotFit));
+            let points = match (&resolved, &answer) {
+                (Some(resolved), Answer::Delete) => deletable(app, tenant, resolved, points, &mut answered).await?,
+                _ => points,
+            };
             let given = points.iter().copied().cloned().collect();
             let outcomes = app.store().decide_points(&lease, run, given, answer.clone(), app.now_ms()).await?;
             for (point, outcome) in points.into_iter().zip(outcomes) {
@@ -432,6 +463,7 @@ fn answer(between: &[String; 2], said: &Said) -> Result<Answer, Failure> {
         AnswerWord::Keep => Answer::Keep,
         AnswerWord::Again => Answer::Again,
         AnswerWord::Restore => Answer::Restore,
+        AnswerWord::Delete => Answer::Delete,
     })
 }
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crmsync_core::decide::reason;
-use crmsync_core::{Base, Side, Value};
+use crmsync_core::{Away, Base, Side, Value};
 
 use super::choice::{self, Choice};
 use super::decisions::{LinkRow, find_link, forget_outcomes, save_link};
@@ -115,6 +115,8 @@ pub enum Answer {
     Again,
     /// Create the record again on the side that it left.
     Restore,
+    /// Delete the record that is still there, too.
+    Delete,
 }
 
 /// Why an answer cannot be carried out.
@@ -396,6 +398,9 @@ impl Desk<'_> {
                 self.part(link, reopened_by)
             }
             (Answer::Keep, Some(link), _) => self.keep(&link, point),
+            (Answer::Delete, Some(link), _) if link.removed.is_some() && point.field.is_empty() => {
+                self.delete_too(link, point)
+            }
             (Answer::Restore, Some(link), _) if link.removed.is_some() => self.restore(link),
             _ => Ok(Err(Obstacle::DoesNotFit)),
         }
@@ -462,6 +467,18 @@ impl Desk<'_> {
         // Should the old one come back from the bin, it is not copied next to the new one.
         self.remember_choice(gone, link.id_of(gone), Choice::LeftAlone)?;
         self.note("decided", Some(gone), &link.left_id, &link.right_id, "the record is created again")?;
+        Ok(Ok(()))
+    }
+
+    /// The next run moves the survivor to the bin, if it still is as it is now.
+    fn delete_too(&self, mut link: LinkRow, point: &Point) -> Carried {
+        let (Some(gone), Away::Kept(_)) = (link.removed, link.away) else { return Ok(Err(Obstacle::DoesNotFit)) };
+        let survivor = gone.other();
+        link.delete_asked = true;
+        save_link(self.tx, self.tenant(), self.pair, &link, self.now_ms)?;
+        self.forget_point(point)?;
+        stage_unseen(self.tx, self.tenant(), self.pair, survivor, link.id_of(survivor))?;
+        self.note("decided", Some(survivor), &link.left_id, &link.right_id, "the other record is deleted, too")?;
         Ok(Ok(()))
     }
 

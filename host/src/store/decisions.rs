@@ -68,6 +68,8 @@ pub struct LinkRow {
     pub away: Away,
     /// A mark of ours in the other side's record.
     pub marked: Option<Mark>,
+    /// One record left, and a person said that the other one goes as well.
+    pub delete_asked: bool,
     /// Both records left: the link is history.
     pub ended: bool,
     /// Left record.
@@ -99,6 +101,7 @@ impl LinkRow {
             removed: None,
             away: Away::Kept(RemovalReason::Unknown),
             marked: None,
+            delete_asked: false,
             ended: false,
             left_id: left_id.to_owned(),
             right_id: right_id.to_owned(),
@@ -422,7 +425,7 @@ fn key_is_linked(tx: &Tx<'_>, tenant: &str, pair: PairId, key: &str) -> Result<b
     Ok(found.is_some())
 }
 
-pub(super) const LINK_COLUMNS: &str = "id, generation, state, left_id, right_id, left_version, right_version, left_receipt, right_receipt, create_key, attempts, bases, removed_why, marked";
+pub(super) const LINK_COLUMNS: &str = "id, generation, state, left_id, right_id, left_version, right_version, left_receipt, right_receipt, create_key, attempts, bases, removed_why, marked, delete_asked";
 
 pub(super) fn read_link(row: &Row<'_>) -> rusqlite::Result<(LinkRow, String, String)> {
     let state: String = row.get(2)?;
@@ -440,6 +443,7 @@ pub(super) fn read_link(row: &Row<'_>) -> rusqlite::Result<(LinkRow, String, Str
             why => Away::Kept(RemovalReason::parse(why)),
         },
         marked: None,
+        delete_asked: row.get::<_, i64>(14)? != 0,
         ended: state == "ended",
         left_id: row.get(3)?,
         right_id: row.get(4)?,
@@ -486,7 +490,7 @@ pub(super) fn save_link(tx: &Tx<'_>, tenant: &str, pair: PairId, link: &LinkRow,
     if link.id != 0 {
         tx.execute(
             "UPDATE link SET state = ?2, left_version = ?3, right_version = ?4, left_receipt = ?5, right_receipt = ?6, attempts = ?7,
-             bases = ?8, removed_why = ?9, marked = ?10 WHERE id = ?1",
+             bases = ?8, removed_why = ?9, marked = ?10, delete_asked = ?11 WHERE id = ?1",
             (
                 link.id,
                 link.state(),
@@ -498,6 +502,7 @@ pub(super) fn save_link(tx: &Tx<'_>, tenant: &str, pair: PairId, link: &LinkRow,
                 &bases,
                 link.removed_why(),
                 &marked,
+                i64::from(link.delete_asked),
             ),
         )?;
         return Ok(link.id);

@@ -3,6 +3,7 @@
 use super::tests_support::{field, pair, row};
 use super::*;
 use crate::mapping::{Direction, Sameness};
+use crate::policy::{DeletePolicy, LeavePolicy};
 
 fn policy() -> Policy {
     Policy {
@@ -11,6 +12,8 @@ fn policy() -> Policy {
         newest: false,
         first_sync: FirstSync::FillEmpty,
         deletes: DeletePolicy::Report,
+        when_it_leaves: LeavePolicy::StopUpdating,
+        hold: false,
     }
 }
 
@@ -321,7 +324,7 @@ fn old_records_are_known_and_left_alone() {
 fn what_is_outside_the_filter_gets_no_updates_and_is_no_delete() {
     let check = |linked: bool, right: Presence, expected: Verdict| {
         let mut view = pair(field(Some("1"), "2"), field(Some("1"), "1"));
-        (view.scope, view.linked, view.right) = (Scope::Outside, linked, right);
+        (view.scope, view.linked, view.right) = (Scope::Outside(Some(Side::Left)), linked, right);
         let decision = decide(&view, &one_row(), &policy());
         assert_eq!((decision.verdict, decision.writes.is_empty()), (expected, true));
     };

@@ -102,7 +102,7 @@ pub(super) async fn plan(
             report.records.push(whole(run, pair, side, record, UndoAct::Recycle, told));
             let connection = &run.side(side).connection;
             let told = format!("the copy {record} in {connection} went to the bin");
-            let leaving = Leaving { why: String::new(), told, field: None };
+            let leaving = Leaving { why: String::new(), told, field: None, asked: false };
             let intent = NewIntent {
                 side,
                 operation: Operation::Delete,

@@ -219,7 +219,7 @@ async fn create(
             source: shown,
             blank: blank_bases(&pair.mapping, write),
             undo: true,
-            leaving: Some(Leaving { why, told, field: None }),
+            leaving: Some(Leaving { why, told, field: None, asked: false }),
             ..IntentBody::default()
         },
     })
@@ -236,6 +236,9 @@ async fn take_mark_off(
     let link = run.store.link_of(run.tenant(), pair.id, side, record).await?;
     let Some(link) = link else { return Ok(Some(Err("the records are not linked any more".into()))) };
     let Some(mark) = link.marked.as_ref().filter(|mark| mark.side == side) else { return Ok(None) };
+    if link.removed.is_none() {
+        return Ok(Some(Err("the flag goes by itself when the filter means the record again".into())));
+    }
     let Some((name, written)) = line.after.iter().find_map(|(name, values)| Some((name, values.first()?))) else {
         return Ok(None);
     };
@@ -261,7 +264,7 @@ async fn take_mark_off(
         create_key: String::new(),
         body: IntentBody {
             undo: true,
-            leaving: Some(Leaving { why: String::new(), told, field: Some(field) }),
+            leaving: Some(Leaving { why: String::new(), told, field: Some(field), asked: false }),
             ..IntentBody::default()
         },
     };

@@ -369,3 +369,108 @@ fn a_mark_is_taken_off() {
         }
     });
 }
+
+#[test]
+fn conflicts_are_settled_anew_after_the_winner_was_switched() {
+    run(async {
+        let office =
+            Office::open(9, "deletes = \"mark\"\nmark = { zoho = \"Fax\", vtiger = \"fax\", value = \"x\" }").await;
+        let mut pairs = Vec::new();
+        for last in ["Switched", "Edited", "Agreed"] {
+            let left = office.create(Side::Zoho, last).await;
+            office.run(false).await;
+            pairs.push((left, office.id_of(Side::Vtiger, last).await));
+        }
+        for (left, right) in &pairs {
+            office.edit(Side::Zoho, left, "Title", "Zoho's").await;
+            office.edit(Side::Vtiger, right, "Title", "Vtiger's").await;
+        }
+        office.run(false).await;
+        let titles = async |last: &str| {
+            let mut titles = Vec::new();
+            for side in SIDES {
+                let record = office.named(side, last).await.unwrap();
+                titles.push(record[field_name(side, "Title")].as_str().unwrap().to_owned());
+            }
+            titles
+        };
+        assert_eq!(titles("Switched").await, ["Zoho's", "Zoho's"]);
+        let settle = async |go: bool, record: Option<String>| {
+            let request = UndoRequest { go, record, ..UndoRequest::default() };
+            service::settle(&office.workplace.app, LOCAL_TENANT, FLOW, request, Arc::new(Silent)).await
+        };
+        assert_eq!(settle(false, None).await.map_err(told).unwrap().values, [], "they ended as they would today");
+
+        let settings = [("winner".to_owned(), "vtiger".to_owned())];
+        service::set(&office.workplace.app, LOCAL_TENANT, FLOW, &settings).await.map_err(told).unwrap();
+        assert_eq!(settle(true, None).await.unwrap_err().code, "flow.not_approved");
+        office.workplace.preview_and_approve().await.unwrap();
+        // One was edited since, told to the other side; one was mended at one screen only now.
+        office.edit(Side::Zoho, &pairs[1].0, "Title", "Newer").await;
+        office.run(false).await;
+        let preview = settle(false, None).await.map_err(told).unwrap();
+        let told_values: Vec<_> = preview
+            .values
+            .iter()
+            .map(|value| (value.record.as_str(), value.now.as_str(), value.then.as_str()))
+            .collect();
+        let mut expected: Vec<(&str, &str, &str)> = [&pairs[0], &pairs[2]]
+            .into_iter()
+            .flat_map(|(left, right)| [(right.as_str(), "Zoho's", "Vtiger's"), (left.as_str(), "Zoho's", "Vtiger's")])
+            .collect();
+        let mut sorted = told_values.clone();
+        sorted.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(sorted, expected, "{preview:?}");
+        assert_eq!(titles("Switched").await, ["Zoho's", "Zoho's"], "only told");
+        office.edit(Side::Vtiger, &pairs[2].1, "Title", "Typed now").await;
+        office.workplace.crms.advance(APART_MS).await.unwrap();
+
+        let done = settle(true, None).await.map_err(told).unwrap();
+        assert_eq!((done.written, done.not_written, done.values.len()), (2, 0, 2), "{done:?}");
+        assert_eq!(
+            reasons_to_stay(&done),
+            [(pairs[2].1.as_str(), "it was changed since, by people or by the CRM itself")]
+        );
+        office.run(false).await;
+        office.is_at_rest().await;
+        assert_eq!(titles("Switched").await, ["Vtiger's", "Vtiger's"]);
+        assert_eq!(titles("Edited").await, ["Newer", "Newer"]);
+        assert_eq!(titles("Agreed").await, ["Typed now", "Typed now"]);
+        assert_eq!(settle(false, None).await.map_err(told).unwrap().values, []);
+    });
+}
+
+#[test]
+fn a_conflict_that_is_settled_on_one_side_only_is_told_to_the_other_by_the_next_run() {
+    run(async {
+        let office = Office::open(11, "deletes = \"recycle\"").await;
+        let left = office.create(Side::Zoho, "Halfway").await;
+        office.run(false).await;
+        let right = office.id_of(Side::Vtiger, "Halfway").await;
+        office.edit(Side::Zoho, &left, "Title", "Zoho's").await;
+        office.edit(Side::Vtiger, &right, "Title", "Vtiger's").await;
+        office.run(false).await;
+        let settings = [("winner".to_owned(), "vtiger".to_owned())];
+        service::set(&office.workplace.app, LOCAL_TENANT, FLOW, &settings).await.map_err(told).unwrap();
+        office.workplace.preview_and_approve().await.unwrap();
+        // One side takes nothing this time.
+        let refusal = json!({ "type": "status", "status": 503, "body": "<h1>Service Unavailable</h1>" });
+        let plan = json!({ "faults": [{ "on": { "kind": "write", "times": 3 }, "do": refusal }] });
+        office.workplace.crms.faults(Side::Zoho, &plan).await.unwrap();
+        let request = UndoRequest { go: true, ..UndoRequest::default() };
+        let _half = service::settle(&office.workplace.app, LOCAL_TENANT, FLOW, request, Arc::new(Silent)).await;
+        office.workplace.crms.faults(Side::Zoho, &json!({ "faults": [] })).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(QUIESCE_MS + 400)).await;
+        office.workplace.crms.advance(APART_MS).await.unwrap();
+        for _ in 0..3 {
+            office.workplace.crms.advance(APART_MS).await.unwrap();
+            office.workplace.run(false).await.unwrap();
+        }
+        office.is_at_rest().await;
+        for side in SIDES {
+            let record = office.named(side, "Halfway").await.unwrap();
+            assert_eq!(record[field_name(side, "Title")], "Vtiger's", "{side:?}");
+        }
+    });
+}

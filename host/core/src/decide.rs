@@ -560,6 +560,36 @@ fn stands_already(values: &[Value], field: &FieldView) -> bool {
         || field.base.as_ref().is_some_and(|base| base.arrived(values, &field.shown))
 }
 
+/// What ends a conflict of this row.
+fn conflict_rule(row: &MappingRow, policy: &Policy) -> Winner {
+    match one_way_winner(row, policy) {
+        Some(winner) => Winner::Side(winner),
+        None => row.winner.unwrap_or(if policy.newest { Winner::Newest } else { Winner::Side(policy.winner) }),
+    }
+}
+
+/// How a conflict of earlier ends by today's rules: the side whose value stays, and what the other one gets, or why it cannot. `cell` shows
+/// what both sides showed then. None if no side's value simply stays: both are joined, a person decides, or nobody knows any more who
+/// saved last.
+pub fn decide_again(row: &MappingRow, cell: &RowView, policy: &Policy) -> Option<(Side, Result<Vec<Value>, String>)> {
+    let rule = conflict_rule(row, policy);
+    let winner = match settle_conflict(rule, cell, None) {
+        _ if rule == Winner::Newest => return None,
+        Outcome::Stays(winner) => winner,
+        Outcome::Tie => policy.winner,
+        Outcome::Joined | Outcome::Question => return None,
+    };
+    let to = winner.other();
+    if !may_write(row, policy, to) {
+        return None;
+    }
+    let values = sendable(row, to, &cell.side(winner).carried).and_then(|values| {
+        let emptied = row.fields(to).iter().zip(values).any(|(field, value)| field.mandatory && !value.is_filled());
+        if emptied { Err(reason::MANDATORY_EMPTIED.to_owned()) } else { Ok(values.to_vec()) }
+    });
+    Some((winner, values))
+}
+
 /// Both sides changed the row. The loser's value stays in the journal (S15). `question` is the reason if a person is asked.
 fn conflict(
     index: usize,
@@ -575,10 +605,7 @@ fn conflict(
         decision.settled.push(index);
         return;
     }
-    let rule = match one_way_winner(row, policy) {
-        Some(winner) => Winner::Side(winner),
-        None => row.winner.unwrap_or(if policy.newest { Winner::Newest } else { Winner::Side(policy.winner) }),
-    };
+    let rule = conflict_rule(row, policy);
     let winner = match settle_conflict(rule, cell, view.saved_last) {
         Outcome::Stays(winner) => Some(winner),
         Outcome::Tie if policy.newest => Some(view.saved_last.unwrap_or(policy.winner)),

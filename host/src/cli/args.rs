@@ -462,6 +462,11 @@ pub(super) enum FlowCommand {
     /// Take back what runs wrote, created and deleted, where nobody has changed it since
     #[command(after_help = "Example: crmsync flow undo sales --run 12")]
     Undo(UndoOptions),
+    /// Settle conflicts anew that another winner had decided, after the winner was changed
+    #[command(
+        after_help = "Example: crmsync flow set sales winner=vtiger, preview and approve it, then crmsync flow settle sales"
+    )]
+    Settle(SettleOptions),
     /// Remove a flow and what it knows of linked records; the records and the sync log stay
     Remove { name: String },
 }
@@ -494,8 +499,26 @@ pub(super) struct UndoOptions {
     pub(super) yes: bool,
 }
 
+#[derive(Clone, Debug, Args)]
+pub(super) struct SettleOptions {
+    /// The flow
+    pub(super) name: String,
+    /// Only conflicts of this run and all later ones
+    #[arg(long, value_name = "RUN")]
+    pub(super) since: Option<i64>,
+    /// Only this record, by its id on either side
+    #[arg(long)]
+    pub(super) record: Option<String>,
+    /// Only this field, by its API name on either side
+    #[arg(long)]
+    pub(super) field: Option<String>,
+    /// Write; otherwise it is only shown
+    #[arg(long)]
+    pub(super) yes: bool,
+}
+
 /// What a line of the sync log can be about.
-const ACTIONS: [&str; 16] = [
+const ACTIONS: [&str; 17] = [
     "linked",
     "created",
     "updated",
@@ -512,6 +535,7 @@ const ACTIONS: [&str; 16] = [
     "decided",
     "unlinked",
     "undone",
+    "settled",
 ];
 
 #[derive(Clone, Debug, Args)]

@@ -50,5 +50,5 @@ pub use serve::{ServeOptions, Served, run_when_free, running_at};
 pub use setup::{ConnectorInfo, SettingInfo, Wish, connectors, draft, modules_between};
 pub use story::{Story, StoryLine, story};
 pub use trial::{Tried, tried};
-pub use undo::undo;
+pub use undo::{settle, undo};
 pub use upkeep::{DEBUG_LINES_MAX, debug_lines, remove_old};

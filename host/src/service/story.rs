@@ -124,6 +124,7 @@ fn told(line: &JournalRow, between: &[String; 2]) -> String {
         "deleted" => format!("deleted in {written}: {id}{because}"),
         "undone" if !line.detail.is_empty() => format!("taken back in {written} {id}{because}"),
         "undone" => format!("taken back in {written} {id}{}", changes(line)),
+        "settled" => format!("settled anew in {written} {id}{}", changes(line)),
         "conflict" => format!(
             "both sides changed {}: {other}'s {} stays, {written}'s {} is kept here",
             field(&line.field, line),

@@ -76,7 +76,7 @@ pub(super) fn settle(
                     doubt_mark(tx, &lease.tenant, pair, &intent)?
                 }
             }
-            if intent.body.undo && intent.operation == Operation::Update {
+            if intent.body.undo && !intent.body.settle && intent.operation == Operation::Update {
                 let (_, left_id) = outcome_place(tx, &intent)?;
                 note_undone(tx, lease, pair, run, &intent, &left_id, now_ms)?;
             }
@@ -279,6 +279,9 @@ fn settle_update(
     save_link(tx, &lease.tenant, pair, &link, now_ms)?;
     if !intent.body.undo {
         return write_journal(tx, lease, pair, run, &line(intent, "updated", &answer.record, ""), now_ms);
+    }
+    if intent.body.settle {
+        return write_journal(tx, lease, pair, run, &line(intent, "settled", &answer.record, ""), now_ms);
     }
     note_undone(tx, lease, pair, run, intent, &link.left_id, now_ms)?;
     write_journal(tx, lease, pair, run, &line(intent, "undone", &answer.record, ""), now_ms)

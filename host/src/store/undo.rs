@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crmsync_core::decide::Operation;
 use crmsync_core::{Side, Value};
 
-use super::decisions::{LINK_COLUMNS, LinkRow, NewIntent, insert_intent, link_by_id, parse_link, read_link};
+use super::decisions::{LINK_COLUMNS, LinkRow, NewIntent, insert_intent, link_by_id, parse_link, read_link, save_link};
 use super::driver::from_json;
 use super::staging::{INBOX_COLUMNS, InboxRow, PresenceWord, id_column, inbox_row, parse_inbox, read_inbox};
 use super::{Error, Lease, PairId, Store, Tx};
@@ -40,14 +40,20 @@ pub enum Written {
     Marked,
     /// Something was taken back in it.
     Undone,
+    /// A conflict of earlier was settled anew.
+    Settled,
+    /// Both sides had changed a field, and this side's value was to be replaced: `before` is what was lost, `after` what stayed.
+    Conflict,
 }
 
-const WRITTEN: [(&str, Written); 5] = [
+const WRITTEN: [(&str, Written); 7] = [
     ("created", Written::Created),
     ("updated", Written::Updated),
     ("deleted", Written::Deleted),
     ("marked", Written::Marked),
     ("undone", Written::Undone),
+    ("settled", Written::Settled),
+    ("conflict", Written::Conflict),
 ];
 
 /// A write that happened.
@@ -96,7 +102,7 @@ impl Store {
             let record = query.record.unwrap_or_default();
             let actions = WRITTEN.map(|(word, _)| format!("'{word}'")).join(", ");
             let sql = format!(
-                "SELECT id, action, side, left_id, right_id, before, after, run, detail FROM journal
+                "SELECT id, action, side, left_id, right_id, before, after, run, detail, field FROM journal
                  WHERE tenant = ?1 AND pair = ?2 AND id > ?3 AND run BETWEEN ?4 AND ?5 AND action IN ({actions})
                  AND (?6 = '' OR left_id = ?6 OR right_id = ?6) ORDER BY id LIMIT ?7"
             );
@@ -115,10 +121,14 @@ impl Store {
                     after: BTreeMap::new(),
                     detail: row.get(8)?,
                 };
-                Ok((line, texts))
+                Ok((line, texts, row.get::<_, String>(9)?))
             })?;
-            let parse = |(line, (before, after)): (WrittenLine, (String, String))| {
-                Ok(WrittenLine { before: values_by_row(&before)?, after: values_by_row(&after)?, ..line })
+            let parse = |(line, (before, after), field): (WrittenLine, (String, String), String)| {
+                let values = |json: &str| match line.action {
+                    Written::Conflict => Ok(BTreeMap::from([(field.clone(), from_json("journal values", json)?)])),
+                    _ => values_by_row(json),
+                };
+                Ok(WrittenLine { before: values(&before)?, after: values(&after)?, ..line })
             };
             rows.into_iter().map(parse).collect()
         })
@@ -226,7 +236,7 @@ fn plan_one(tx: &Tx<'_>, lease: &Lease, pair: PairId, run: i64, write: &UndoWrit
         )?;
         return if open.is_some() { Ok(()) } else { insert_intent(tx, lease, pair, run, 0, intent) };
     }
-    let Some(link) = link_by_id(tx, write.link)? else { return Ok(()) };
+    let Some(mut link) = link_by_id(tx, write.link)? else { return Ok(()) };
     // The other side of the same link may be taken back in this run, too.
     let busy = tx.one(
         "SELECT 1 FROM intent WHERE tenant = ?1 AND pair = ?2 AND link = ?3 AND link <> 0 AND (run <> ?4 OR side = ?5)",
@@ -235,6 +245,14 @@ fn plan_one(tx: &Tx<'_>, lease: &Lease, pair: PairId, run: i64, write: &UndoWrit
     )?;
     if busy.is_some() {
         return Ok(());
+    }
+    if intent.body.settle {
+        // Should only one of both sides be written, the other one is told by the next run.
+        for change in &intent.body.rows {
+            let bases = link.bases.entry(change.row.clone()).or_default();
+            bases.owed = bases.owed.and(intent.side);
+        }
+        save_link(tx, &lease.tenant, pair, &link, 0)?;
     }
     insert_intent(tx, lease, pair, run, link.id, intent)
 }

@@ -360,3 +360,23 @@ fn a_constant_is_given_to_new_records_only() {
     view.rows[0].right = field(None, "1");
     assert_eq!(told(&decide(&view, &mapping, &policy())), "left=1", "the left side has no such field");
 }
+
+#[test]
+fn a_conflict_of_earlier_ends_by_the_rules_of_today() {
+    let check = |winner: Option<Winner>, policy: Policy, expected: Option<(Side, &str)>| {
+        let row = MappingRow { winner, ..row("Phone") };
+        let cell = pair(field(None, "longest"), field(None, "short")).rows.remove(0);
+        let decided = decide_again(&row, &cell, &policy).map(|(side, values)| (side, values.unwrap()));
+        let expected = expected.map(|(side, value)| (side, vec![Value::text(value)]));
+        assert_eq!(decided, expected, "{winner:?}");
+    };
+    check(None, policy(), Some((Side::Left, "longest")));
+    check(None, Policy { winner: Side::Right, ..policy() }, Some((Side::Right, "short")));
+    check(Some(Winner::Side(Side::Right)), policy(), Some((Side::Right, "short")));
+    check(Some(Winner::Longer), Policy { winner: Side::Right, ..policy() }, Some((Side::Left, "longest")));
+    check(None, Policy { direction: Direction::ToLeft, ..policy() }, Some((Side::Right, "short")));
+    // Who saved last is not known any more; and the others leave no side's value as it is.
+    check(None, Policy { newest: true, ..policy() }, None);
+    check(Some(Winner::Newest), policy(), None);
+    check(Some(Winner::Ask), policy(), None);
+}

@@ -17,6 +17,18 @@ pub(super) struct Trace {
     pub(super) ours: Vec<Value>,
 }
 
+/// How both sides' edits of one row ended, where this side's was lost.
+pub(super) struct Lost {
+    /// What this side had shown.
+    pub(super) value: Vec<Value>,
+    /// What the other side showed, which stayed.
+    pub(super) stayed: Vec<Value>,
+    /// What was written here for it.
+    pub(super) written: Option<Vec<Value>>,
+    /// One of both was written again later.
+    pub(super) is_over: bool,
+}
+
 /// What was done to one side's record.
 #[derive(Default)]
 pub(super) struct SideHistory {
@@ -28,6 +40,8 @@ pub(super) struct SideHistory {
     pub(super) marked: Option<WrittenLine>,
     /// Rows that runs that are meant have changed.
     pub(super) traces: BTreeMap<String, Trace>,
+    /// Conflicts in runs that are meant in which this side's value was lost, the last one of each row.
+    pub(super) lost: BTreeMap<String, Lost>,
     /// What we wrote last, by row, in these runs or later.
     pub(super) last: BTreeMap<String, Vec<Value>>,
 }
@@ -56,15 +70,42 @@ impl History {
     }
 
     fn add(&mut self, line: WrittenLine, request: &UndoRequest) {
-        let is_meant = request.means_run(line.run) && line.action != Written::Undone;
+        let is_meant = request.means_run(line.run) && !matches!(line.action, Written::Undone | Written::Settled);
         let whole = is_meant && request.field.is_none();
         let sides = self.0.entry((line.left_id.clone(), line.right_id.clone())).or_default();
-        let side = &mut sides[line.side as usize];
+        let [own, other] = [line.side, line.side.other()];
+        match line.action {
+            Written::Conflict => {
+                for (row, value) in line.before {
+                    sides[other as usize].lost.remove(&row);
+                    let stayed = line.after.get(&row).cloned().unwrap_or_default();
+                    // What was joined was lost by nobody.
+                    let is_lost = is_meant && request.means_row(&row) && line.detail.is_empty();
+                    let lost = Lost { value, stayed, written: None, is_over: !is_lost };
+                    sides[own as usize].lost.insert(row, lost);
+                }
+                return;
+            }
+            Written::Created | Written::Updated | Written::Undone | Written::Settled => {
+                for (row, values) in &line.after {
+                    if let Some(lost) = sides[other as usize].lost.get_mut(row) {
+                        lost.is_over = true;
+                    }
+                    match sides[own as usize].lost.get_mut(row) {
+                        Some(lost @ Lost { written: None, .. }) => lost.written = Some(values.clone()),
+                        Some(lost) => lost.is_over = true,
+                        None => {}
+                    }
+                }
+            }
+            Written::Deleted | Written::Marked => {}
+        }
+        let side = &mut sides[own as usize];
         match line.action {
             Written::Deleted if whole => side.deleted = Some(line),
             Written::Marked if whole => side.marked = Some(line),
-            Written::Deleted | Written::Marked => {}
-            Written::Created | Written::Updated | Written::Undone => {
+            Written::Deleted | Written::Marked | Written::Conflict => {}
+            Written::Created | Written::Updated | Written::Undone | Written::Settled => {
                 side.created |= whole && line.action == Written::Created;
                 let WrittenLine { action, mut before, after, .. } = line;
                 for (row, ours) in after {

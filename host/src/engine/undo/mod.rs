@@ -1,10 +1,12 @@
 //! Takes back what runs wrote. Values that stood before go back to the written side, where ours still stand (`values.rs`). What was
 //! created goes to the CRM's bin, if it still shows what we wrote and nothing hangs on it (`created.rs`). What was deleted or marked
-//! because the other side's record was deleted comes back, as far as the CRM allows (`removed.rs`).
+//! because the other side's record was deleted comes back, as far as the CRM allows (`removed.rs`). Conflicts that a former winner decided
+//! are settled anew by the same means (`conflicts.rs`).
 //!
 //! Never over a newer edit of people: what a record shows is compared with what we wrote, not times, and it is read again right before
 //! the write. The other side is not written, and nothing travels again by itself: what differs, or stays alone, is noted.
 
+mod conflicts;
 mod created;
 mod history;
 mod removed;
@@ -66,7 +68,7 @@ pub struct UndoValue {
     pub field: String,
     /// What stands there now, as people read it.
     pub now: String,
-    /// What stood there before.
+    /// What stood there before; of a conflict that is settled anew what is to stand there.
     pub then: String,
     /// Why it cannot be taken back; "" if it can.
     pub why_not: String,
@@ -123,17 +125,7 @@ pub struct UndoReport {
 /// As for a run.
 pub async fn undo(run: &RunSetup, request: &UndoRequest) -> Result<UndoReport, Error> {
     let mut report = UndoReport::default();
-    let mut pulled = Vec::with_capacity(run.pairs.len());
-    for pair in &run.pairs {
-        run.store.recover_intents(&run.lease, pair.id).await?;
-        // All of them first: what hangs on a record may be in another module.
-        pulled.push(pull_both(run, pair).await?);
-        adopt_arrivals(run, pair).await?;
-    }
-    let mut histories = Vec::with_capacity(run.pairs.len());
-    for pair in &run.pairs {
-        histories.push(History::read(run, pair, request).await?);
-    }
+    let (pulled, histories) = look(run, request).await?;
     let doomed = created::judge(run, &histories, &mut report.kept).await?;
     for ((pair, history), pulled) in run.pairs.iter().zip(&histories).zip(&pulled) {
         let plan = async |found: &mut UndoReport| {
@@ -149,6 +141,36 @@ pub async fn undo(run: &RunSetup, request: &UndoRequest) -> Result<UndoReport, E
         carry_out(run, pair, *pulled, request.go, &mut report, plan).await?;
     }
     Ok(report)
+}
+
+/// Settles the conflicts anew that ended by other rules than those of today, or tells what that would be.
+///
+/// # Errors
+/// As for a run.
+pub async fn settle(run: &RunSetup, request: &UndoRequest) -> Result<UndoReport, Error> {
+    let mut report = UndoReport::default();
+    let (pulled, histories) = look(run, request).await?;
+    for ((pair, history), pulled) in run.pairs.iter().zip(&histories).zip(pulled) {
+        let plan = async |found: &mut UndoReport| conflicts::plan(run, pair, history, found).await;
+        carry_out(run, pair, pulled, request.go, &mut report, plan).await?;
+    }
+    Ok(report)
+}
+
+/// Reads both CRMs to their heads, and the sync log.
+async fn look(run: &RunSetup, request: &UndoRequest) -> Result<(Vec<[Pulled; 2]>, Vec<History>), Error> {
+    let mut pulled = Vec::with_capacity(run.pairs.len());
+    for pair in &run.pairs {
+        run.store.recover_intents(&run.lease, pair.id).await?;
+        // All of them first: what hangs on a record may be in another module.
+        pulled.push(pull_both(run, pair).await?);
+        adopt_arrivals(run, pair).await?;
+    }
+    let mut histories = Vec::with_capacity(run.pairs.len());
+    for pair in &run.pairs {
+        histories.push(History::read(run, pair, request).await?);
+    }
+    Ok((pulled, histories))
 }
 
 /// Plans and writes until nothing changes under our hands any more.

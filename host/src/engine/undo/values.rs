@@ -54,7 +54,8 @@ pub(super) async fn plan(
     Ok(writes)
 }
 
-fn update(link: &LinkRow, side: Side, staged_seq: i64, rows: Vec<RowChange>) -> UndoWrite {
+/// One write of one side that takes values back.
+pub(super) fn update(link: &LinkRow, side: Side, staged_seq: i64, rows: Vec<RowChange>) -> UndoWrite {
     let intent = NewIntent {
         side,
         operation: Operation::Update,

@@ -395,20 +395,20 @@ fn conflicts_are_settled_anew_after_the_winner_was_switched() {
             titles
         };
         assert_eq!(titles("Switched").await, ["Zoho's", "Zoho's"]);
-        let settle = async |go: bool, record: Option<String>| {
-            let request = UndoRequest { go, record, ..UndoRequest::default() };
+        let settle = async |go: bool| {
+            let request = UndoRequest { go, ..UndoRequest::default() };
             service::settle(&office.workplace.app, LOCAL_TENANT, FLOW, request, Arc::new(Silent)).await
         };
-        assert_eq!(settle(false, None).await.map_err(told).unwrap().values, [], "they ended as they would today");
+        assert_eq!(settle(false).await.map_err(told).unwrap().values, [], "they ended as they would today");
 
         let settings = [("winner".to_owned(), "vtiger".to_owned())];
         service::set(&office.workplace.app, LOCAL_TENANT, FLOW, &settings).await.map_err(told).unwrap();
-        assert_eq!(settle(true, None).await.unwrap_err().code, "flow.not_approved");
+        assert_eq!(settle(true).await.unwrap_err().code, "flow.not_approved");
         office.workplace.preview_and_approve().await.unwrap();
         // One was edited since, told to the other side; one was mended at one screen only now.
         office.edit(Side::Zoho, &pairs[1].0, "Title", "Newer").await;
         office.run(false).await;
-        let preview = settle(false, None).await.map_err(told).unwrap();
+        let preview = settle(false).await.map_err(told).unwrap();
         let told_values: Vec<_> = preview
             .values
             .iter()
@@ -426,7 +426,7 @@ fn conflicts_are_settled_anew_after_the_winner_was_switched() {
         office.edit(Side::Vtiger, &pairs[2].1, "Title", "Typed now").await;
         office.workplace.crms.advance(APART_MS).await.unwrap();
 
-        let done = settle(true, None).await.map_err(told).unwrap();
+        let done = settle(true).await.map_err(told).unwrap();
         assert_eq!((done.written, done.not_written, done.values.len()), (2, 0, 2), "{done:?}");
         assert_eq!(
             reasons_to_stay(&done),
@@ -437,7 +437,7 @@ fn conflicts_are_settled_anew_after_the_winner_was_switched() {
         assert_eq!(titles("Switched").await, ["Vtiger's", "Vtiger's"]);
         assert_eq!(titles("Edited").await, ["Newer", "Newer"]);
         assert_eq!(titles("Agreed").await, ["Typed now", "Typed now"]);
-        assert_eq!(settle(false, None).await.map_err(told).unwrap().values, []);
+        assert_eq!(settle(false).await.map_err(told).unwrap().values, []);
     });
 }
 
@@ -472,5 +472,49 @@ fn a_conflict_that_is_settled_on_one_side_only_is_told_to_the_other_by_the_next_
             let record = office.named(side, "Halfway").await.unwrap();
             assert_eq!(record[field_name(side, "Title")], "Vtiger's", "{side:?}");
         }
+    });
+}
+
+#[test]
+fn an_id_that_both_crms_have_is_said_to_be_one_or_the_other() {
+    run(async {
+        let office = Office::open(12, "deletes = \"recycle\"").await;
+        let left = office.create(Side::Zoho, "Namesake").await;
+        office.run(false).await;
+        let run = office.last_run().await;
+        let right = office.id_of(Side::Vtiger, "Namesake").await;
+        let app = &office.workplace.app;
+        let find = async |name: &str| service::find_record(app, LOCAL_TENANT, FLOW, name).await;
+        let place = async |name: &str| find(name).await.map_err(told).unwrap().unwrap();
+        for name in [left.clone(), format!("zoho:{left}"), format!("zoho:Contacts/{left}")] {
+            assert_eq!(
+                (place(&name).await.side, place(&name).await.id),
+                (crmsync_core::Side::Left, left.clone()),
+                "{name}"
+            );
+        }
+        assert_eq!(place(&format!("vtiger:{right}")).await.side, crmsync_core::Side::Right);
+        for unknown in [format!("vtiger:{left}"), format!("zoho:Leads/{left}"), "sap:17".to_owned()] {
+            assert!(find(&unknown).await.map_err(told).unwrap().is_none(), "{unknown}");
+        }
+
+        // The sandboxes never give one id twice; another sync log does.
+        let database = rusqlite::Connection::open(office.workplace.data().join("crmsync.db")).unwrap();
+        let same = database.execute("UPDATE journal SET left_id = ?1 WHERE right_id = ?1", [&right]).unwrap();
+        assert!(same > 0);
+        drop(database);
+        let failure = find(&right).await.unwrap_err();
+        assert_eq!(failure.code, "record.which");
+        for name in [format!("zoho:Contacts/{right}"), format!("vtiger:Contacts/{right}")] {
+            assert!(failure.message.contains(&name), "{}", failure.message);
+            assert_eq!(place(&name).await.id, right);
+        }
+        assert_eq!(service::story(app, LOCAL_TENANT, FLOW, &right).await.unwrap_err().code, "record.which");
+        let story = service::story(app, LOCAL_TENANT, FLOW, &format!("vtiger:{right}")).await.map_err(told).unwrap();
+        assert_eq!(story.ids[1], right);
+        let record = Some(place(&format!("vtiger:{right}")).await);
+        let request = UndoRequest { record, runs: Some((run, run)), ..UndoRequest::default() };
+        let told_of = service::undo(app, LOCAL_TENANT, FLOW, request, Arc::new(Silent)).await.map_err(told).unwrap();
+        assert_eq!(told_of.kept.iter().map(|kept| kept.record.as_str()).collect::<Vec<_>>(), [right.as_str()]);
     });
 }

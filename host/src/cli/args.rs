@@ -113,7 +113,7 @@ pub(super) struct AttentionFilter {
     /// Only where this value was left out
     #[arg(long)]
     pub(super) value: Option<String>,
-    /// Only this record, by its id on either side
+    /// Only this record, by its id on either side; CONNECTION:ID or CONNECTION:MODULE/ID where several have it
     #[arg(long)]
     pub(super) record: Option<String>,
     /// Also what waits for nobody: fields left out, differences, removals, records that are not synced
@@ -138,7 +138,7 @@ pub(super) struct LinkOptions {
 pub(super) struct UnlinkOptions {
     /// The flow
     pub(super) flow: String,
-    /// The record, by its id on either side
+    /// The record, by its id on either side; CONNECTION:ID or CONNECTION:MODULE/ID where several have it
     pub(super) record: String,
 }
 
@@ -488,7 +488,7 @@ pub(super) struct UndoOptions {
     /// Only what this run and all later ones wrote
     #[arg(long, value_name = "RUN")]
     pub(super) since: Option<i64>,
-    /// Only this record, by its id on either side
+    /// Only this record, by its id on either side; CONNECTION:ID or CONNECTION:MODULE/ID where several have it
     #[arg(long)]
     pub(super) record: Option<String>,
     /// Only this field, by its API name on either side; records that were created or deleted stay as they are then
@@ -506,7 +506,7 @@ pub(super) struct SettleOptions {
     /// Only conflicts of this run and all later ones
     #[arg(long, value_name = "RUN")]
     pub(super) since: Option<i64>,
-    /// Only this record, by its id on either side
+    /// Only this record, by its id on either side; CONNECTION:ID or CONNECTION:MODULE/ID where several have it
     #[arg(long)]
     pub(super) record: Option<String>,
     /// Only this field, by its API name on either side
@@ -542,7 +542,7 @@ const ACTIONS: [&str; 17] = [
 pub(super) struct LogOptions {
     /// The flow
     pub(super) flow: String,
-    /// Only this record, by its id on either side
+    /// Only this record, by its id on either side; CONNECTION:ID or CONNECTION:MODULE/ID where several have it
     #[arg(long)]
     pub(super) record: Option<String>,
     /// Only this run

@@ -183,8 +183,18 @@ pub(super) async fn log(app: &App, options: LogOptions, output: Output) -> Resul
         output.answer(&story, story_text);
         return Ok(());
     }
-    let query =
-        JournalQuery { record: options.record, run: options.run, action: options.action, after: 0, most: options.most };
+    let record = match &options.record {
+        // What is not known has left no line.
+        Some(record) => match service::find_record(app, LOCAL_TENANT, &options.flow, record).await? {
+            Some(record) => Some(record),
+            None => {
+                output.answer(&Vec::<JournalRow>::new(), |lines| log_table(lines));
+                return Ok(());
+            }
+        },
+        None => None,
+    };
+    let query = JournalQuery { record, run: options.run, action: options.action, after: 0, most: options.most };
     let lines = service::log(app, LOCAL_TENANT, &options.flow, query).await?;
     output.answer(&lines, |lines| log_table(lines));
     Ok(())

@@ -10,6 +10,7 @@ use super::table::{Table, neutral};
 use crate::app::{App, LOCAL_TENANT};
 use crate::engine::{UndoRecord, UndoReport, UndoRequest, UndoValue};
 use crate::service::{self, Failure};
+use crate::store::RecordPlace;
 
 /// Values and records that are shown; the others are in `--json`.
 const SHOWN_MAX: usize = 40;
@@ -18,7 +19,7 @@ pub(super) async fn undo(app: &App, options: UndoOptions, output: Output) -> Res
     let (name, go) = (options.name, options.yes);
     let request = UndoRequest {
         runs: options.run.map(|run| (run, run)).or(options.since.map(|run| (run, i64::MAX))),
-        record: options.record,
+        record: record(app, &name, options.record).await?,
         field: options.field,
         go,
     };
@@ -32,7 +33,7 @@ pub(super) async fn settle(app: &App, options: SettleOptions, output: Output) ->
     let (name, go) = (options.name, options.yes);
     let request = UndoRequest {
         runs: options.since.map(|run| (run, i64::MAX)),
-        record: options.record,
+        record: record(app, &name, options.record).await?,
         field: options.field,
         go,
     };
@@ -40,6 +41,19 @@ pub(super) async fn settle(app: &App, options: SettleOptions, output: Output) ->
     let report = service::settle(app, LOCAL_TENANT, &name, request, progress.clone()).await;
     progress.end();
     Ok(answer(report?, output, |report| settle_text(report, &name, go)))
+}
+
+/// The record that is meant.
+async fn record(app: &App, flow: &str, named: Option<String>) -> Result<Option<RecordPlace>, Failure> {
+    let Some(named) = named else { return Ok(None) };
+    match service::find_record(app, LOCAL_TENANT, flow, &named).await? {
+        Some(record) => Ok(Some(record)),
+        None => Err(Failure::input(
+            "undo.no_record",
+            format!("flow `{flow}` knows no record {named}"),
+            format!("give its id on either side; what was written: crmsync log {flow}"),
+        )),
+    }
 }
 
 fn answer(report: UndoReport, output: Output, text: impl Fn(&UndoReport) -> String) -> ExitCode {

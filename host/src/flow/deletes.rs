@@ -276,6 +276,25 @@ mod tests {
     }
 
     #[test]
+    fn what_becomes_of_records_that_leave_the_filter() {
+        let check = |lines: &str, expected: &str| {
+            let found = told("skip   = [\"Fax\"]", &format!("skip = [\"Fax\"]\n{lines}"));
+            assert!(found.iter().any(|found| found.contains(expected)), "{lines}: {found:#?}");
+        };
+        const FILTER: &str = "filter = { east = 'Last_Name is not empty' }\n";
+        const MARK: &str = "mark = { east = \"Fax\", west = \"fax\", value = \"Gone\" }\n";
+        check("when_it_leaves = \"recycle\"", "`when_it_leaves` is about a `filter`, and this module has none");
+        check(&format!("{FILTER}when_it_leaves = \"delete\""), "`when_it_leaves` cannot be \"delete\"");
+        check(
+            &format!("{FILTER}when_it_leaves = \"mark\""),
+            "`when_it_leaves` = \"mark\" needs to know which field to set",
+        );
+        check(&format!("{FILTER}when_it_leaves = \"recycle\""), "Report");
+        // Only the records of the side that has no filter of its own here are ever marked.
+        check(&format!("{FILTER}{MARK}when_it_leaves = \"mark\""), "Report fax=Gone");
+    }
+
+    #[test]
     fn a_mark_has_to_fit() {
         let check = |mark: &str, expected: &str| {
             let text = format!("skip = [\"Fax\"]\ndeletes = \"mark\"\nmark = {{ {mark} }}");

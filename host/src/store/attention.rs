@@ -16,7 +16,7 @@ use super::settle::settle;
 use super::staging::{
     INBOX_COLUMNS, InboxRow, PresenceWord, inbox_row, parse_inbox, read_inbox, stage_unseen, touch_known,
 };
-use super::{Error, Lease, PairId, Store, Tx};
+use super::{Error, Lease, PairId, RecordPlace, Store, Tx};
 
 /// Which open points are meant; what is empty matches all.
 #[derive(Clone, Debug, Default)]
@@ -31,12 +31,22 @@ pub struct PointQuery {
     pub field: String,
     /// The value that was left out.
     pub value: String,
-    /// A record of either side.
-    pub record: String,
+    /// One record.
+    pub record: Option<RecordPlace>,
     /// Behind this one, for pages: the number of points to pass over.
     pub skip: usize,
     /// At most so many.
     pub most: usize,
+}
+
+impl PointQuery {
+    fn id(&self) -> &str {
+        self.record.as_ref().map_or("", |record| &record.id)
+    }
+
+    fn id_module(&self) -> &str {
+        self.record.as_ref().map_or("", |record| &record.module)
+    }
 }
 
 /// One open point: a record, or a field of one, that is not simply in step.
@@ -161,7 +171,16 @@ impl Store {
             );
             tx.all(
                 &sql,
-                (&tenant, &flow, &query.reason, &query.module, &query.field, &query.value, &query.record),
+                (
+                    &tenant,
+                    &flow,
+                    &query.reason,
+                    &query.module,
+                    &query.field,
+                    &query.value,
+                    query.id(),
+                    query.id_module(),
+                ),
                 |row| {
                     Ok(PointGroup {
                         left_module: row.get(0)?,
@@ -307,7 +326,7 @@ impl Store {
     }
 }
 
-/// The condition of a query, with its texts as `?3` to `?7` behind tenant and flow.
+/// The condition of a query, with its texts as `?3` to `?8` behind tenant and flow.
 fn condition(query: &PointQuery) -> String {
     let kinds = if query.kinds.is_empty() {
         "1 = 1".to_owned()
@@ -315,10 +334,17 @@ fn condition(query: &PointQuery) -> String {
         let kinds: Vec<String> = query.kinds.iter().map(|kind| format!("'{kind}'")).collect();
         format!("o.kind IN ({})", kinds.join(", "))
     };
+    let record = match query.record.as_ref().map(|record| record.side) {
+        None => "?7 = '' AND ?8 = ''".to_owned(),
+        Some(Side::Left) => "o.side = 'left' AND o.record = ?7 AND p.left_module = ?8".to_owned(),
+        // What concerns linked records is kept under the left one.
+        Some(Side::Right) => "p.right_module = ?8 AND ((o.side = 'right' AND o.record = ?7) OR (o.side = 'left' AND EXISTS (SELECT 1 FROM link l
+             WHERE l.tenant = o.tenant AND l.pair = o.pair AND l.left_id = o.record AND l.right_id = ?7 AND l.state <> 'ended')))"
+            .to_owned(),
+    };
     format!(
         "{kinds} AND (?3 = '' OR o.reason = ?3) AND (?4 = '' OR p.left_module = ?4 OR p.right_module = ?4) AND (?5 = '' OR o.field = ?5)
-         AND (?6 = '' OR o.detail = ?6) AND (?7 = '' OR o.record = ?7 OR (o.side = 'left' AND EXISTS (SELECT 1 FROM link l
-         WHERE l.tenant = o.tenant AND l.pair = o.pair AND l.left_id = o.record AND l.right_id = ?7 AND l.state <> 'ended')))"
+         AND (?6 = '' OR o.detail = ?6) AND ({record})"
     )
 }
 
@@ -328,13 +354,24 @@ fn points(tx: &Tx<'_>, tenant: &str, flow: &str, query: &PointQuery) -> Result<V
                 COALESCE((SELECT l.right_id FROM link l WHERE o.side = 'left' AND l.tenant = o.tenant AND l.pair = o.pair
                           AND l.left_id = o.record AND l.state <> 'ended'), '')
          FROM outcome o JOIN pair p ON p.id = o.pair WHERE o.tenant = ?1 AND p.flow = ?2 AND {}
-         ORDER BY o.pair, o.kind, o.reason, o.field, o.side, o.record LIMIT ?8 OFFSET ?9",
+         ORDER BY o.pair, o.kind, o.reason, o.field, o.side, o.record LIMIT ?9 OFFSET ?10",
         condition(query)
     );
     let pages = (query.most as i64, query.skip as i64);
     tx.all(
         &sql,
-        (tenant, flow, &query.reason, &query.module, &query.field, &query.value, &query.record, pages.0, pages.1),
+        (
+            tenant,
+            flow,
+            &query.reason,
+            &query.module,
+            &query.field,
+            &query.value,
+            query.id(),
+            query.id_module(),
+            pages.0,
+            pages.1,
+        ),
         |row| {
             let (side, record): (String, String) = (row.get(3)?, row.get(4)?);
             let partner: String = row.get(10)?;

@@ -19,8 +19,8 @@ const LOOKED_THROUGH_AT_ONCE: i64 = 500;
 pub struct WrittenQuery {
     /// Only of these runs, first and last.
     pub runs: Option<(i64, i64)>,
-    /// Only this record, on either side.
-    pub record: Option<String>,
+    /// Only this record of one of the pair's modules.
+    pub record: Option<(Side, String)>,
     /// Only lines behind this number.
     pub after: i64,
     /// At most so many.
@@ -99,14 +99,14 @@ impl Store {
         let tenant = tenant.to_owned();
         self.step(move |tx| {
             let (first, last) = query.runs.unwrap_or((0, i64::MAX));
-            let record = query.record.unwrap_or_default();
+            let (side, record) = query.record.map_or(("", String::new()), |(side, record)| (side.as_str(), record));
             let actions = WRITTEN.map(|(word, _)| format!("'{word}'")).join(", ");
             let sql = format!(
                 "SELECT id, action, side, left_id, right_id, before, after, run, detail, field FROM journal
                  WHERE tenant = ?1 AND pair = ?2 AND id > ?3 AND run BETWEEN ?4 AND ?5 AND action IN ({actions})
-                 AND (?6 = '' OR left_id = ?6 OR right_id = ?6) ORDER BY id LIMIT ?7"
+                 AND (?6 = '' OR (?8 = 'left' AND left_id = ?6) OR (?8 = 'right' AND right_id = ?6)) ORDER BY id LIMIT ?7"
             );
-            let rows = tx.all(&sql, (&tenant, pair, query.after, first, last, &record, query.most as i64), |row| {
+            let rows = tx.all(&sql, (&tenant, pair, query.after, first, last, &record, query.most as i64, side), |row| {
                 let texts: (String, String) = (row.get(5)?, row.get(6)?);
                 let action: String = row.get(1)?;
                 let known = WRITTEN.into_iter().find(|(word, _)| *word == action);

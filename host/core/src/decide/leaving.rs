@@ -61,7 +61,8 @@ pub(super) fn decide_removed(view: &View, policy: &Policy, gone: Side, why: Remo
 pub(super) fn decide_away(view: &View, policy: &Policy, gone: Side, how: Away) -> Decision {
     let survivor = gone.other();
     let is_edited = view.rows.iter().any(|row| row.edited(survivor));
-    if let (true, false, Away::Kept(why)) = (view.delete_asked, is_edited, how) {
+    let is_asked = view.delete_asked && policy.direction.writes(survivor);
+    if let (true, false, Away::Kept(why)) = (is_asked, is_edited, how) {
         if policy.hold {
             return Decision::only(Verdict::Waiting(reason::SAFETY_STOP.into()));
         }

@@ -58,9 +58,14 @@ impl History {
     pub(super) async fn read(run: &RunSetup, pair: &PairSetup, request: &UndoRequest) -> Result<History, Error> {
         let mut history = History::default();
         let runs = request.runs.map(|(first, _)| (first, i64::MAX));
+        let record = request.record.as_ref();
+        if record.is_some_and(|record| pair.module(record.side).name != record.module) {
+            return Ok(history);
+        }
+        let record = record.map(|record| (record.side, record.id.clone()));
         let mut after = 0;
         loop {
-            let query = WrittenQuery { runs, record: request.record.clone(), after, most: LINES_AT_ONCE };
+            let query = WrittenQuery { runs, record: record.clone(), after, most: LINES_AT_ONCE };
             let lines = run.store.written_lines(run.tenant(), pair.id, query).await?;
             let Some(last) = lines.last() else { return Ok(history) };
             after = last.id;

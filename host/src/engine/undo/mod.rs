@@ -25,7 +25,7 @@ use super::run::pull_both;
 use super::setup::{PairSetup, RunSetup};
 use super::stage::Pulled;
 use super::unknown::adopt_arrivals;
-use crate::store::UndoWrite;
+use crate::store::{RecordPlace, UndoWrite};
 
 /// Lines of the journal that are read at once, and records that are looked at between two renewals of the lease.
 const LINES_AT_ONCE: usize = 1_000;
@@ -37,8 +37,8 @@ const WRITES_AT_ONCE: usize = 250;
 pub struct UndoRequest {
     /// Only what these runs wrote, first and last.
     pub runs: Option<(i64, i64)>,
-    /// Only this record, by its id on either side.
-    pub record: Option<String>,
+    /// Only this record, and what it is linked to.
+    pub record: Option<RecordPlace>,
     /// Only this field, by the API name of either side; records that were created or deleted stay as they are then.
     pub field: Option<String>,
     /// Write. Otherwise only tell.

@@ -22,3 +22,4 @@ mod secrets;
 mod serve;
 mod setting_up;
 mod sim;
+mod undo;

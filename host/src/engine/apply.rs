@@ -66,7 +66,7 @@ impl Drained {
     }
 
     /// Writes of all kinds.
-    fn writes(&self) -> u64 {
+    pub(super) fn writes(&self) -> u64 {
         [self.created, self.updated, self.marked, self.deleted].iter().flatten().sum()
     }
 
@@ -225,14 +225,7 @@ async fn still_as_read(
         reread(run, pair, side, &ids).await?.into_iter().collect()
     };
     let mut changed = run.store.staged_records(run.tenant(), pair.id, side, ids).await?;
-    // An undo has looked at what is staged: only what was staged anew since is news to it, and it writes over that very version.
-    for intent in due.iter_mut().filter(|intent| intent.body.undo && intent.source_seq != 0) {
-        let staged = run.store.inbox_record(run.tenant(), pair.id, side, &intent.target).await?;
-        if let Some(row) = staged.filter(|row| row.seq == intent.source_seq) {
-            changed.remove(&intent.target);
-            intent.target_version = row.version;
-        }
-    }
+    leave_out_what_was_looked_at(run, pair, side, &mut due, &mut changed).await?;
     let mut kept = Vec::with_capacity(due.len());
     let mut settlements = Vec::new();
     for intent in due {
@@ -258,6 +251,24 @@ fn not_found() -> OutcomeNote {
         field: String::new(),
         detail: "the record was not there when it was to be written; whether it was removed is looked into".into(),
     }
+}
+
+/// An undo has looked at what is staged: only what was staged anew since is news to it, and it writes over that very version.
+pub(super) async fn leave_out_what_was_looked_at(
+    run: &RunSetup,
+    pair: &PairSetup,
+    side: Side,
+    due: &mut [IntentRow],
+    changed: &mut BTreeSet<String>,
+) -> Result<(), Error> {
+    for intent in due.iter_mut().filter(|intent| intent.body.undo && intent.source_seq != 0) {
+        let staged = run.store.inbox_record(run.tenant(), pair.id, side, &intent.target).await?;
+        if let Some(row) = staged.filter(|row| row.seq == intent.source_seq) {
+            changed.remove(&intent.target);
+            intent.target_version = row.version;
+        }
+    }
+    Ok(())
 }
 
 /// What one portion came to.
@@ -291,7 +302,7 @@ async fn push(
         rows: due.iter().map(|intent| push_row(pair, side, &fields, intent)).collect(),
         fields: fields.clone(),
         automations: pair.automations,
-        for_good: pair.policy.deletes == DeletePolicy::Delete,
+        for_good: pair.policy.deletes == DeletePolicy::Delete && due.iter().all(super::leaving::goes_for_good),
         read_at_ms: (read_at_ms > 0 && pair.module(side).conditional_updates).then_some(read_at_ms),
     };
     let admitted = Arc::new(OutboxGate::new(run, due));

@@ -21,11 +21,13 @@ pub enum AnswerWord {
     Again,
     /// `restore`.
     Restore,
+    /// `delete`.
+    Delete,
 }
 
 impl AnswerWord {
     /// All of them.
-    pub const ALL: [AnswerWord; 7] = [
+    pub const ALL: [AnswerWord; 8] = [
         AnswerWord::Link,
         AnswerWord::New,
         AnswerWord::LeaveAlone,
@@ -33,6 +35,7 @@ impl AnswerWord {
         AnswerWord::Keep,
         AnswerWord::Again,
         AnswerWord::Restore,
+        AnswerWord::Delete,
     ];
 
     /// The answer that is typed so.
@@ -50,6 +53,7 @@ impl AnswerWord {
             AnswerWord::Keep => "keep",
             AnswerWord::Again => "again",
             AnswerWord::Restore => "restore",
+            AnswerWord::Delete => "delete",
         }
     }
 }
@@ -96,7 +100,7 @@ const GUIDES: &[Guide] = &[
     },
     Guide {
         reason: reason::LEFT_FILTER,
-        meaning: "the module's filter does not mean this linked record any more; it gets no updates, and nothing is deleted",
+        meaning: "the module's filter does not mean this linked record any more; it gets no updates, and what `when_it_leaves` says is done",
         fix: "nothing: what was edited meanwhile travels when the filter means it again; or change `filter` in the flow file and approve its preview",
         answers: NONE,
     },
@@ -187,8 +191,8 @@ const GUIDES: &[Guide] = &[
     Guide {
         reason: reason::REMOVED,
         meaning: "the record left one side; the other side's was kept",
-        fix: "`keep` it as it is, or `restore` to create it again where it was removed",
-        answers: &[AnswerWord::Keep, AnswerWord::Restore],
+        fix: "`keep` it as it is, `restore` to create it again where it was removed, or `delete` to move this one to the bin, too",
+        answers: &[AnswerWord::Keep, AnswerWord::Restore, AnswerWord::Delete],
     },
     Guide {
         reason: reason::LATE_TWIN,
@@ -205,8 +209,8 @@ const GUIDES: &[Guide] = &[
     Guide {
         reason: reason::DELETE_AGAINST_EDIT,
         meaning: "the record was deleted on one side while the other side's was edited; the edited one was kept",
-        fix: "`restore` to create it again where it was deleted, or `keep` it as it is",
-        answers: &[AnswerWord::Restore, AnswerWord::Keep],
+        fix: "`restore` to create it again where it was deleted, `keep` it as it is, or `delete` to move it to the bin, too",
+        answers: &[AnswerWord::Restore, AnswerWord::Keep, AnswerWord::Delete],
     },
     Guide {
         reason: reason::RESTORED_ALONE,
@@ -216,8 +220,8 @@ const GUIDES: &[Guide] = &[
     },
     Guide {
         reason: reason::SAFETY_STOP,
-        meaning: "the record was deleted on one side, with more others than the safety stop lets go at once",
-        fix: "if that is right: `crmsync flow approve FLOW --deletes`, and the next run does it; if not, take them from the CRM's bin",
+        meaning: "the record was deleted on one side, left the filter or is to be deleted, with more others than the safety stop lets go at once",
+        fix: "if that is right: `crmsync flow approve FLOW --deletes`, and the next run does it; if not, take them from the CRM's bin, or mend the filter",
         answers: NONE,
     },
     Guide {
@@ -229,13 +233,13 @@ const GUIDES: &[Guide] = &[
     Guide {
         reason: reason::MERGED,
         meaning: "the record was merged into another on one side; the other side's was kept",
-        fix: "merge the other one in its CRM as well, `keep` it as it is, or `restore` to create it again where it was merged",
-        answers: &[AnswerWord::Keep, AnswerWord::Restore],
+        fix: "merge the other one in its CRM as well, `keep` it as it is, `restore` to create it again where it was merged, or `delete` to move it to the bin",
+        answers: &[AnswerWord::Keep, AnswerWord::Restore, AnswerWord::Delete],
     },
     Guide {
         reason: reason::LEFT_ALONE,
-        meaning: "somebody said that the record is not synced",
-        fix: "`link ID` or `new` to sync it after all",
+        meaning: "somebody said that the record is not synced, or took back the copy that was made of it",
+        fix: "`new` to copy it to the other side after all, or `link ID` if its counterpart is there",
         answers: &[AnswerWord::Link, AnswerWord::New],
     },
     Guide {

@@ -4,7 +4,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crmsync_core::{DeletePolicy, Policy, Side};
+use crmsync_core::Side;
 use serde::Serialize;
 
 use super::connections::{self, StoredCheck};
@@ -63,7 +63,7 @@ impl Resolved {
                 let Some(module) = self.modules[side as usize].iter().find(|module| module.name == *name) else {
                     continue;
                 };
-                let meant = |verb: &&str| *verb != "delete" || pair.policy.deletes.writes();
+                let meant = |verb: &&str| *verb != "delete" || pair.policy.deletes_records();
                 let refused: Vec<&str> = module.refused.iter().map(String::as_str).filter(meant).collect();
                 if !refused.is_empty() {
                     let [connection, other] = [side, side.other()].map(|side| &self.connections[side as usize].name);
@@ -76,6 +76,20 @@ impl Resolved {
             }
         }
         told
+    }
+
+    /// Why a person's answer cannot delete a record of this side of a module pair; none if it can.
+    pub(super) fn why_not_delete(&self, modules: [&str; 2], side: Side) -> Option<String> {
+        let mut pairs = self.pairs.iter();
+        let pair = pairs.find(|pair| [pair.left_module.as_str(), pair.right_module.as_str()] == modules);
+        let name = modules[side as usize];
+        let module = self.modules[side as usize].iter().find(|module| module.name == name);
+        let connection = &self.connections[side as usize].name;
+        if !pair.is_some_and(|pair| pair.policy.direction.writes(side)) {
+            return Some(format!("the flow does not write {name} of {connection}"));
+        }
+        let recycles = module.is_some_and(|module| module.deletes.recycle);
+        (!recycles).then(|| format!("{connection} has no bin for {name}: delete it there"))
     }
 
     pub(super) fn checked(&self) -> Checked {
@@ -354,7 +368,7 @@ pub(super) async fn setup(
             paused: pair.left_out.iter().filter(|out| out.paused).map(|out| out.row.clone()).collect(),
             // S13: a first sync never deletes, so its preview does not say so either.
             policy: match flow.first_sync_at_ms {
-                0 => Policy { deletes: DeletePolicy::Report, ..pair.policy },
+                0 => pair.policy.without_deletes(),
                 _ => pair.policy,
             },
             filters: pair.filters.clone(),

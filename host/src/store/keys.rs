@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crmsync_core::{Side, Value};
 
+use super::choice::{Choice, choice_of};
 use super::staging::{INBOX_COLUMNS, id_column, parse_inbox, read_inbox};
 use super::{Error, PairId, Tx};
 
@@ -19,7 +20,7 @@ pub(super) fn put_keys(
     forget_keys(tx, tenant, pair, side, record)?;
     // A record without a counterpart takes no part in matching. One that is left alone keeps its keys: it is never paired, but whoever
     // looks like it is not simply copied next to it either.
-    if choice_of(tx, tenant, pair, side, record)?.is_some_and(|choice| choice == "new") {
+    if choice_of(tx, tenant, pair, side, record)? == Some(Choice::New) {
         return Ok(());
     }
     for (rule, key) in keys {
@@ -29,21 +30,6 @@ pub(super) fn put_keys(
         )?;
     }
     Ok(())
-}
-
-/// What a person chose for a record, `left-alone` or `new`.
-pub(super) fn choice_of(
-    tx: &Tx<'_>,
-    tenant: &str,
-    pair: PairId,
-    side: Side,
-    record: &str,
-) -> Result<Option<String>, Error> {
-    tx.one(
-        "SELECT choice FROM choice WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4",
-        (tenant, pair, side.as_str(), record),
-        |row| row.get(0),
-    )
 }
 
 /// Records whose images are read at once.

@@ -16,8 +16,8 @@ use crmsync::engine::{
 use crmsync::store::{JournalQuery, JournalRow, Sealer, Store};
 use crmsync_core::mapping::{Field, MatchRule, Sameness};
 use crmsync_core::{
-    DeletePolicy, Direction, FirstSync, MappingRow, PairMapping, Policy, RemovalReason, Role, RowKey, Side, Value,
-    Winner,
+    DeletePolicy, Direction, FirstSync, LeavePolicy, MappingRow, PairMapping, Policy, RemovalReason, Role, RowKey,
+    Side, Value, Winner,
 };
 use crmsync_sandbox::rng::Rng;
 use futures_util::future::BoxFuture;
@@ -386,6 +386,8 @@ impl World {
                     newest: self.seed % 5 == 3,
                     first_sync: FirstSync::FillEmpty,
                     deletes: self.deletes(),
+                    when_it_leaves: LeavePolicy::StopUpdating,
+                    hold: false,
                 },
                 filters: [None, None],
                 records_from_ms: None,

@@ -41,6 +41,7 @@ pub(crate) fn pair(left: FieldView, right: FieldView) -> View {
         linked: true,
         scope: Scope::In,
         marked: None,
+        delete_asked: false,
         saved_last: None,
         rows: vec![RowView { left, right, owed: Owed::Nobody, left_is_receipt: false, right_is_receipt: false }],
     }

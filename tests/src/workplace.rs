@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crmsync::app::{App, LOCAL_TENANT};
 use crmsync::engine::{Preview, Progress, RunReport};
@@ -72,6 +73,8 @@ pub struct Workplace {
     pub folder: Folder,
     /// The product inside this process, on the same data folder as the product's own processes.
     pub app: App,
+    /// How far the clock of the product inside this process was moved.
+    ahead_ms: Arc<AtomicI64>,
 }
 
 impl Workplace {
@@ -91,8 +94,11 @@ impl Workplace {
     /// Something of it does not work.
     pub async fn with_modules(crms: Crms, quiesce_ms: u64, modules: &[&str]) -> Outcome<Workplace> {
         let folder = Folder::make()?;
-        let app = App::open(folder.path().join("data")).map_err(|error| error.to_string())?;
-        let workplace = Workplace { crms, folder, app };
+        let ahead_ms = Arc::new(AtomicI64::new(0));
+        let ahead = Arc::clone(&ahead_ms);
+        let clock = Arc::new(move || now_ms() + ahead.load(Ordering::Relaxed));
+        let app = App::open_with(folder.path().join("data"), clock).map_err(|error| error.to_string())?;
+        let workplace = Workplace { crms, folder, app, ahead_ms };
         for connection in workplace.connections(quiesce_ms) {
             service::add(&workplace.app, LOCAL_TENANT, connection).await.map_err(told)?;
         }
@@ -100,6 +106,16 @@ impl Workplace {
         let file = flow_file_of(modules);
         service::apply(&workplace.app, LOCAL_TENANT, "people.toml", &file).await.map_err(told)?;
         Ok(workplace)
+    }
+
+    /// Hours pass, for both CRMs and for the product inside this process; not for its other processes.
+    ///
+    /// # Errors
+    /// A sandbox does not answer.
+    pub async fn hours_pass(&self, hours: i64) -> Outcome<()> {
+        const HOUR_MS: i64 = 60 * 60 * 1_000;
+        self.ahead_ms.fetch_add(hours * HOUR_MS, Ordering::Relaxed);
+        self.crms.advance(hours * HOUR_MS).await
     }
 
     /// The data folder of the product.
@@ -202,6 +218,12 @@ pub fn flow_file_of(modules: &[&str]) -> String {
         modules: &modules.iter().map(|module| [(*module).to_owned(), (*module).to_owned()]).collect::<Vec<_>>(),
         owner_fallback: [Some(FALLBACK_OWNER), Some(FALLBACK_OWNER)],
     })
+}
+
+/// The machine's clock.
+pub(crate) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// A failure in one line.

@@ -81,7 +81,11 @@ pub struct App {
     /// Held open, so that sessions and tokens outlive one call.
     doors: Mutex<HashMap<String, Arc<Door>>>,
     data: PathBuf,
+    clock: Clock,
 }
+
+/// Tells the time in milliseconds since 1970.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 impl App {
     /// Opens the data folder, made for its owner only if it is not there.
@@ -89,14 +93,23 @@ impl App {
     /// # Errors
     /// The folder or the database cannot be used.
     pub fn open(data: PathBuf) -> Result<App, Error> {
+        App::open_with(data, Arc::new(now_ms))
+    }
+
+    /// The same with a clock of the caller's: a test lives through a day in a second.
+    ///
+    /// # Errors
+    /// As [`App::open`].
+    pub fn open_with(data: PathBuf, clock: Clock) -> Result<App, Error> {
         use std::os::unix::fs::DirBuilderExt;
         let failed = |error: std::io::Error| Error::Folder { path: data.display().to_string(), why: error.to_string() };
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&data).map_err(failed)?;
         let sealer = Sealer::from_file(&data.join("secret.key"))?;
         let store = Store::open(&data.join("crmsync.db"), sealer)?;
         let presence = Presence::announce(&data);
-        let mut config = GateConfig::new(Arc::new(|| now_ms().unsigned_abs()));
-        let ledger = Arc::new(Ledger::new(store.clone(), Arc::new(now_ms)));
+        let gates_clock = Arc::clone(&clock);
+        let mut config = GateConfig::new(Arc::new(move || gates_clock().unsigned_abs()));
+        let ledger = Arc::new(Ledger::new(store.clone(), Arc::clone(&clock)));
         config.budget = Arc::clone(&ledger) as _;
         config.recorder = Arc::new(StoreRecorder { store: store.clone() });
         config.holder = presence.holder().to_owned();
@@ -114,6 +127,7 @@ impl App {
             states: Mutex::default(),
             doors: Mutex::default(),
             data,
+            clock,
         })
     }
 
@@ -144,12 +158,12 @@ impl App {
 
     /// Now, in milliseconds since 1970. Only the application owns a clock.
     pub fn now_ms(&self) -> i64 {
-        now_ms()
+        (self.clock)()
     }
 
     /// The clock, for those who are given it.
-    pub fn clock(&self) -> Arc<dyn Fn() -> i64 + Send + Sync> {
-        Arc::new(now_ms)
+    pub fn clock(&self) -> Clock {
+        Arc::clone(&self.clock)
     }
 
     /// Ids of the bundled plugins that speak to a CRM.
@@ -341,6 +355,7 @@ impl App {
     }
 }
 
+/// The machine's clock.
 fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

@@ -1,5 +1,6 @@
 //! What both sandbox CRMs have in common: a state that answers one request at a time, and people who edit it.
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::clock::Clock;
@@ -40,6 +41,30 @@ pub enum Twist {
     Duplicate,
     /// There is nothing.
     Empty,
+    /// The page ends early, and says that nothing comes behind it.
+    Cut {
+        /// Rows that it still shows.
+        rows: usize,
+    },
+}
+
+/// What the user sees with whom programs log in. An administrator sees everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rights {
+    /// Whether the user is an administrator.
+    pub administrator: bool,
+    /// So many percent of all records are hidden from users who are none.
+    #[serde(default)]
+    pub hidden_percent: u64,
+}
+
+impl Rights {
+    /// Whether the user sees the record of this number. A multiplier without factors of 100 spreads neighbouring numbers over the
+    /// percents.
+    pub fn show(self, number: u64) -> bool {
+        self.administrator || number.wrapping_mul(61) % 100 >= self.hidden_percent
+    }
 }
 
 /// One simulated CRM. Its methods are synchronous: a call is one step of its state under its own lock.
@@ -115,6 +140,9 @@ pub trait Crm: Send + Sync + 'static {
     /// # Errors
     /// What the screen would say; nothing is changed then.
     fn person_merge(&self, module: &str, id: &str, into: &str) -> Result<Value, String>;
+
+    /// Somebody changes what the programs' user sees, without telling anybody.
+    fn grant(&self, rights: Rights);
 
     /// Makes all access tokens or sessions invalid, as an administrator or a restart would.
     fn expire_sessions(&self);

@@ -1,6 +1,6 @@
 //! What the servers' histories say that our writes changed, field by field.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crmsync_sandbox::history::{Actor, Event};
 use crmsync_sandbox::people::{Kind, Module, Side};
@@ -71,6 +71,11 @@ pub(super) fn ours(events: &[Vec<Event>; 2]) -> impl Iterator<Item = (Side, &Eve
 /// How many records of a module and side we created, changed or deleted.
 pub(super) fn count(events: &[Vec<Event>; 2], module: &str, side: Side, op: &str) -> u64 {
     ours(events).filter(|(of, event)| *of == side && event.module == module && event.op == op).count() as u64
+}
+
+/// Ids of the records that we created. Both CRMs give ids that the other one has none of.
+pub(super) fn created(events: &[Vec<Event>; 2]) -> BTreeSet<&str> {
+    ours(events).filter(|(_, event)| event.op == "create").map(|(_, event)| event.id.as_str()).collect()
 }
 
 /// The changes of our updates. What several updates made of one field is one change: from what stood there before the first.

@@ -76,8 +76,8 @@ pub(super) async fn judge(stage: &Stage, pairs: &[Pair], edits: usize, report: &
 
 /// The value that lost in a line of the sync log, with its Vtiger record.
 fn loser(line: &JournalRow) -> Option<(&str, String)> {
-    let values: Vec<Value> = serde_json::from_str(&line.before).ok()?;
-    let text = values.first()?.as_object()?.values().next()?.as_str()?.to_owned();
+    let values: Vec<crmsync_core::Value> = serde_json::from_str(&line.before).ok()?;
+    let text = values.first()?.display();
     let is_loser = line.action == "conflict" && line.side == "right" && line.field.starts_with(SHARED_FIELD);
     is_loser.then_some((line.right_id.as_str(), text))
 }

@@ -47,6 +47,9 @@ pub struct Options {
     /// Decides people, values and edits
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Only these parts
+    #[arg(long = "part", value_enum)]
+    pub parts: Vec<Part>,
 }
 
 impl Options {
@@ -65,7 +68,7 @@ impl Options {
 }
 
 /// The parts of the program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 pub enum Part {
     /// The first sync, and on the same records the edits and the runs with nothing to do.
     Sync,
@@ -81,7 +84,8 @@ pub enum Part {
 /// Something of the surroundings does not work, or the product refuses what it must do.
 pub async fn run(product: &Product, options: &Options) -> Outcome<Report> {
     let mut report = Report::default();
-    for part in [Part::Sync, Part::Replacing, Part::Leaving] {
+    let all = [Part::Sync, Part::Replacing, Part::Leaving];
+    for part in all.into_iter().filter(|part| options.parts.is_empty() || options.parts.contains(part)) {
         run_part(product, options, part, &mut report).await?;
     }
     Ok(report)

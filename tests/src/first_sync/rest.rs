@@ -41,10 +41,12 @@ impl Kind {
 /// Runs so often with nothing to do, and judges.
 pub(super) async fn judge(stage: &Stage, runs: usize, report: &mut Report) -> Outcome<()> {
     // For a while after writes recent changes are read once or twice more: that while is over.
-    const MINUTES_MS: i64 = 10 * 60 * 1_000;
-    stage.crms().advance(MINUTES_MS).await?;
-    stage.calm("a run behind the edits", report).await?;
-    stage.crms().advance(MINUTES_MS).await?;
+    const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+    for when in ["a run behind the edits", "a run a day later"] {
+        stage.calm(when, report).await?;
+        stage.crms().advance(DAY_MS).await?;
+    }
+    stage.calm("a run two days later", report).await?;
     let before = stage.holdings().await?;
     let began = Instant::now();
     let (mut written, mut most) = (0, [0; 3]);

@@ -216,7 +216,7 @@ fn families_and_doubles_are_as_many_as_asked_for() {
                 carry(Module::Contacts.field(name).expect("a mapped field"), value, Side::Zoho).unwrap_or_default();
             plain.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
         };
-        ["Email", "Last_Name", "First_Name"].map(|name| part(name))
+        ["Email", "Last_Name", "First_Name"].map(part)
     };
     let mut across = 0;
     for family in &population.families {

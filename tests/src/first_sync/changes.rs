@@ -78,6 +78,11 @@ pub(super) fn created(events: &[Vec<Event>; 2]) -> BTreeSet<&str> {
     ours(events).filter(|(_, event)| event.op == "create").map(|(_, event)| event.id.as_str()).collect()
 }
 
+/// Whether it is what a CRM does by itself to records that point to a deleted one.
+pub(super) fn only_empties(event: &Event) -> bool {
+    event.op == "update" && fields(&event.module, event.after.as_ref()).all(|(_, after)| after.is_empty())
+}
+
 /// The changes of our updates. What several updates made of one field is one change: from what stood there before the first.
 pub(super) fn of_updates(events: &[Vec<Event>; 2]) -> Vec<Change> {
     let mut changes: BTreeMap<(String, Side, String, String), (String, String)> = BTreeMap::new();

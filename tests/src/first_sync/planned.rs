@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use crmsync::engine::Preview;
-use crmsync::store::{ListingRow, OutcomeRow};
+use crmsync::store::ListingRow;
 use crmsync_sandbox::history::Event;
 use crmsync_sandbox::people::{Module, Side};
 use crmsync_sandbox::scenario::{Exception, Phase};
@@ -188,11 +188,22 @@ async fn for_people(
 
 /// Fields that the preview said would be left out, wait or differ, against those that the outcomes list.
 async fn left_out(stage: &Stage, listing: &[ListingRow], report: &mut Report) -> Outcome<()> {
+    let mut counted: BTreeMap<(&str, &str, &str), [usize; 2]> = BTreeMap::new();
     let outcomes = stage.workplace.outcomes().await?;
+    for row in listing {
+        counted.entry((&row.kind, &row.reason, &row.field)).or_default()[0] += 1;
+    }
+    for outcome in &outcomes {
+        counted.entry((&outcome.kind, &outcome.reason, &outcome.field)).or_default()[1] += 1;
+    }
     for kind in ["left-out", "differs", "waiting", "out-of-scope"] {
-        let listed = listing.iter().filter(|row| row.kind == kind).count();
-        let noted: Vec<&OutcomeRow> = outcomes.iter().filter(|outcome| outcome.kind == kind).collect();
-        report.equal(PART, format!("`{kind}`, as previewed"), noted.len(), listed);
+        let of_kind = || counted.iter().filter(|((of, ..), _)| *of == kind);
+        report.tell(PART, format!("`{kind}`, by the outcomes"), of_kind().map(|(_, [_, noted])| noted).sum::<usize>());
+        let other = of_kind().filter(|(_, [listed, noted])| listed != noted);
+        let words = other.map(|((_, reason, field), [listed, noted])| {
+            format!("{reason} {field}: {listed} previewed, {noted} noted")
+        });
+        report.none(PART, format!("`{kind}` otherwise than previewed"), &words.collect::<Vec<_>>());
     }
     Ok(())
 }

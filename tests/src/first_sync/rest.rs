@@ -16,6 +16,9 @@ const DATA_CALLS_MAX: u64 = 9;
 /// Whoever looks for removed records asks each side for its count of each module.
 const SWEEP_CALLS_MAX: u64 = DATA_CALLS_MAX + 6;
 
+/// Characters of a call's address that an example shows, from its end.
+const PATH_CHARS: usize = 160;
+
 /// How a run comes about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -81,11 +84,10 @@ pub(super) async fn judge(stage: &Stage, runs: usize, report: &mut Report) -> Ou
             of_kind(CallKind::Metadata),
             of_kind(CallKind::Auth)
         ));
-        if (kind == Kind::Plain && data > DATA_CALLS_MAX) || per_module > 1 {
-            let paths = calls.iter().flatten().filter(|call| call.kind != CallKind::Auth);
-            report
-                .examples
-                .push(format!("run {number}, {kind:?}: {:#?}", paths.map(|call| &call.path).collect::<Vec<_>>()));
+        if data > if kind == Kind::Plain { DATA_CALLS_MAX } else { SWEEP_CALLS_MAX } {
+            let reads = calls.iter().flatten().filter(|call| call.kind == CallKind::Read);
+            let ends: Vec<&str> = reads.map(|call| end_of(&call.path)).collect();
+            report.examples.push(format!("run {number}, {kind:?}: {ends:#?}"));
         }
     }
     report.took(&format!("{runs} runs with nothing to do"), began);
@@ -112,6 +114,10 @@ pub(super) async fn judge(stage: &Stage, runs: usize, report: &mut Report) -> Ou
     }
     report.none(PART, "records that are not exactly as before, modified times included", &moved);
     Ok(())
+}
+
+fn end_of(path: &str) -> &str {
+    path.char_indices().rev().nth(PATH_CHARS).map_or(path, |(at, _)| &path[at..])
 }
 
 async fn places(stage: &Stage) -> Outcome<[u64; 2]> {

@@ -16,7 +16,7 @@ struct Typed {
 #[test]
 fn a_first_sync_of_a_few_hundred_judged_by_the_servers() {
     run(async {
-        let few = "first-sync --records 150 --families 8 --doubles 6 --edits 20 --idle-runs 4 --seed 3";
+        let few = "first-sync --records 100 --families 8 --doubles 4 --edits 3 --idle-runs 4 --seed 3";
         let options = Typed::parse_from(few.split(' ')).options;
         let mut report = Report::default();
         first_sync::run_part(&product(), &options, Part::Sync, &mut report).await.unwrap();

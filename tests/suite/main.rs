@@ -7,6 +7,7 @@ mod deletes;
 mod egress_grant;
 mod end_to_end;
 mod faults;
+mod first_sync;
 mod guest_memory;
 mod interrupt;
 mod login;

@@ -128,7 +128,8 @@ pub struct Policy {
 impl Policy {
     /// Whether the engine takes records away by itself: a mark does not.
     pub fn deletes_records(self) -> bool {
-        matches!(self.deletes, DeletePolicy::Recycle | DeletePolicy::Delete) || self.when_it_leaves == LeavePolicy::Recycle
+        matches!(self.deletes, DeletePolicy::Recycle | DeletePolicy::Delete)
+            || self.when_it_leaves == LeavePolicy::Recycle
     }
 
     /// The same for a first sync, which deletes and marks nothing (S13).

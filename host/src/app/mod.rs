@@ -67,7 +67,7 @@ pub enum Error {
     Address(String, String),
 }
 
-/// Milliseconds since 1970.
+/// Tells the time in milliseconds since 1970.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// What the hosts of one process may have in common, and what a test puts in the place of the real thing.
@@ -378,6 +378,7 @@ impl App {
     }
 }
 
+/// The machine's clock.
 fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

@@ -219,6 +219,12 @@ pub(super) struct SandboxOptions {
     /// Leads to begin with, instead of two for five contacts
     #[arg(long, value_name = "NUMBER")]
     pub(super) leads: Option<usize>,
+    /// Families whose members share an e-mail address across both CRMs, instead of a few within one
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) families: Option<usize>,
+    /// Contacts that are twice in the other CRM, so that nobody can tell which is which, instead of three for 500
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) doubles: Option<usize>,
     /// Decides every name, id and secret; two sandboxes with one seed hold the two sides of one population
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,

@@ -142,10 +142,9 @@ pub(super) async fn plan(
         let mut items = Vec::new();
         for unit in decide_portion(setup, pair, units, Some(planned)).await? {
             unit.count_into(&mut counts, pair, names);
-            planned.note(&unit, pair, names);
-            if listing == Listing::Write {
-                items.extend(unit.listed(setup, pair));
-            }
+            let mut lines = if listing == Listing::Write { unit.listed(setup, pair) } else { vec![] };
+            planned.note(&unit, pair, names, &mut lines);
+            items.extend(lines);
         }
         if !items.is_empty() {
             setup.store.add_to_listing(&setup.lease, setup.run, pair.id, items, setup.now_ms()).await?;

@@ -11,7 +11,7 @@ use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::crm::{Crm, FieldRule, UserRule};
+use crate::crm::{Crm, FieldRule, Rights, UserRule};
 use crate::faults::Plan;
 use crate::scenario::HumanEdit;
 use crate::serve::Story;
@@ -35,6 +35,7 @@ pub(crate) fn routes() -> Router<Arc<dyn Crm>> {
         .route("/_sandbox/faults", post(faults))
         .route("/_sandbox/clock", post(clock))
         .route("/_sandbox/expire", post(expire))
+        .route("/_sandbox/rights", post(rights))
 }
 
 #[derive(Debug, Deserialize)]
@@ -185,6 +186,11 @@ async fn clock(State(crm): State<Arc<dyn Crm>>, Json(advance): Json<Advance>) ->
 async fn expire(State(crm): State<Arc<dyn Crm>>) -> Json<Value> {
     crm.expire_sessions();
     Json(json!({"expired": true}))
+}
+
+async fn rights(State(crm): State<Arc<dyn Crm>>, Json(rights): Json<Rights>) -> Json<Value> {
+    crm.grant(rights);
+    Json(json!({"granted": true}))
 }
 
 fn edited(outcome: Result<Value, String>) -> Response {

@@ -41,6 +41,30 @@ pub enum Twist {
     Duplicate,
     /// There is nothing.
     Empty,
+    /// The page ends early, and says that nothing comes behind it.
+    Cut {
+        /// Rows that it still shows.
+        rows: usize,
+    },
+}
+
+/// What the user sees with whom programs log in. An administrator sees everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rights {
+    /// Whether the user is an administrator.
+    pub administrator: bool,
+    /// So many percent of all records are hidden from users who are none.
+    #[serde(default)]
+    pub hidden_percent: u64,
+}
+
+impl Rights {
+    /// Whether the user sees the record of this number. A multiplier without factors of 100 spreads neighbouring numbers over the
+    /// percents.
+    pub fn show(self, number: u64) -> bool {
+        self.administrator || number.wrapping_mul(61) % 100 >= self.hidden_percent
+    }
 }
 
 /// What an administrator changes about a field; what is left out stays.
@@ -163,6 +187,9 @@ pub trait Crm: Send + Sync + 'static {
     /// # Errors
     /// What the screen would say.
     fn set_user(&self, user: &UserRule) -> Result<String, String>;
+
+    /// Somebody changes what the programs' user sees, without telling anybody.
+    fn grant(&self, rights: Rights);
 
     /// Makes all access tokens or sessions invalid, as an administrator or a restart would.
     fn expire_sessions(&self);

@@ -166,7 +166,7 @@ pub(super) fn outcome_unknown() {
 pub(super) fn attempts_used_up() {
     run(async {
         let code = reason::ATTEMPTS_USED_UP;
-        let mut desk = Desk::open("", CONTACTS).await;
+        let desk = Desk::open("", CONTACTS).await;
         let [left, right] = desk.pair("Patient", &[]).await;
         let created = desk.person(Side::Zoho, "Created", &[]).await;
         let alone = desk.person(Side::Zoho, "Alone", &[]).await;
@@ -207,7 +207,7 @@ pub(super) fn attempts_used_up() {
         used_up(&desk, &[&left]).await;
         desk.mend().await;
         desk.is_at_rest().await;
-        desk.workplace.later(HOUR_MS).unwrap();
+        desk.workplace.later(HOUR_MS);
         desk.crms().advance(HOUR_MS).await.unwrap();
         desk.run().await;
         assert_eq!(desk.value(Side::Vtiger, &right, "Title").await, "Treasurer");

@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value, json};
 
-use crate::crm::{CallInfo, Crm, FieldRule, Shared, Twist, UserRule};
+use crate::crm::{CallInfo, Crm, FieldRule, Rights, Shared, Twist, UserRule};
 use crate::history::{Actor, CallKind};
 use crate::http::{Answer, Request};
 use crate::people;
@@ -350,6 +350,10 @@ impl Crm for Zoho {
 
     fn set_user(&self, user: &UserRule) -> Result<String, String> {
         Ok(self.state().store.set_member(&user.name, &user.email, user.active))
+    }
+
+    fn grant(&self, rights: Rights) {
+        self.state().store.rights = rights;
     }
 
     fn expire_sessions(&self) {

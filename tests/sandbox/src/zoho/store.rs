@@ -7,6 +7,7 @@ use time::UtcOffset;
 
 use super::schema::{Field, Kind, Module};
 use super::when;
+use crate::crm::Rights;
 use crate::people::{self, Population, Side};
 
 /// A record that somebody deleted is in the recycle bin for so long; then only the fact remains.
@@ -63,6 +64,8 @@ pub(super) struct Store {
     /// Who holds which value of a unique field, by module, field and value in lower case.
     holders: HashMap<(&'static str, &'static str), HashMap<String, u64>>,
     next_id: u64,
+    /// What the programs' user, the first member, sees.
+    pub(super) rights: Rights,
 }
 
 impl Store {
@@ -87,6 +90,7 @@ impl Store {
             converted: BTreeMap::new(),
             holders: HashMap::new(),
             next_id: NEW_ID_FIRST,
+            rights: Rights { administrator: true, hidden_percent: 0 },
         };
         for module in people::Module::ALL {
             for shown in population.shown(module, Side::Zoho) {

@@ -5,6 +5,7 @@ mod convert;
 mod crm;
 mod ledger;
 mod presence;
+mod states;
 mod transforms;
 mod vault;
 
@@ -20,6 +21,7 @@ use url::Url;
 pub use crm::PluginCrm;
 use ledger::{Ledger, StoreRecorder, Terms};
 use presence::Presence;
+use states::States;
 pub use transforms::PluginTransforms;
 use vault::StoreVault;
 
@@ -102,7 +104,7 @@ pub struct App {
     ledger: Arc<Ledger>,
     budgets: std::sync::Mutex<HashMap<String, Option<BudgetSpec>>>,
     plugins: Arc<Plugins>,
-    states: Mutex<HashMap<String, Arc<StateCache>>>,
+    states: States,
     /// Held open, so that sessions and tokens outlive one call.
     doors: Mutex<HashMap<String, Arc<Door>>>,
     data: PathBuf,
@@ -148,7 +150,7 @@ impl App {
             ledger,
             budgets: std::sync::Mutex::default(),
             plugins,
-            states: Mutex::default(),
+            states: States::default(),
             doors: Mutex::default(),
             data,
         })
@@ -226,7 +228,7 @@ impl App {
     /// Forgets the door of a connection, with its sessions and tokens in memory.
     pub async fn forget_door(&self, tenant: &str, connection: &str) {
         self.doors.lock().await.remove(&format!("{tenant}/{connection}"));
-        self.states.lock().await.remove(&format!("{tenant}/{connection}"));
+        self.states.forget(tenant, connection).await;
         self.gate.forget(tenant, connection);
     }
 
@@ -318,11 +320,13 @@ impl App {
     pub async fn crm(&self, tenant: &str, connection: &ConnectionRow) -> Result<PluginCrm, Error> {
         let door = self.door(tenant, connection).await?;
         let plugin = self.connector(&connection.plugin).await?;
-        let mut states = self.states.lock().await;
-        let state =
-            states.entry(format!("{tenant}/{}", connection.name)).or_insert_with(|| Arc::new(StateCache::new()));
-        let connector = plugin.instance(door, Arc::clone(state));
-        Ok(PluginCrm::new(connector, self.clock()))
+        let state = self.states.of(&self.store, tenant, connection).await?;
+        Ok(PluginCrm::new(plugin.instance(door, state), self.clock()))
+    }
+
+    /// Keeps what connectors keep for themselves for the processes that come after this one.
+    pub async fn keep_states(&self, tenant: &str) -> Result<(), Error> {
+        Ok(self.states.keep(&self.store, tenant, self.now_ms()).await?)
     }
 
     /// The CRM behind a connection, through a door for a login.

@@ -289,6 +289,10 @@ pub(super) async fn journalled<T: Serialize>(
 ) -> Result<T, Failure> {
     let run = app.store().begin_run(lease, cause, app.now_ms()).await?;
     let outcome = work(run).await;
+    if let Err(error) = app.keep_states(&lease.tenant).await {
+        // A cache: the next process asks the CRM again.
+        tracing::debug!(%error, "what connectors keep for themselves was not kept");
+    }
     let summary = outcome.as_ref().map(to_json).unwrap_or_else(|failure| to_json(&failure.message));
     let ended = app.store().end_run(lease, run, outcome.is_ok(), summary, app.now_ms()).await;
     // Why the run failed says more than why its end could not be noted.

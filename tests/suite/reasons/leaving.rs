@@ -51,15 +51,25 @@ async fn restored_and_kept(desk: &Desk, code: &str, restored: &[String; 2], kept
     desk.is_at_rest().await;
 }
 
+/// What was removed in Vtiger goes to Zoho's bin by `delete`.
+async fn deleted_too(desk: &Desk, code: &str, pair: &[String; 2]) {
+    desk.is_listed(&pair[0], code).await;
+    desk.answer(&pair[0], code, AnswerWord::Delete, None).await;
+    desk.run().await;
+    assert!(!desk.has(Side::Zoho, &pair[0]).await, "it is in the bin, too");
+    desk.is_over(&pair[0], code).await;
+}
+
 #[test]
 pub(super) fn removed() {
     run(async {
         let desk = Desk::open("", CONTACTS).await;
-        let pairs = [desk.pair("Restored", &[]).await, desk.pair("Kept", &[]).await];
+        let pairs = [desk.pair("Restored", &[]).await, desk.pair("Kept", &[]).await, desk.pair("Deleted", &[]).await];
         for [_, right] in &pairs {
             desk.crms().delete(Side::Vtiger, right).await.unwrap();
         }
         desk.run().await;
+        deleted_too(&desk, reason::REMOVED, &pairs[2]).await;
         restored_and_kept(&desk, reason::REMOVED, &pairs[0], &pairs[1]).await;
     });
 }
@@ -68,12 +78,13 @@ pub(super) fn removed() {
 pub(super) fn delete_against_edit() {
     run(async {
         let desk = Desk::open("deletes = \"recycle\"", CONTACTS).await;
-        let pairs = [desk.pair("Restored", &[]).await, desk.pair("Kept", &[]).await];
+        let pairs = [desk.pair("Restored", &[]).await, desk.pair("Kept", &[]).await, desk.pair("Deleted", &[]).await];
         for [left, right] in &pairs {
             desk.crms().delete(Side::Vtiger, right).await.unwrap();
             desk.edit(Side::Zoho, left, "Title", "Still here").await;
         }
         desk.run().await;
+        deleted_too(&desk, reason::DELETE_AGAINST_EDIT, &pairs[2]).await;
         restored_and_kept(&desk, reason::DELETE_AGAINST_EDIT, &pairs[0], &pairs[1]).await;
     });
 }

@@ -12,7 +12,7 @@ mod values;
 use crmsync::service::{AnswerWord, guide};
 use crmsync_core::decide::reason;
 
-use AnswerWord::{Again, Keep, LeaveAlone, Link, New, Restore, Take};
+use AnswerWord::{Again, Delete, Keep, LeaveAlone, Link, New, Restore, Take};
 
 /// A code, the answers that its test gives, and the test.
 type Tested = (&'static str, &'static [AnswerWord], fn());
@@ -37,14 +37,14 @@ const TESTS: &[Tested] = &[
     (reason::DIFFERS_ASK, &[Take, Keep], differences::differs_ask),
     (reason::BOTH_CHANGED_ASK, &[Take, Keep], differences::both_changed_ask),
     (reason::NOT_FOUND, &[], leaving::not_found),
-    (reason::REMOVED, &[Keep, Restore], leaving::removed),
+    (reason::REMOVED, &[Keep, Restore, Delete], leaving::removed),
     (reason::LATE_TWIN, &[LeaveAlone], identity::late_twin),
     (reason::ALREADY_LINKED, &[Link, LeaveAlone], identity::already_linked),
-    (reason::DELETE_AGAINST_EDIT, &[Restore, Keep], leaving::delete_against_edit),
+    (reason::DELETE_AGAINST_EDIT, &[Restore, Keep, Delete], leaving::delete_against_edit),
     (reason::RESTORED_ALONE, &[Restore, Keep], leaving::restored_alone),
     (reason::SAFETY_STOP, &[], leaving::safety_stop),
     (reason::CONVERTED, &[], leaving::converted),
-    (reason::MERGED, &[Keep, Restore], crate::sim::what_was_merged_is_kept_created_again_or_merged_as_well),
+    (reason::MERGED, &[Keep, Restore, Delete], crate::sim::what_was_merged_is_kept_created_again_or_merged_as_well),
     (reason::LEFT_ALONE, &[Link, New], identity::left_alone),
     (reason::ONE_WAY, &[], scope::one_way),
     (reason::REFUSED, &[LeaveAlone], refusals::refused_by_crm),

@@ -36,7 +36,10 @@ pub(super) async fn pull_to_head(run: &RunSetup, pair: &PairSetup, side: Side) -
     let fields = pair.read_fields(side);
     // Another filter may mean records that nobody has touched since.
     let filter = pair.filters[side as usize].as_ref().map(|filter| format!("{filter:?}"));
-    let field_set = texts_hash(&fields.iter().cloned().chain(filter).collect::<Vec<_>>());
+    // I7: what changed while the login did not see it is listed by no stream of changes when it does again.
+    let setup = run.side(side);
+    let scope = Some(setup.visible_scope.clone()).filter(|scope| *scope != setup.scope_at_login);
+    let field_set = texts_hash(&fields.iter().cloned().chain(filter).chain(scope).collect::<Vec<_>>());
     let what = format!("read {} from {}", pair.module(side).name, run.side(side).connection);
     let known = run.store.cursor(run.tenant(), pair.id, side).await?;
     // A first scan shows what is there: looking for what is not makes sense only later.

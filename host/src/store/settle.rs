@@ -377,6 +377,13 @@ pub(super) fn withdraw_unsent(tx: &Tx<'_>, tenant: &str, pair: PairId) -> Result
     for (side, target) in &updates {
         touch(tx, tenant, pair, if side == "left" { Side::Left } else { Side::Right }, target)?;
     }
+    // I13: an attempt that failed counts for the record, whatever becomes of this intent.
+    tx.execute(
+        "UPDATE link SET attempts = (SELECT max(i.attempts) FROM intent i WHERE i.link = link.id AND i.state = 'planned')
+         WHERE id IN (SELECT i.link FROM intent i JOIN link l ON l.id = i.link
+                      WHERE i.tenant = ?1 AND i.pair = ?2 AND i.state = 'planned' AND i.operation = 'update' AND i.attempts > l.attempts)",
+        (tenant, pair),
+    )?;
     tx.execute(
         "UPDATE inbox SET state = 'staged' WHERE state = 'deciding' AND seq IN (SELECT source_seq FROM intent
          WHERE tenant = ?1 AND pair = ?2 AND state = 'planned' AND (operation = 'update' OR attempts = 0))",

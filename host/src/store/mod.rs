@@ -22,6 +22,7 @@ mod leaving;
 mod listing;
 mod migrate;
 mod outbox;
+mod points;
 mod references;
 mod schedule;
 mod scope;
@@ -44,6 +45,9 @@ pub use leases::Lease;
 pub use leaving::{Leaving, Mark, MarkField};
 pub use listing::{ListedItem, ListingCount, ListingRow, Replacement};
 pub use outbox::{IntentBody, IntentRow, IntentState, RowChange, Settlement};
+pub use points::Moment;
+#[cfg(feature = "simulation")]
+pub use points::{Watch, watch};
 pub use schedule::{ScheduleChange, ScheduleRow, Scheduled};
 pub use seal::Sealer;
 pub use staging::{CursorRow, InboxRow, InboxState, PresenceWord, Staged, StagedPage, told_version};

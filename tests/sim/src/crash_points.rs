@@ -55,7 +55,7 @@ pub fn crash_points(takes: impl Fn(usize, usize) -> bool) -> CrashReport {
 /// One life of the scenario. Gives the points of its first run, and whether the second one was killed.
 fn attempt(first: Option<usize>, second: Option<usize>, wrong: &mut Vec<String>) -> (Vec<String>, bool) {
     let (mut points, mut killed) = (Vec::new(), false);
-    let kind = Kind { records: 6, ..kind(DeletePolicy::Recycle) };
+    let kind = Kind { records: 10, ..kind(DeletePolicy::Recycle) };
     let found = world(kind, async |world| {
         for _ in 0..2 {
             world.tick(5_000);
@@ -89,7 +89,10 @@ fn people_work(world: &mut World) {
     };
     world.add(Side::Left, &[("Code", "n1"), ("Name", "new on the left")]);
     world.add(Side::Right, &[("Code", "n2"), ("Name", "new on the right")]);
+    world.add(Side::Left, &[("Code", "n3"), ("Name", "another on the left")]);
     world.type_in(Side::Left, &both[0], "Name", "from the left");
+    world.type_in(Side::Left, &both[4], "Phone", "from the left, and much too long");
+    world.type_in(Side::Left, &both[5], "Note", "");
     world.type_in(Side::Right, &both[1], "Phone", "from the right");
     world.type_in(Side::Left, &both[2], "Note", "one");
     world.type_in(Side::Right, &both[2], "Note", "other");

@@ -113,15 +113,16 @@ impl Line {
 
     fn page(&self, fields: &[String], after: Option<Cursor>) -> Result<Page, CallError> {
         let mut state = self.crm.lock();
-        let mut kinds = vec![FaultKind::Duplicated, FaultKind::Reordered];
-        // A CRM that can refuse rows changed meanwhile answers from one place, which lags behind nothing; and a scan that says that it is
-        // complete is.
-        kinds.extend((!self.crm.habits.strict && after.is_some()).then_some(FaultKind::Stale));
-        kinds.push(if after.is_some() { FaultKind::CursorExpired } else { FaultKind::Incomplete });
-        let trouble = self.weather.strikes(Step::Pull, &kinds);
         // The cursor is (generation, second, stamp within the walk); a second counts as read only when it is over.
         let place: Option<(u64, i64, u64)> =
             after.map(|cursor| serde_json::from_slice(&cursor.data).unwrap_or_default());
+        let mut kinds = vec![FaultKind::Duplicated, FaultKind::Reordered];
+        // A CRM that can refuse rows changed meanwhile answers from one place, which lags behind nothing; and a scan that says that it is
+        // complete is.
+        let is_at_head = place.is_some_and(|(_, _, stamp)| stamp == 0);
+        kinds.extend((!self.crm.habits.strict && is_at_head).then_some(FaultKind::Stale));
+        kinds.push(if place.is_some() { FaultKind::CursorExpired } else { FaultKind::Incomplete });
+        let trouble = self.weather.strikes(Step::Pull, &kinds);
         if place.is_some_and(|(generation, ..)| generation != state.generation) {
             self.log.lock().coverage.hit(FaultKind::CursorExpired, Step::Pull);
             return Err(CallError::Fault(Fault::CursorExpired));

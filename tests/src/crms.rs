@@ -54,6 +54,9 @@ pub struct Crms {
 #[derive(Deserialize)]
 struct Summary {
     api_calls: CallCounts,
+    automations: u64,
+    mails: u64,
+    cadences: u64,
 }
 
 impl Crm {
@@ -74,8 +77,15 @@ impl Crms {
     /// # Errors
     /// One of them does not start.
     pub async fn processes(product: &Product, records: usize, seed: u64) -> Outcome<Crms> {
-        let (left, right) =
-            tokio::join!(spawn(product, "zoho", records, seed), spawn(product, "vtiger", records, seed));
+        Crms::processes_of(product, &serve::Options { records, seed, ..serve::Options::default() }).await
+    }
+
+    /// The same with other people than the usual ones; what is no matter of people stays as it is by itself.
+    ///
+    /// # Errors
+    /// One of them does not start.
+    pub async fn processes_of(product: &Product, people: &serve::Options) -> Outcome<Crms> {
+        let (left, right) = tokio::join!(spawn(product, "zoho", people), spawn(product, "vtiger", people));
         Ok(Crms { sides: [left?, right?], http: client()? })
     }
 
@@ -84,16 +94,39 @@ impl Crms {
     /// # Errors
     /// One of them does not start.
     pub async fn here(records: usize, seed: u64) -> Outcome<Crms> {
-        let options = || serve::Options { records, seed, ..serve::Options::default() };
+        Crms::here_as(records, seed, ["default", "default"]).await
+    }
+
+    /// The same with the peculiarities that these profiles name, Zoho's first.
+    ///
+    /// # Errors
+    /// One of them does not start.
+    pub async fn here_as(records: usize, seed: u64, profiles: [&str; 2]) -> Outcome<Crms> {
+        Crms::here_of(&serve::Options { records, seed, ..serve::Options::default() }, profiles).await
+    }
+
+    /// The same with options of their own.
+    ///
+    /// # Errors
+    /// One of them does not start.
+    pub async fn here_of(options: &serve::Options, profiles: [&str; 2]) -> Outcome<Crms> {
+        let options = |profile: &str| serve::Options { profile: profile.to_owned(), ..options.clone() };
         let failed = |error: std::io::Error| format!("failed to start a sandbox: {error}");
         let crm = |running: Running| Crm {
             url: running.url.clone(),
             login: running.login.clone(),
             _keeper: Keeper::Task(running),
         };
-        let left = crm(serve::start_zoho(options()).await.map_err(failed)?);
-        let right = crm(serve::start_vtiger(options()).await.map_err(failed)?);
+        let left = crm(serve::start_zoho(options(profiles[0])).await.map_err(failed)?);
+        let right = crm(serve::start_vtiger(options(profiles[1])).await.map_err(failed)?);
         Ok(Crms { sides: [left, right], http: client()? })
+    }
+
+    /// From here on Vtiger's login is this user's and not the administrator's.
+    pub fn log_in_at_vtiger_as(&mut self, user: &str) {
+        let login = &mut self.sides[Side::Vtiger as usize].login;
+        let key = login["access_keys"][user].clone();
+        (login["username"], login["access_key"]) = (json!(user), key);
     }
 
     /// One side.
@@ -142,6 +175,23 @@ impl Crms {
         self.post(side, "/_sandbox/faults", plan).await.map(drop)
     }
 
+    /// An administrator of one side changes what the user sees with whom the product logs in.
+    ///
+    /// # Errors
+    /// The sandbox does not answer.
+    pub async fn grant(&self, side: Side, administrator: bool, hidden_percent: u64) -> Outcome<()> {
+        let rights = json!({ "administrator": administrator, "hidden_percent": hidden_percent });
+        self.post(side, "/_sandbox/rights", &rights).await.map(drop)
+    }
+
+    /// All tokens and sessions of one side end.
+    ///
+    /// # Errors
+    /// The sandbox does not answer.
+    pub async fn expire(&self, side: Side) -> Outcome<()> {
+        self.post(side, "/_sandbox/expire", &json!({})).await.map(drop)
+    }
+
     /// Moves both clocks forward.
     ///
     /// # Errors
@@ -186,6 +236,33 @@ impl Crms {
     /// The screen refuses.
     pub async fn delete(&self, side: Side, id: &str) -> Outcome<()> {
         self.post(side, "/_sandbox/person/delete", &json!({ "module": MODULE, "id": id })).await.map(drop)
+    }
+
+    /// Somebody takes a record back from the recycle bin.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub async fn restore(&self, side: Side, id: &str) -> Outcome<()> {
+        self.post(side, "/_sandbox/person/restore", &json!({ "module": MODULE, "id": id })).await.map(drop)
+    }
+
+    /// An administrator changes a field of contacts, by its own name: `read_only`, `chars_max`, `unique`.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub async fn set_field(&self, side: Side, field: &str, rule: &Value) -> Outcome<()> {
+        let body = json!({ "module": MODULE, "field": field, "rule": rule });
+        self.post(side, "/_sandbox/admin/field", &body).await.map(drop)
+    }
+
+    /// An administrator adds a user, or gives the one of this name another address; gives the user's id.
+    ///
+    /// # Errors
+    /// The sandbox does not take it.
+    pub async fn set_user(&self, side: Side, name: &str, email: &str) -> Outcome<String> {
+        let answer = self.post(side, "/_sandbox/admin/user", &json!({ "name": name, "email": email })).await?;
+        let id = answer["user"]["id"].as_str();
+        id.map(str::to_owned).ok_or_else(|| format!("a user has no id: {answer}"))
     }
 
     /// Somebody creates a record of any module; fields go by the side's own names. Gives its id.
@@ -270,12 +347,23 @@ impl Crms {
     pub async fn counts(&self) -> Outcome<[CallCounts; 2]> {
         let mut counts = [CallCounts::default(); 2];
         for side in SIDES {
-            let answer = self.ask(self.http.get(format!("{}/_sandbox/summary", self.side(side).url))).await?;
-            let summary: Summary =
-                serde_json::from_value(answer).map_err(|error| format!("a sandbox's summary: {error}"))?;
-            counts[side as usize] = summary.api_calls;
+            counts[side as usize] = self.summary(side).await?.api_calls;
         }
         Ok(counts)
+    }
+
+    /// Workflows, mails and cadences that our writes started on a side although its CRM would have let us choose.
+    ///
+    /// # Errors
+    /// The sandbox does not answer.
+    pub async fn automations(&self, side: Side) -> Outcome<u64> {
+        let summary = self.summary(side).await?;
+        Ok(summary.automations + summary.mails + summary.cadences)
+    }
+
+    async fn summary(&self, side: Side) -> Outcome<Summary> {
+        let answer = self.ask(self.http.get(format!("{}/_sandbox/summary", self.side(side).url))).await?;
+        serde_json::from_value(answer).map_err(|error| format!("a sandbox's summary: {error}"))
     }
 
     async fn list<T: DeserializeOwned>(&self, side: Side, path: &str, key: &str) -> Outcome<Vec<T>> {
@@ -321,11 +409,21 @@ fn client() -> Outcome<reqwest::Client> {
     reqwest::Client::builder().no_proxy().redirect(Policy::none()).build().map_err(|error| error.to_string())
 }
 
-async fn spawn(product: &Product, kind: &str, records: usize, seed: u64) -> Outcome<Crm> {
+async fn spawn(product: &Product, kind: &str, people: &serve::Options) -> Outcome<Crm> {
     let failed = |why: String| format!("the sandbox `{kind}` does not start: {why}");
-    let (records, seed) = (records.to_string(), seed.to_string());
+    let mut arguments = ["sandbox", kind, "--listen", "127.0.0.1:0"].map(str::to_owned).to_vec();
+    for (name, number) in [
+        ("--records", Some(people.records as u64)),
+        ("--organizations", people.organizations.map(|number| number as u64)),
+        ("--leads", people.leads.map(|number| number as u64)),
+        ("--families", people.families.map(|number| number as u64)),
+        ("--doubles", people.doubles.map(|number| number as u64)),
+        ("--seed", Some(people.seed)),
+    ] {
+        arguments.extend(number.into_iter().flat_map(|number| [name.to_owned(), number.to_string()]));
+    }
     let mut process = product
-        .command(["sandbox", kind, "--listen", "127.0.0.1:0", "--records", &records, "--seed", &seed])
+        .command(arguments)
         .stderr(std::process::Stdio::inherit())
         .spawn()
         .map_err(|error| failed(error.to_string()))?;

@@ -1,9 +1,11 @@
 //! What the test suite and the long-running test programs share: the product as a process, two sandbox CRMs with people in front of
-//! them, and a workplace where both are connected and a flow is approved. Start with [`workplace`]; [`kills`] and [`office`] are long programs.
+//! them, and a workplace where both are connected and a flow is approved. Start with [`workplace`]; [`first_sync`], [`kills`] and [`office`]
+//! are long programs.
 //!
 //! Failures are sentences: whoever reads them is looking for a defect, and nothing recovers from them.
 
 pub mod crms;
+pub mod first_sync;
 pub mod kills;
 pub mod office;
 pub mod product;

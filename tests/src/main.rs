@@ -3,11 +3,14 @@
 
 mod bench;
 
+use std::fmt::Display;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use crmsync_tests::Outcome;
 use crmsync_tests::product::Product;
-use crmsync_tests::{kills, office};
+use crmsync_tests::{first_sync, kills, office};
+use serde::Serialize;
 
 #[derive(Debug, Parser)]
 #[command(about = "Long-running tests of crmsync", max_term_width = 120)]
@@ -21,6 +24,9 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Sync thousands of records for the first time, edit, delete and idle, and let the two servers judge
+    #[command(after_help = "Example: cargo run -p crmsync-tests -- first-sync --records 5000 --seed 7")]
+    FirstSync(first_sync::Options),
     /// Kill the product in the middle of its runs, again and again, and ask what was lost or doubled
     #[command(after_help = "Example: cargo run -p crmsync-tests -- kills --cycles 1000 --seed 7")]
     Kills(kills::Options),
@@ -45,6 +51,7 @@ fn main() -> ExitCode {
         }
     };
     match arguments.command {
+        Command::FirstSync(options) => runtime.block_on(sync_first(&options, arguments.json)),
         Command::Kills(options) => runtime.block_on(kill_loop(&options, arguments.json)),
         Command::Office(options) => runtime.block_on(work_in_office(&options, arguments.json)),
         Command::Bench(options) => runtime.block_on(bench::run(options, arguments.json)).unwrap_or_else(|failure| {
@@ -54,18 +61,31 @@ fn main() -> ExitCode {
     }
 }
 
+async fn sync_first(options: &first_sync::Options, json: bool) -> ExitCode {
+    let report = match Product::this_program() {
+        Ok(product) => first_sync::run(&product, options).await,
+        Err(why) => Err(why),
+    };
+    tell(report, json, first_sync::Report::is_clean)
+}
+
 async fn work_in_office(options: &office::Options, json: bool) -> ExitCode {
     let report = match Product::this_program() {
         Ok(product) => office::run(&product, options).await,
         Err(why) => Err(why),
     };
+    tell(report, json, office::Report::is_clean)
+}
+
+/// Prints a report; says with the exit code whether it is as it must be.
+fn tell<R: Serialize + Display>(report: Outcome<R>, json: bool, is_clean: impl Fn(&R) -> bool) -> ExitCode {
     match report {
         Ok(report) => {
             match json {
                 true => println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default()),
                 false => println!("{report}"),
             }
-            if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if is_clean(&report) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(why) => {
             eprintln!("error: {why}");

@@ -102,7 +102,15 @@ impl Product {
     /// # Errors
     /// The process cannot be started, or hangs.
     pub async fn ask(&self, data: &Path, arguments: &[&str]) -> Outcome<Answer> {
-        finish(self.command(arguments).env("CRMSYNC_DATA", data), arguments).await
+        self.ask_within(data, arguments, HANGS_AFTER).await
+    }
+
+    /// The same for a command with much to do, which may take so long.
+    ///
+    /// # Errors
+    /// The process cannot be started, or hangs.
+    pub async fn ask_within(&self, data: &Path, arguments: &[&str], limit: Duration) -> Outcome<Answer> {
+        finish_within(self.command(arguments).env("CRMSYNC_DATA", data), arguments, limit).await
     }
 
     /// Runs one command and kills it with SIGKILL at the moment, unless it ends earlier.
@@ -171,8 +179,12 @@ impl Product {
 /// # Errors
 /// The process cannot be started, or hangs.
 pub async fn finish(command: &mut Command, arguments: &[&str]) -> Outcome<Answer> {
+    finish_within(command, arguments, HANGS_AFTER).await
+}
+
+async fn finish_within(command: &mut Command, arguments: &[&str], limit: Duration) -> Outcome<Answer> {
     let running = spawn(command, arguments)?.wait_with_output();
-    let output = tokio::time::timeout(HANGS_AFTER, running)
+    let output = tokio::time::timeout(limit, running)
         .await
         .map_err(|_| format!("`{}` hangs", arguments.join(" ")))?
         .map_err(|error| format!("failed to wait for `{}`: {error}", arguments.join(" ")))?;
@@ -185,4 +197,19 @@ pub async fn finish(command: &mut Command, arguments: &[&str]) -> Outcome<Answer
 
 fn spawn(command: &mut Command, arguments: &[&str]) -> Outcome<Child> {
     command.spawn().map_err(|error| format!("failed to start `{}`: {error}", arguments.join(" ")))
+}
+
+/// The most memory, in MiB, that a process of ours which has ended took: sandboxes that still run do not count.
+pub fn peak_rss_mib() -> f64 {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    #[expect(
+        unsafe_code,
+        reason = "getrusage fills the struct that it is given, and a zeroed one is valid if it fails"
+    )]
+    let usage = unsafe {
+        libc::getrusage(libc::RUSAGE_CHILDREN, usage.as_mut_ptr());
+        usage.assume_init()
+    };
+    // Linux counts in KiB.
+    usage.ru_maxrss as f64 / 1_024.0
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use crmsync::app::{App, LOCAL_TENANT};
+use crmsync::app::{App, LOCAL_TENANT, Plugins, Surroundings};
 use crmsync::engine::{Preview, Progress, RunReport};
 use crmsync::flow::{Document, Template};
 use crmsync::service::{self, Failure, Login, NewConnection, RunRequest};
@@ -72,6 +73,8 @@ pub struct Workplace {
     pub folder: Folder,
     /// The product inside this process, on the same data folder as the product's own processes.
     pub app: App,
+    /// How far the clock of the product inside this process was moved.
+    ahead_ms: Arc<AtomicI64>,
 }
 
 impl Workplace {
@@ -90,16 +93,42 @@ impl Workplace {
     /// # Errors
     /// Something of it does not work.
     pub async fn with_modules(crms: Crms, quiesce_ms: u64, modules: &[&str]) -> Outcome<Workplace> {
+        Workplace::with_file(crms, quiesce_ms, &flow_file_of(modules)).await
+    }
+
+    /// The same with this flow file.
+    ///
+    /// # Errors
+    /// Something of it does not work.
+    pub async fn with_file(crms: Crms, quiesce_ms: u64, file: &str) -> Outcome<Workplace> {
         let folder = Folder::make()?;
-        let app = App::open(folder.path().join("data")).map_err(|error| error.to_string())?;
-        let workplace = Workplace { crms, folder, app };
+        let ahead_ms = Arc::new(AtomicI64::new(0));
+        let ahead = Arc::clone(&ahead_ms);
+        let clock = Arc::new(move || now_ms() + ahead.load(Ordering::Relaxed));
+        let app = App::open_in(folder.path().join("data"), Surroundings { clock, ..surroundings() })
+            .map_err(|error| error.to_string())?;
+        let workplace = Workplace { crms, folder, app, ahead_ms };
         for connection in workplace.connections(quiesce_ms) {
             service::add(&workplace.app, LOCAL_TENANT, connection).await.map_err(told)?;
         }
         workplace.log_in().await?;
-        let file = flow_file_of(modules);
-        service::apply(&workplace.app, LOCAL_TENANT, "people.toml", &file).await.map_err(told)?;
+        service::apply(&workplace.app, LOCAL_TENANT, "people.toml", file).await.map_err(told)?;
         Ok(workplace)
+    }
+
+    /// The clock of the product inside this process goes ahead; that of the CRMs, and of other processes, does not.
+    pub fn later(&self, ms: i64) {
+        self.ahead_ms.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    /// Hours pass, for both CRMs and for the product inside this process; not for its other processes.
+    ///
+    /// # Errors
+    /// A sandbox does not answer.
+    pub async fn hours_pass(&self, hours: i64) -> Outcome<()> {
+        const HOUR_MS: i64 = 60 * 60 * 1_000;
+        self.later(hours * HOUR_MS);
+        self.crms.advance(hours * HOUR_MS).await
     }
 
     /// The data folder of the product.
@@ -189,6 +218,12 @@ impl Workplace {
     }
 }
 
+/// Surroundings of every workplace of this process: its plugins are compiled once.
+fn surroundings() -> Surroundings {
+    static PLUGINS: LazyLock<Arc<Plugins>> = LazyLock::new(Arc::default);
+    Surroundings { plugins: Arc::clone(&PLUGINS), ..Surroundings::default() }
+}
+
 /// The file of the flow of contacts.
 pub fn flow_file() -> String {
     flow_file_of(&[MODULE])
@@ -202,6 +237,12 @@ pub fn flow_file_of(modules: &[&str]) -> String {
         modules: &modules.iter().map(|module| [(*module).to_owned(), (*module).to_owned()]).collect::<Vec<_>>(),
         owner_fallback: [Some(FALLBACK_OWNER), Some(FALLBACK_OWNER)],
     })
+}
+
+/// The machine's clock.
+pub(crate) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// A failure in one line.

@@ -371,3 +371,69 @@ fn what_a_run_wrote_is_taken_back_but_no_newer_edit() {
         assert_eq!(nothing.unwrap_err().code, "undo.what");
     });
 }
+
+#[test]
+fn the_other_record_is_deleted_too_if_a_person_says_so() {
+    run(async {
+        let desk = Desk::open(10).await;
+        let crms = &desk.workplace.crms;
+        let mut ids = Vec::new();
+        for edited in [false, true, false] {
+            let (left, right) = desk.linked().await;
+            crms.delete(Side::Vtiger, &right).await.unwrap();
+            if edited {
+                desk.edit(Side::Zoho, &left, "Title", "Still here").await;
+            }
+            desk.run().await;
+            ids.push(left);
+        }
+        assert_eq!(
+            (desk.open_points("removed").await.len(), desk.open_points("delete-against-edit").await.len()),
+            (2, 1)
+        );
+        for id in &ids {
+            desk.decide_one(id, AnswerWord::Delete, None).await;
+        }
+        // An edit that came after the answer survives it, and the question is asked again.
+        desk.edit(Side::Zoho, &ids[2], "Title", "Back in business").await;
+        desk.run().await;
+        let left = desk.records(Side::Zoho).await;
+        assert!(!left.contains_key(&ids[0]) && !left.contains_key(&ids[1]), "both are in the bin");
+        assert!(left.contains_key(&ids[2]), "a newer edit survives the answer");
+        let asked = desk.open_points("delete-against-edit").await;
+        assert_eq!(asked.iter().map(|point| point.record.as_str()).collect::<Vec<_>>(), [ids[2].as_str()]);
+        desk.is_at_rest().await;
+        let log = desk.workplace.log().await.unwrap();
+        let line = log.iter().find(|line| line.action == "deleted" && line.left_id == ids[0]).unwrap();
+        assert!(line.detail.contains("a person said") && line.before.contains("Last_Name=lastname"), "{line:?}");
+        desk.decide_one(&ids[2], AnswerWord::Delete, None).await;
+        desk.is_at_rest().await;
+        assert!(!desk.records(Side::Zoho).await.contains_key(&ids[2]));
+
+        // Many at once wait for consent, as deletes of the flow do.
+        for portion in [4, 3] {
+            for _ in 0..portion {
+                let (_, right) = desk.linked().await;
+                crms.delete(Side::Vtiger, &right).await.unwrap();
+                // The sync log knows it as linked until the next run; the next one is another one.
+                desk.run().await;
+            }
+        }
+        let count = desk.records(Side::Zoho).await.len();
+        let answered = desk.decide(all_of("removed", ""), AnswerWord::Delete, None).await.unwrap();
+        assert_eq!((answered.done, answered.refused), (7, vec![]));
+        for _ in 0..2 {
+            crms.advance(APART_MS).await.unwrap();
+            let report = desk.workplace.run(true).await.unwrap();
+            let alarm = report.alarms.join("; ");
+            assert!(alarm.contains("7 to be deleted, too") && alarm.contains("--deletes"), "{alarm}");
+            assert_eq!(desk.records(Side::Zoho).await.len(), count);
+            assert_eq!(desk.open_points("safety-stop").await.len(), 7);
+        }
+        service::approve_deletes(&desk.workplace.app, LOCAL_TENANT, FLOW).await.unwrap();
+        desk.run().await;
+        assert_eq!(desk.records(Side::Zoho).await.len(), count - 7);
+        desk.is_at_rest().await;
+        assert_eq!(desk.open_points("safety-stop").await, []);
+    });
+}

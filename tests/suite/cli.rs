@@ -176,7 +176,7 @@ fn a_crm_that_is_not_there_is_the_environment_s_fault() {
         workplace.preview_and_approve().await.unwrap();
         let data = workplace.data();
         // The data folder outlives its CRMs.
-        let Workplace { crms, folder, app } = workplace;
+        let Workplace { crms, folder, app, .. } = workplace;
         drop((crms, app));
         let story = refused(&data, &["flow", "run", FLOW], 3, "connection.unreachable").await;
         assert!(story.contains("check"), "{story}");

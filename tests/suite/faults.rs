@@ -182,6 +182,11 @@ fn pages_that_show_records_twice() {
 }
 
 #[test]
+fn lists_that_end_early_and_say_that_they_are_whole() {
+    check("cut list", 20, json!([{ "on": { "kind": "read", "times": 3 }, "do": { "type": "cut_list", "rows": 7 } }]));
+}
+
+#[test]
 fn lists_that_are_suddenly_empty() {
     check("empty list", 19, json!([{ "on": { "kind": "read", "times": 2 }, "do": { "type": "empty_list" } }]));
 }

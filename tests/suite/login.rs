@@ -261,7 +261,7 @@ fn a_login_that_cannot_be_told_from_a_busy_crm_is_no_wrong_key() {
         workplace.crms.faults(Side::Vtiger, &plan).await.unwrap();
         let answer = ask(&data, &["connection", "login", "vtiger", "--json"], None).await;
         assert_eq!((answer.code, answer.error_code().as_str()), (3, "connection.rate_limited"), "{}", answer.stdout);
-        let Workplace { crms, folder, app } = workplace;
+        let Workplace { crms, folder, app, .. } = workplace;
         drop((crms, app));
         let answer = ask(&data, &["connection", "login", "vtiger", "--json"], None).await;
         assert_eq!((answer.code, answer.error_code().as_str()), (3, "connection.unreachable"), "{}", answer.stdout);

@@ -189,3 +189,136 @@ fn people_of_one_name_are_known_by_their_organization() {
         assert!(reasons(&workplace, "left-out").await.iter().all(|reason| reason != "reference-not-linked"));
     });
 }
+
+/// Contacts of the sales department only, with these lines about those who leave it.
+async fn sales_only(leaves: &str) -> Workplace {
+    let modules = format!(
+        "[[module]]\nzoho = \"Contacts\"\nvtiger = \"Contacts\"\nskip = [\"Fax\"]\n\
+         filter = {{ zoho = 'Department = \"Sales\"' }}\n{leaves}\n"
+    );
+    workplace(0, "deletes = \"recycle\"\n", &modules).await
+}
+
+async fn sold(workplace: &Workplace, last: &str) -> String {
+    let set = BTreeMap::from([("Last_Name", last.to_owned()), ("Department", "Sales".to_owned())]);
+    workplace.crms.create(Side::Zoho, &set).await.unwrap()
+}
+
+async fn writes_nothing(workplace: &Workplace) {
+    let writes = async || workplace.crms.counts().await.unwrap().map(|counts| counts.write);
+    let before = writes().await;
+    for _ in 0..2 {
+        workplace.crms.advance(1_300).await.unwrap();
+        workplace.run(true).await.unwrap();
+    }
+    assert_eq!(writes().await, before, "a run with nothing to do wrote");
+}
+
+#[test]
+fn a_record_that_leaves_the_filter_is_marked_until_it_comes_back() {
+    run(async {
+        let mark = "when_it_leaves = \"mark\"\nmark = { zoho = \"Fax\", vtiger = \"fax\", value = \"not in sales\" }";
+        let workplace = sales_only(mark).await;
+        let id = sold(&workplace, "Sold").await;
+        first_sync(&workplace).await;
+        calm(&workplace).await;
+        let copy = async || by_name(&workplace, Side::Vtiger, "Sold").await.unwrap();
+        let copy_id = copy().await["id"].as_str().unwrap().to_owned();
+        edit(&workplace, Side::Zoho, &id, &[("Department", "IT"), ("Mailing_City", "Oslo")]).await;
+        workplace.crms.advance(1_300).await.unwrap();
+        let report = workplace.run(true).await.unwrap();
+        assert_eq!((report.pairs[0].marked_left, report.pairs[0].marked_right), (0, 1), "{report:?}");
+        assert_eq!((&copy().await["fax"], &copy().await["department"]), (&json!("not in sales"), &json!("Sales")));
+        assert_eq!(reasons(&workplace, "out-of-scope").await, ["left-filter"]);
+        writes_nothing(&workplace).await;
+
+        // Long after, an edit of the copy does not travel either.
+        workplace.crms.advance(3 * 60 * 60 * 1_000).await.unwrap();
+        edit(&workplace, Side::Vtiger, &copy_id, &[("Description", "wants a call")]).await;
+        writes_nothing(&workplace).await;
+
+        edit(&workplace, Side::Zoho, &id, &[("Department", "Sales")]).await;
+        calm(&workplace).await;
+        assert_eq!((&copy().await["fax"], &copy().await["mailingcity"]), (&json!(""), &json!("Oslo")));
+        assert_eq!(by_name(&workplace, Side::Zoho, "Sold").await.unwrap()["Description"], "wants a call");
+        assert_eq!(copy().await["id"], copy_id, "it is the same record");
+        assert!(reasons(&workplace, "out-of-scope").await.is_empty());
+        writes_nothing(&workplace).await;
+    });
+}
+
+#[test]
+fn a_record_that_leaves_the_filter_is_recycled_and_copied_again_when_it_comes_back() {
+    run(async {
+        let workplace = sales_only("when_it_leaves = \"recycle\"").await;
+        let ids = [sold(&workplace, "Plain").await, sold(&workplace, "Edited").await];
+        first_sync(&workplace).await;
+        calm(&workplace).await;
+        let copy = async |last: &str| {
+            by_name(&workplace, Side::Vtiger, last).await.map(|copy| copy["id"].as_str().unwrap().to_owned())
+        };
+        let former = copy("Plain").await.unwrap();
+        // What somebody is working on is not thrown away.
+        edit(&workplace, Side::Vtiger, &copy("Edited").await.unwrap(), &[("Description", "wants a call")]).await;
+        for id in &ids {
+            edit(&workplace, Side::Zoho, id, &[("Department", "IT")]).await;
+        }
+        workplace.crms.advance(1_300).await.unwrap();
+        let report = workplace.run(true).await.unwrap();
+        assert_eq!((report.pairs[0].deleted_left, report.pairs[0].deleted_right), (0, 1), "{report:?}");
+        assert!(copy("Plain").await.is_none() && copy("Edited").await.is_some());
+        // That the copy is gone is no delete: the record that left the filter stays where it is.
+        writes_nothing(&workplace).await;
+        assert!(by_name(&workplace, Side::Zoho, "Plain").await.is_some());
+        assert_eq!(reasons(&workplace, "out-of-scope").await, ["left-filter", "outside-filter"]);
+        let log = workplace.log().await.unwrap();
+        let line = log.iter().find(|line| line.action == "deleted").unwrap();
+        assert!(line.reason == "left-filter" && line.before.contains("Last_Name=lastname"), "{line:?}");
+
+        for id in &ids {
+            edit(&workplace, Side::Zoho, id, &[("Department", "Sales")]).await;
+        }
+        calm(&workplace).await;
+        assert_ne!(copy("Plain").await.unwrap(), former);
+        assert_eq!(by_name(&workplace, Side::Zoho, "Edited").await.unwrap()["Description"], "wants a call");
+        assert!(reasons(&workplace, "out-of-scope").await.is_empty());
+        writes_nothing(&workplace).await;
+    });
+}
+
+#[test]
+fn many_records_that_leave_the_filter_at_once_wait_for_consent() {
+    run(async {
+        let workplace = sales_only("when_it_leaves = \"recycle\"").await;
+        let mut ids = Vec::new();
+        for number in 0..9 {
+            ids.push(sold(&workplace, &format!("Sold{number}")).await);
+        }
+        first_sync(&workplace).await;
+        calm(&workplace).await;
+        let copies = async || workplace.crms.records(Side::Vtiger).await.unwrap().len();
+        assert_eq!(copies().await, 9);
+        for id in &ids[..7] {
+            edit(&workplace, Side::Zoho, id, &[("Department", "IT")]).await;
+        }
+        for _ in 0..2 {
+            workplace.crms.advance(1_300).await.unwrap();
+            let report = workplace.run(false).await.unwrap();
+            let alarm = report.alarms.join("; ");
+            assert!(alarm.contains("7 left the filter") && alarm.contains("--deletes"), "{alarm}");
+            assert_eq!((copies().await, report.pairs[0].held_removals), (9, 7));
+        }
+        assert_eq!(reasons(&workplace, "waiting").await, ["safety-stop"; 7]);
+        // One of them is mended; for the others people consent.
+        edit(&workplace, Side::Zoho, &ids[0], &[("Department", "Sales"), ("Title", "Back")]).await;
+        service::approve_deletes(&workplace.app, LOCAL_TENANT, "people").await.unwrap();
+        workplace.crms.advance(1_300).await.unwrap();
+        let report = workplace.run(false).await.unwrap();
+        assert_eq!((report.pairs[0].deleted_right, report.alarms), (6, vec![]));
+        assert_eq!(copies().await, 3);
+        calm(&workplace).await;
+        assert_eq!(by_name(&workplace, Side::Vtiger, "Sold0").await.unwrap()["title"], "Back");
+        writes_nothing(&workplace).await;
+        assert_eq!(workplace.crms.records(Side::Zoho).await.unwrap().len(), 9);
+    });
+}

@@ -51,3 +51,9 @@ fn planted_bugs_are_found() {
         assert!(bite.found.is_some(), "{} survives: {}", sabotage.name(), sabotage.story());
     }
 }
+
+#[test]
+pub(crate) fn what_was_merged_is_kept_created_again_or_merged_as_well() {
+    let scenario = SCENARIOS.iter().find(|scenario| scenario.name.starts_with("what was merged")).unwrap();
+    assert_eq!((scenario.live)(), [""; 0]);
+}

@@ -8,12 +8,13 @@
 //! write, or it was held back. The receipt of the write pays the debt; until then the row counts as changed on the other side, so a
 //! crash, a refusal or a withdrawn write never loses a change (rule 3).
 
+use self::leaving::{decide_away, decide_outside, decide_removed};
 use crate::link::{Base, Owed};
 use crate::mapping::{MappingRow, PairMapping, Role};
 use crate::merge::{self, ListView, Merged, Outcome, settle_conflict, union};
 use crate::normalise::same;
-use crate::policy::{DeletePolicy, FirstSync, Policy, Winner};
-use crate::record::{Away, Presence, RemovalReason, Side};
+use crate::policy::{FirstSync, Policy, Winner};
+use crate::record::{Presence, RemovalReason, Side};
 use crate::sabotage::{Sabotage, is_on};
 use crate::value::Value;
 
@@ -184,8 +185,8 @@ pub enum Scope {
     /// It is.
     #[default]
     In,
-    /// A filter says that it is not.
-    Outside,
+    /// A filter says that it is not: that of this side, or, where it is none, those of both.
+    Outside(Option<Side>),
     /// It was last changed before the start date: it is known, and joins with its next edit.
     Old,
 }
@@ -205,8 +206,10 @@ pub struct View {
     pub linked: bool,
     /// Whether the flow is about them.
     pub scope: Scope,
-    /// The record of this side says that the other one was deleted, by a mark of ours.
+    /// The record of this side says that the other one left, by a mark of ours.
     pub marked: Option<Side>,
+    /// One record left before, and a person said that the other one goes as well, as it was then.
+    pub delete_asked: bool,
     /// The side whose record was saved last, if that is known.
     pub saved_last: Option<Side>,
     /// One entry for each row of the mapping.
@@ -346,9 +349,10 @@ pub fn decide(view: &View, mapping: &PairMapping, policy: &Policy) -> Decision {
         return Decision::only(Verdict::NeedsAttention(reason::MORE_THAN_ONE_MATCH.into()));
     }
     match (view.left, view.right) {
-        (Live | Unread, Live | Unread | Missing) | (Missing, Live | Unread) if view.scope == Scope::Outside => {
-            let why = if view.linked { reason::LEFT_FILTER } else { reason::OUTSIDE_FILTER };
-            Decision::only(Verdict::OutOfScope(why.into()))
+        (Live | Unread, Live | Unread | Missing) | (Missing, Live | Unread)
+            if matches!(view.scope, Scope::Outside(_)) =>
+        {
+            decide_outside(view, policy)
         }
         (Live | Unread, Missing) | (Missing, Live | Unread) if view.scope == Scope::Old => {
             Decision::only(Verdict::OutOfScope(reason::BEFORE_START_DATE.into()))
@@ -362,8 +366,8 @@ pub fn decide(view: &View, mapping: &PairMapping, policy: &Policy) -> Decision {
         (Missing, Live | Unread) => decide_single(view, mapping, policy, Side::Right),
         (Removed(why), Live | Unread) => decide_removed(view, policy, Side::Left, why),
         (Live | Unread, Removed(why)) => decide_removed(view, policy, Side::Right, why),
-        (Away(how), Live | Unread) => decide_away(view, Side::Left, how),
-        (Live | Unread, Away(how)) => decide_away(view, Side::Right, how),
+        (Away(how), Live | Unread) => decide_away(view, policy, Side::Left, how),
+        (Live | Unread, Away(how)) => decide_away(view, policy, Side::Right, how),
         (Removed(_) | Away(_) | Missing, Removed(_) | Away(_) | Missing) => Decision::only(Verdict::Forget),
     }
 }
@@ -372,43 +376,6 @@ pub fn decide(view: &View, mapping: &PairMapping, policy: &Policy) -> Decision {
 fn agree_as_they_are(view: &View) -> Decision {
     let settled = (0..view.rows.len()).filter(|&row| view.rows[row].was_read()).collect();
     Decision { settled, ..Decision::only(Verdict::Unchanged) }
-}
-
-/// One side left. In every mode an edit on the other side survives and is put before a person (S14).
-fn decide_removed(view: &View, policy: &Policy, gone: Side, why: RemovalReason) -> Decision {
-    let survivor = gone.other();
-    if why == RemovalReason::Converted && !is_on(Sabotage::ConvertedIsGone) {
-        return Decision::only(Verdict::OutOfScope(reason::CONVERTED.into()));
-    }
-    if has_news(view, survivor) && !is_on(Sabotage::DeleteAgainstEdit) {
-        return Decision::only(Verdict::NeedsAttention(reason::DELETE_AGAINST_EDIT.into()));
-    }
-    let mut decision = Decision::only(Verdict::Removed(gone, why));
-    // Rule 5: what is only hidden, or lives on in another record, was not deleted.
-    let is_delete = matches!(why, RemovalReason::Deleted | RemovalReason::Unknown) || is_on(Sabotage::MergedIsDeleted);
-    // S18: what left the filter is not touched any more.
-    if !is_delete || view.scope == Scope::Outside || !policy.direction.writes(survivor) {
-        return decision;
-    }
-    let operation = match policy.deletes {
-        DeletePolicy::Report => return decision,
-        DeletePolicy::Hold => return Decision::only(Verdict::Waiting(reason::SAFETY_STOP.into())),
-        DeletePolicy::Mark => Operation::Mark,
-        DeletePolicy::Recycle | DeletePolicy::Delete => Operation::Delete,
-    };
-    decision.writes.push(Write { side: survivor, operation, rows: vec![] });
-    decision
-}
-
-/// One side had left before. Nothing is deleted for that any more, whatever the policy says by now.
-fn decide_away(view: &View, gone: Side, how: Away) -> Decision {
-    let verdict = match how {
-        Away::Kept(RemovalReason::Converted) => Verdict::OutOfScope(reason::CONVERTED.into()),
-        _ if has_news(view, gone.other()) => Verdict::NeedsAttention(reason::DELETE_AGAINST_EDIT.into()),
-        Away::Both => Verdict::NeedsAttention(reason::RESTORED_ALONE.into()),
-        Away::Kept(why) => Verdict::Removed(gone, why),
-    };
-    Decision::only(verdict)
 }
 
 fn has_news(view: &View, side: Side) -> bool {
@@ -431,7 +398,10 @@ fn decide_single(view: &View, mapping: &PairMapping, policy: &Policy, from: Side
             }
             continue;
         }
-        if !row.direction.writes(to) || row.fields(to).iter().all(|field| field.read_only) {
+        if !may_write(row, policy, to) {
+            if is_barred(row, policy, to) && source.shown.iter().any(Value::is_filled) {
+                decision.held.push(HeldRow { row: index, side: to, reason: reason::READ_ONLY.into() });
+            }
             continue;
         }
         match sendable(row, to, &source.carried) {
@@ -547,7 +517,7 @@ fn fill(
     decision: &mut Decision,
     writes: &mut [Vec<RowWrite>; 2],
 ) {
-    if may_write(row, policy, from.other()) {
+    if may_write(row, policy, from.other()) || is_barred(row, policy, from.other()) {
         take(index, row, cell, policy, from, decision, writes);
     } else {
         decision.settled.push(index);
@@ -578,7 +548,11 @@ fn take(
 ) {
     let to = from.other();
     if !may_write(row, policy, to) {
-        decision.settled.push(index);
+        // The flow means it to travel: it is told, and owed until the field can be written.
+        match is_barred(row, policy, to) && !merge::agrees(row, cell) {
+            true => decision.held.push(HeldRow { row: index, side: to, reason: reason::READ_ONLY.into() }),
+            false => decision.settled.push(index),
+        }
         return;
     }
     match sendable(row, to, &cell.side(from).carried) {
@@ -605,6 +579,36 @@ fn stands_already(values: &[Value], field: &FieldView) -> bool {
         || field.base.as_ref().is_some_and(|base| base.arrived(values, &field.shown))
 }
 
+/// What ends a conflict of this row.
+fn conflict_rule(row: &MappingRow, policy: &Policy) -> Winner {
+    match one_way_winner(row, policy) {
+        Some(winner) => Winner::Side(winner),
+        None => row.winner.unwrap_or(if policy.newest { Winner::Newest } else { Winner::Side(policy.winner) }),
+    }
+}
+
+/// How a conflict of earlier ends by today's rules: the side whose value stays, and what the other one gets, or why it cannot. `cell` shows
+/// what both sides showed then. None if no side's value simply stays: both are joined, a person decides, or nobody knows any more who
+/// saved last.
+pub fn decide_again(row: &MappingRow, cell: &RowView, policy: &Policy) -> Option<(Side, Result<Vec<Value>, String>)> {
+    let rule = conflict_rule(row, policy);
+    let winner = match settle_conflict(rule, cell, None) {
+        _ if rule == Winner::Newest => return None,
+        Outcome::Stays(winner) => winner,
+        Outcome::Tie => policy.winner,
+        Outcome::Joined | Outcome::Question => return None,
+    };
+    let to = winner.other();
+    if !may_write(row, policy, to) {
+        return None;
+    }
+    let values = sendable(row, to, &cell.side(winner).carried).and_then(|values| {
+        let emptied = row.fields(to).iter().zip(values).any(|(field, value)| field.mandatory && !value.is_filled());
+        if emptied { Err(reason::MANDATORY_EMPTIED.to_owned()) } else { Ok(values.to_vec()) }
+    });
+    Some((winner, values))
+}
+
 /// Both sides changed the row. The loser's value stays in the journal (S15). `question` is the reason if a person is asked.
 fn conflict(
     index: usize,
@@ -620,10 +624,7 @@ fn conflict(
         decision.settled.push(index);
         return;
     }
-    let rule = match one_way_winner(row, policy) {
-        Some(winner) => Winner::Side(winner),
-        None => row.winner.unwrap_or(if policy.newest { Winner::Newest } else { Winner::Side(policy.winner) }),
-    };
+    let rule = conflict_rule(row, policy);
     let winner = match settle_conflict(rule, cell, view.saved_last) {
         Outcome::Stays(winner) => Some(winner),
         Outcome::Tie if policy.newest => Some(view.saved_last.unwrap_or(policy.winner)),
@@ -685,6 +686,14 @@ fn may_write(row: &MappingRow, policy: &Policy, side: Side) -> bool {
     policy.direction.writes(side) && row.direction.writes(side) && !row.fields(side).iter().all(|field| field.read_only)
 }
 
+/// Whether only the CRM keeps values from travelling to this side, where the flow lets them: the field cannot be written.
+fn is_barred(row: &MappingRow, policy: &Policy, side: Side) -> bool {
+    policy.direction.writes(side)
+        && row.agreed.writes(side)
+        && !row.direction.writes(side)
+        && row.fields(side).iter().any(|field| field.read_only)
+}
+
 /// The carried values, if the written side can take them.
 fn sendable<'a>(row: &MappingRow, to: Side, carried: &'a Carried) -> Result<&'a [Value], String> {
     let values = match carried {
@@ -708,6 +717,7 @@ fn sendable<'a>(row: &MappingRow, to: Side, carried: &'a Carried) -> Result<&'a 
     Ok(values)
 }
 
+mod leaving;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

@@ -31,6 +31,6 @@ pub mod value;
 pub use filter::Filter;
 pub use link::{Base, Owed, Resemblance};
 pub use mapping::{Direction, MappingRow, PairMapping, Role, RowKey};
-pub use policy::{DeletePolicy, FirstSync, Policy, SafetyStop, Winner};
+pub use policy::{DeletePolicy, FirstSync, LeavePolicy, Policy, SafetyStop, Winner};
 pub use record::{Away, Fault, Presence, RemovalReason, Side};
 pub use value::Value;

@@ -104,6 +104,8 @@ pub struct MappingRow {
     pub right: Vec<Field>,
     /// Which way this row's values travel; never wider than the pair's direction.
     pub direction: Direction,
+    /// Which way the flow lets them travel, also where a CRM does not let a field be written now.
+    pub agreed: Direction,
     /// How left values become right ones; none carries them as they are.
     pub to_right: Option<Carry>,
     /// How right values become left ones.

@@ -61,8 +61,6 @@ pub enum DeletePolicy {
     Recycle,
     /// Delete the other record for good.
     Delete,
-    /// The safety stop holds: removals wait for people's consent. No flow's own choice; the engine sets it for one walk.
-    Hold,
 }
 
 impl DeletePolicy {
@@ -70,6 +68,19 @@ impl DeletePolicy {
     pub fn writes(self) -> bool {
         matches!(self, DeletePolicy::Mark | DeletePolicy::Recycle | DeletePolicy::Delete)
     }
+}
+
+/// What becomes of the other side's record when a linked record leaves the module's filter (S18).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LeavePolicy {
+    /// It keeps what it has.
+    #[default]
+    StopUpdating,
+    /// Say so in a field of it, the one that deletes are told in as well.
+    Mark,
+    /// Move it to its CRM's recycle bin.
+    Recycle,
 }
 
 /// So few records are never many, whatever share of a small module they are.
@@ -112,6 +123,24 @@ pub struct Policy {
     pub first_sync: FirstSync,
     /// Deletes.
     pub deletes: DeletePolicy,
+    /// Records that leave the filter.
+    pub when_it_leaves: LeavePolicy,
+    /// The safety stop holds: what leaves waits for people's consent. No flow's own choice; the engine sets it for one walk.
+    pub hold: bool,
+}
+
+impl Policy {
+    /// Whether the engine takes records away by itself: a mark does not.
+    pub fn deletes_records(self) -> bool {
+        matches!(self.deletes, DeletePolicy::Recycle | DeletePolicy::Delete)
+            || self.when_it_leaves == LeavePolicy::Recycle
+    }
+
+    /// The same for a first sync, which deletes and marks nothing (S13).
+    #[must_use]
+    pub fn without_deletes(self) -> Policy {
+        Policy { deletes: DeletePolicy::Report, when_it_leaves: LeavePolicy::StopUpdating, ..self }
+    }
 }
 
 #[cfg(test)]

@@ -192,6 +192,7 @@ pub(super) fn module(module: types::ModuleInfo) -> ModuleInfo {
         push_rows: module.push_rows as usize,
         fetch_rows: module.fetch_rows as usize,
         deletes: delete_ways(&module.extra),
+        refused: refused(&module.extra),
         name: module.name,
         label: module.label,
         key_field: module.key_field,
@@ -206,6 +207,13 @@ fn delete_ways(extra: &[(String, String)]) -> DeleteWays {
         "for-good" => DeleteWays { for_good: true, ..ways },
         _ => ways,
     })
+}
+
+/// The open facts `creatable`, `editable` and `deletable` of a module, where they are `false`, as what this login may not do.
+fn refused(extra: &[(String, String)]) -> Vec<String> {
+    let rights = [("creatable", "create"), ("editable", "edit"), ("deletable", "delete")];
+    let is_refused = |name: &str| extra.iter().any(|(known, word)| known == name && word == "false");
+    rights.into_iter().filter(|(name, _)| is_refused(name)).map(|(_, verb)| verb.to_owned()).collect()
 }
 
 pub(super) fn field(field: types::FieldInfo) -> FieldInfo {

@@ -67,16 +67,41 @@ pub enum Error {
     Address(String, String),
 }
 
-/// A host: store, gate, plugins and a clock.
-pub struct App {
-    store: Store,
-    gate: Gate,
+/// Tells the time in milliseconds since 1970.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// What the hosts of one process may have in common, and what a test puts in the place of the real thing.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The clock.
+    pub clock: Clock,
+    /// Plugins that were loaded, as loading compiles them.
+    pub plugins: Arc<Plugins>,
+}
+
+impl Default for Surroundings {
+    fn default() -> Surroundings {
+        Surroundings { clock: Arc::new(now_ms), plugins: Arc::default() }
+    }
+}
+
+/// The sandbox and the plugins in it.
+#[derive(Default)]
+pub struct Plugins {
     /// Set up when a plugin is needed: what only asks the store works on a machine that cannot run the sandbox.
     runtime: OnceCell<Runtime>,
+    loaded: Mutex<HashMap<String, Plugin>>,
+}
+
+/// A host: store, gate, plugins and a clock.
+pub struct App {
+    clock: Clock,
+    store: Store,
+    gate: Gate,
     presence: Presence,
     ledger: Arc<Ledger>,
     budgets: std::sync::Mutex<HashMap<String, Option<BudgetSpec>>>,
-    plugins: Mutex<HashMap<String, Plugin>>,
+    plugins: Arc<Plugins>,
     states: Mutex<HashMap<String, Arc<StateCache>>>,
     /// Held open, so that sessions and tokens outlive one call.
     doors: Mutex<HashMap<String, Arc<Door>>>,
@@ -89,14 +114,26 @@ impl App {
     /// # Errors
     /// The folder or the database cannot be used.
     pub fn open(data: PathBuf) -> Result<App, Error> {
+        App::open_in(data, Surroundings::default())
+    }
+
+    /// The same in other surroundings, so that a test need neither wait for hours to pass nor compile the plugins once more.
+    ///
+    /// # Errors
+    /// See [`App::open`].
+    pub fn open_in(data: PathBuf, surroundings: Surroundings) -> Result<App, Error> {
+        let Surroundings { clock, plugins } = surroundings;
         use std::os::unix::fs::DirBuilderExt;
         let failed = |error: std::io::Error| Error::Folder { path: data.display().to_string(), why: error.to_string() };
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&data).map_err(failed)?;
         let sealer = Sealer::from_file(&data.join("secret.key"))?;
         let store = Store::open(&data.join("crmsync.db"), sealer)?;
         let presence = Presence::announce(&data);
-        let mut config = GateConfig::new(Arc::new(|| now_ms().unsigned_abs()));
-        let ledger = Arc::new(Ledger::new(store.clone(), Arc::new(now_ms)));
+        let mut config = GateConfig::new({
+            let clock = Arc::clone(&clock);
+            Arc::new(move || clock().unsigned_abs())
+        });
+        let ledger = Arc::new(Ledger::new(store.clone(), Arc::clone(&clock)));
         config.budget = Arc::clone(&ledger) as _;
         config.recorder = Arc::new(StoreRecorder { store: store.clone() });
         config.holder = presence.holder().to_owned();
@@ -104,13 +141,13 @@ impl App {
         config.is_gone = Arc::new(move |holder| presence::is_gone(&folder, holder));
         let gate = Gate::new(config)?;
         Ok(App {
+            clock,
             store,
             gate,
-            runtime: OnceCell::new(),
             presence,
             ledger,
             budgets: std::sync::Mutex::default(),
-            plugins: Mutex::default(),
+            plugins,
             states: Mutex::default(),
             doors: Mutex::default(),
             data,
@@ -144,12 +181,12 @@ impl App {
 
     /// Now, in milliseconds since 1970. Only the application owns a clock.
     pub fn now_ms(&self) -> i64 {
-        now_ms()
+        (self.clock)()
     }
 
     /// The clock, for those who are given it.
-    pub fn clock(&self) -> Arc<dyn Fn() -> i64 + Send + Sync> {
-        Arc::new(now_ms)
+    pub fn clock(&self) -> Clock {
+        Arc::clone(&self.clock)
     }
 
     /// Ids of the bundled plugins that speak to a CRM.
@@ -330,17 +367,18 @@ impl App {
     }
 
     async fn plugin(&self, id: &str) -> Result<Plugin, Error> {
-        let mut plugins = self.plugins.lock().await;
+        let mut plugins = self.plugins.loaded.lock().await;
         if let Some(plugin) = plugins.get(id) {
             return Ok(plugin.clone());
         }
-        let runtime = self.runtime.get_or_try_init(async || Runtime::new()).await?;
+        let runtime = self.plugins.runtime.get_or_try_init(async || Runtime::new()).await?;
         let plugin = runtime.load_bundled(id).await?;
         plugins.insert(id.to_owned(), plugin.clone());
         Ok(plugin)
     }
 }
 
+/// The machine's clock.
 fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

@@ -113,7 +113,7 @@ pub(super) struct AttentionFilter {
     /// Only where this value was left out
     #[arg(long)]
     pub(super) value: Option<String>,
-    /// Only this record, by its id on either side
+    /// Only this record, by its id on either side; CONNECTION:ID or CONNECTION:MODULE/ID where several have it
     #[arg(long)]
     pub(super) record: Option<String>,
     /// Also what waits for nobody: fields left out, differences, removals, records that are not synced
@@ -138,7 +138,7 @@ pub(super) struct LinkOptions {
 pub(super) struct UnlinkOptions {
     /// The flow
     pub(super) flow: String,
-    /// The record, by its id on either side
+    /// The record, by its id on either side; CONNECTION:ID or CONNECTION:MODULE/ID where several have it
     pub(super) record: String,
 }
 
@@ -219,11 +219,17 @@ pub(super) struct SandboxOptions {
     /// Leads to begin with, instead of two for five contacts
     #[arg(long, value_name = "NUMBER")]
     pub(super) leads: Option<usize>,
+    /// Families whose members share an e-mail address across both CRMs, instead of a few within one
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) families: Option<usize>,
+    /// Contacts that are twice in the other CRM, so that nobody can tell which is which, instead of three for 500
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) doubles: Option<usize>,
     /// Decides every name, id and secret; two sandboxes with one seed hold the two sides of one population
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,
     /// Named peculiarities, separated by commas. zoho: default, plain (no field for our keys), and settings such as credits=20 or
-    /// token_life_s=60. vtiger: default, plain, repaired, view_only, hidden=PERCENT, db_zone=+01:00
+    /// token_life_s=60. vtiger: default, plain, keyless, repaired, view_only, hidden=PERCENT, db_zone=+01:00
     #[arg(long, default_value = "default")]
     pub(super) profile: String,
     /// A fault plan (JSON)
@@ -459,9 +465,14 @@ pub(super) enum FlowCommand {
     },
     /// Show records and fields that are not simply in step, and why
     Outcomes { name: String },
-    /// Take back what runs wrote, where nobody has changed it since
+    /// Take back what runs wrote, created and deleted, where nobody has changed it since
     #[command(after_help = "Example: crmsync flow undo sales --run 12")]
     Undo(UndoOptions),
+    /// Settle conflicts anew that another winner had decided, after the winner was changed
+    #[command(
+        after_help = "Example: crmsync flow set sales winner=vtiger, preview and approve it, then crmsync flow settle sales"
+    )]
+    Settle(SettleOptions),
     /// Remove a flow and what it knows of linked records; the records and the sync log stay
     Remove { name: String },
 }
@@ -483,7 +494,25 @@ pub(super) struct UndoOptions {
     /// Only what this run and all later ones wrote
     #[arg(long, value_name = "RUN")]
     pub(super) since: Option<i64>,
-    /// Only this record, by its id on either side
+    /// Only this record, by its id on either side; CONNECTION:ID or CONNECTION:MODULE/ID where several have it
+    #[arg(long)]
+    pub(super) record: Option<String>,
+    /// Only this field, by its API name on either side; records that were created or deleted stay as they are then
+    #[arg(long)]
+    pub(super) field: Option<String>,
+    /// Write; otherwise it is only shown
+    #[arg(long)]
+    pub(super) yes: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct SettleOptions {
+    /// The flow
+    pub(super) name: String,
+    /// Only conflicts of this run and all later ones
+    #[arg(long, value_name = "RUN")]
+    pub(super) since: Option<i64>,
+    /// Only this record, by its id on either side; CONNECTION:ID or CONNECTION:MODULE/ID where several have it
     #[arg(long)]
     pub(super) record: Option<String>,
     /// Only this field, by its API name on either side
@@ -495,7 +524,7 @@ pub(super) struct UndoOptions {
 }
 
 /// What a line of the sync log can be about.
-const ACTIONS: [&str; 16] = [
+const ACTIONS: [&str; 17] = [
     "linked",
     "created",
     "updated",
@@ -512,13 +541,14 @@ const ACTIONS: [&str; 16] = [
     "decided",
     "unlinked",
     "undone",
+    "settled",
 ];
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct LogOptions {
     /// The flow
     pub(super) flow: String,
-    /// Only this record, by its id on either side
+    /// Only this record, by its id on either side; CONNECTION:ID or CONNECTION:MODULE/ID where several have it
     #[arg(long)]
     pub(super) record: Option<String>,
     /// Only this run

@@ -39,7 +39,15 @@ pub(super) async fn run(app: &App, command: ConnectionCommand, output: Output) -
             Ok(())
         }
         ConnectionCommand::Check { name } => {
-            output.answer(&service::check(app, LOCAL_TENANT, &name).await?, |report| checked(&name, report));
+            let report = service::check(app, LOCAL_TENANT, &name).await?;
+            let may_not = service::refused_rights(app, LOCAL_TENANT, &name).await?;
+            output.answer(&Checked { report, may_not }, |answer| {
+                let refused = answer.may_not.iter();
+                let refused = refused.map(|(module, verbs)| {
+                    format!("{} may not {} {}\n", neutral(&name), verbs.join(", "), neutral(module))
+                });
+                checked(&name, &answer.report) + &refused.collect::<String>()
+            });
             Ok(())
         }
         ConnectionCommand::Fields { name, module, sample } => {
@@ -286,6 +294,15 @@ fn page_for(parameters: &[(String, String)], is_mine: bool) -> (StatusCode, Html
             ),
         ),
     }
+}
+
+/// Who and where a connection's login is, and what it may not do there.
+#[derive(serde::Serialize)]
+struct Checked {
+    #[serde(flatten)]
+    report: CheckReport,
+    /// Refused verbs, by module.
+    may_not: std::collections::BTreeMap<String, Vec<String>>,
 }
 
 fn checked(name: &str, report: &CheckReport) -> String {

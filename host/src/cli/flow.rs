@@ -10,7 +10,7 @@ use super::output::{Output, moment};
 use super::progress::Lines;
 use super::table::{Table, neutral};
 use crate::app::{App, LOCAL_TENANT};
-use crate::engine::{Preview, RunReport, UndoReport, UndoRequest, UndoValue};
+use crate::engine::{Preview, RunReport};
 use crate::service::{self, Failure, RunRequest};
 use crate::store::{ExchangeRow, HeldRemovals, JournalQuery, JournalRow};
 use crmsync_core::Side;
@@ -76,23 +76,8 @@ pub(super) async fn run(app: &App, command: FlowCommand, output: Output) -> Resu
                 format!("removed `{name}`. Its records stay as they are, and so does its sync log: crmsync log {name}")
             });
         }
-        FlowCommand::Undo(options) => {
-            let (name, go) = (options.name.clone(), options.yes);
-            let progress = Arc::new(Lines::new());
-            let request = UndoRequest {
-                runs: options.run.map(|run| (run, run)).or(options.since.map(|run| (run, i64::MAX))),
-                record: options.record,
-                field: options.field,
-                go,
-            };
-            let report = service::undo(app, LOCAL_TENANT, &name, request, progress.clone()).await;
-            progress.end();
-            let report = report?;
-            output.answer(&report, |report| undo_text(report, &name, go));
-            if report.not_written > 0 || !report.alarms.is_empty() {
-                return Ok(ExitCode::FAILURE);
-            }
-        }
+        FlowCommand::Undo(options) => return super::undo::undo(app, options, output).await,
+        FlowCommand::Settle(options) => return super::undo::settle(app, options, output).await,
         FlowCommand::Preview { name, list: None, csv: None, .. } => {
             let progress = Arc::new(Lines::new());
             let preview = service::preview(app, LOCAL_TENANT, &name, progress.clone()).await;
@@ -198,8 +183,18 @@ pub(super) async fn log(app: &App, options: LogOptions, output: Output) -> Resul
         output.answer(&story, story_text);
         return Ok(());
     }
-    let query =
-        JournalQuery { record: options.record, run: options.run, action: options.action, after: 0, most: options.most };
+    let record = match &options.record {
+        // What is not known has left no line.
+        Some(record) => match service::find_record(app, LOCAL_TENANT, &options.flow, record).await? {
+            Some(record) => Some(record),
+            None => {
+                output.answer(&Vec::<JournalRow>::new(), |lines| log_table(lines));
+                return Ok(());
+            }
+        },
+        None => None,
+    };
+    let query = JournalQuery { record, run: options.run, action: options.action, after: 0, most: options.most };
     let lines = service::log(app, LOCAL_TENANT, &options.flow, query).await?;
     output.answer(&lines, |lines| log_table(lines));
     Ok(())
@@ -482,45 +477,6 @@ fn debug_table(lines: &[ExchangeRow]) -> String {
         ]);
     }
     table.text(None)
-}
-
-/// Values of an undo that are shown; the others are in `--json`.
-const UNDO_SHOWN_MAX: usize = 40;
-
-fn undo_text(report: &UndoReport, flow: &str, go: bool) -> String {
-    let mut text = String::new();
-    let mut shown = |title: &str, values: &[UndoValue]| {
-        if values.is_empty() {
-            return;
-        }
-        let mut table = Table::new(&["CRM", "MODULE", "RECORD", "FIELD", "NOW", "BEFORE", "WHY NOT"]);
-        for value in values.iter().take(UNDO_SHOWN_MAX) {
-            let UndoValue { connection, module, record, field, now, then, why_not } = value;
-            table.row([connection, module, record, field, now, then, why_not]);
-        }
-        let more = values.len().saturating_sub(UNDO_SHOWN_MAX);
-        let more = if more > 0 { format!("… and {more} more (--json shows all)\n") } else { String::new() };
-        text.push_str(&format!("{title}: {}\n{}{more}\n", values.len(), table.text(Some(200))));
-    };
-    shown(if go { "values taken back" } else { "values that would go back" }, &report.values);
-    shown("stay as they are", &report.kept);
-    for alarm in &report.alarms {
-        text.push_str(&format!("ALARM: {}\n", neutral(alarm)));
-    }
-    if report.values.is_empty() {
-        text.push_str("Nothing can be taken back.");
-    } else if go {
-        text.push_str(&format!("{} record(s) were written", report.written));
-        if report.not_written > 0 {
-            text.push_str(&format!(", {} were not: they changed meanwhile, or the CRM refused", report.not_written));
-        }
-        text.push_str(&format!(
-            ". Both sides differ now, which is noted: crmsync attention list {flow} --reason undone"
-        ));
-    } else {
-        text.push_str("Nothing was written. To do this: the same command with --yes");
-    }
-    text
 }
 
 fn story_text(story: &service::Story) -> String {

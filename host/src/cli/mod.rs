@@ -17,6 +17,7 @@ mod sandbox;
 mod serve;
 mod setup;
 pub mod table;
+mod undo;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

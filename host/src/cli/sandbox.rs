@@ -13,6 +13,8 @@ pub(super) async fn run(options: SandboxOptions) -> Result<ExitCode, Failure> {
         records: options.records,
         organizations: options.organizations,
         leads: options.leads,
+        families: options.families,
+        doubles: options.doubles,
         seed: options.seed,
         profile: options.profile,
         faults: options.faults,

@@ -20,10 +20,11 @@ pub(super) async fn run(app: App, arguments: ServeArguments, output: Output) -> 
     };
     let served = Served::listen(app, options).await?;
     let address = served.address;
+    // Before anybody can know that it serves: who stops it at once wants it to end well, too.
+    let (first, second) = (stopped()?, stopped()?);
     output.answer(&json!({ "address": format!("http://{address}") }), |_| {
         format!("crmsync serves at http://{address}; Ctrl-C stops it")
     });
-    let (first, second) = (stopped()?, stopped()?);
     let stop = async move {
         first.received().await;
         output.note("stopping: no run begins any more; again to stop at once");

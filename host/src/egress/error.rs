@@ -1,6 +1,7 @@
 //! What can go wrong outside of a guest's request: while a door is opened or a connection logs in.
 
 use super::Refusal;
+use crmsync_body::NotRedactable;
 
 /// Why a door could not be opened or a login not be completed. Reads after "failed to".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -8,6 +9,9 @@ pub enum Error {
     /// The grant contradicts itself or asks for what cannot be granted.
     #[error("use the grant: {0}")]
     BadGrant(String),
+    /// Something that the grant calls secret cannot be kept out of answers.
+    #[error("use the grant: {0}")]
+    NotRedactable(#[from] NotRedactable),
     /// The operation belongs to another kind of login.
     #[error("do this with a connection that does not log in by `{0}`")]
     WrongKind(&'static str),

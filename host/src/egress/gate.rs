@@ -15,9 +15,9 @@ use super::budget::{CallKind, Spend};
 use super::errand::{Errand, Exchange, errand};
 use super::origin::{OriginSpec, join, resolve_base};
 use super::path::Path;
-use super::redact::{SecretField, mask_fields};
 use super::transport::{Failure, Incoming, Outgoing, Tls, Transport};
 use super::{Answer, Base, CallScope, Effect, Error, GateConfig, Grant, Payload, Refusal, Request, Vault};
+use crmsync_body::{SecretField, mask_fields};
 
 /// Requests that a door has sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

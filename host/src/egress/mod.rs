@@ -8,22 +8,19 @@
 //! - `address.rs` where connections may go · `transport.rs` one HTTP exchange
 //! - `auth/` logins, single flight · `vault.rs` where the store keeps their secrets · `limiter.rs` the token bucket, pure
 //! - `budget.rs` what a connection may call in a day, in two lanes · `errand.rs` on whose behalf
-//! - `redact.rs` secrets out of answers · `records.rs`, `cell.rs`, `json.rs` bodies into batches
+//!
+//! What is in an answer's body is the matter of the crate `crmsync-body`: secrets are masked there, and rows become batches.
 
 mod address;
 mod auth;
 mod budget;
-mod cell;
 mod errand;
 mod error;
 mod gate;
 mod grant;
-mod json;
 mod limiter;
 mod origin;
 mod path;
-mod records;
-mod redact;
 mod request;
 #[cfg(test)]
 mod testing;
@@ -38,12 +35,12 @@ pub use budget::{
     Allowance, Budget, BudgetSpec, CallKind, EditionBudget, HOUR_MS, Lane, NoBudget, RESERVE_PERCENT, Spend, Used,
     hour_of,
 };
+pub use crmsync_body::{BodyFault, parse_records, read_pointer};
 pub use errand::{Errand, Exchange, NoRecorder, Recorder, on_errand};
 pub use error::Error;
 pub use gate::{Counters, Door, Gate};
 pub use grant::{Clock, GateConfig, Grant, IsGone};
 pub use limiter::{Limits, take_of_minute};
 pub use origin::{Base, OriginSpec, base_url};
-pub use records::{BATCH_COLUMNS_MAX, BATCH_ROWS_MAX, BATCH_TEXT_BYTES_MAX, BodyFault, parse_records, read_pointer};
 pub use request::{Admissions, Answer, CallScope, Effect, Payload, Refusal, Request};
 pub use vault::{Conflict, DraftVault, Secrets, Vault};

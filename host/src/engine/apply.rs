@@ -25,6 +25,9 @@ const UNANSWERED_PORTIONS_MAX: u32 = 3;
 /// After so many rows in a row that break the connector each on its own, it is not the rows' doing.
 const BROKEN_ROWS_MAX: u32 = 3;
 
+/// After so many rows in a row that are refused each on its own in words about the whole call, it is not the rows' doing.
+const REFUSED_ROWS_MAX: u32 = 3;
+
 /// A portion of which nothing came to an end counts as so much waiting at least, so that a connector that sends nothing and asks for
 /// no pause ends the drain instead of spinning.
 const IDLE_PUSH_MS: i64 = 1_000;
@@ -64,7 +67,7 @@ impl Drained {
     }
 
     /// Writes of all kinds.
-    fn writes(&self) -> u64 {
+    pub(super) fn writes(&self) -> u64 {
         [self.created, self.updated, self.marked, self.deleted].iter().flatten().sum()
     }
 
@@ -104,7 +107,7 @@ async fn drain_one(
     read_at_ms: i64,
 ) -> Result<Drained, Error> {
     let mut drained = Drained::default();
-    let (mut waited_ms, mut unanswered, mut broken) = (0, 0, 0);
+    let (mut waited_ms, mut unanswered, mut broken, mut refused_alone) = (0, 0, 0, 0);
     let portion_max = portion_rows(pair.module(side).push_rows);
     let mut portion = portion_max;
     loop {
@@ -130,13 +133,15 @@ async fn drain_one(
         if due.is_empty() {
             continue;
         }
-        let pushed = push(run, pair, side, &due, read_at_ms, &mut drained).await?;
+        let halves = refused_alone < REFUSED_ROWS_MAX;
+        let pushed = push(run, pair, side, &due, read_at_ms, halves, &mut drained).await?;
         super::call::renew(run).await?;
-        if pushed.broken && due.len() > 1 && !is_on(Sabotage::PoisonStopsAll) {
-            // I12: whichever row breaks the connector is found by halves, and the others go on.
+        if (pushed.broken || pushed.refused && halves) && due.len() > 1 && !is_on(Sabotage::PoisonStopsAll) {
+            // I12: whichever row breaks the connector, or makes the CRM refuse the whole call, is found by halves, and the others go on.
             portion = due.len() / 2;
             continue;
         }
+        refused_alone = if pushed.refused { refused_alone + 1 } else { 0 };
         broken = if pushed.broken { broken + 1 } else { 0 };
         if broken == BROKEN_ROWS_MAX {
             drained.alarms.push(format!("{}: the connector breaks on every write", run.side(side).connection));
@@ -221,14 +226,7 @@ async fn still_as_read(
         reread(run, pair, side, &ids).await?.into_iter().collect()
     };
     let mut changed = run.store.staged_records(run.tenant(), pair.id, side, ids).await?;
-    // An undo has looked at what is staged: only what was staged anew since is news to it, and it writes over that very version.
-    for intent in due.iter_mut().filter(|intent| intent.body.undo && intent.source_seq != 0) {
-        let staged = run.store.inbox_record(run.tenant(), pair.id, side, &intent.target).await?;
-        if let Some(row) = staged.filter(|row| row.seq == intent.source_seq) {
-            changed.remove(&intent.target);
-            intent.target_version = row.version;
-        }
-    }
+    leave_out_what_was_looked_at(run, pair, side, &mut due, &mut changed).await?;
     let mut kept = Vec::with_capacity(due.len());
     let mut settlements = Vec::new();
     for intent in due {
@@ -256,6 +254,24 @@ fn not_found() -> OutcomeNote {
     }
 }
 
+/// An undo has looked at what is staged: only what was staged anew since is news to it, and it writes over that very version.
+pub(super) async fn leave_out_what_was_looked_at(
+    run: &RunSetup,
+    pair: &PairSetup,
+    side: Side,
+    due: &mut [IntentRow],
+    changed: &mut BTreeSet<String>,
+) -> Result<(), Error> {
+    for intent in due.iter_mut().filter(|intent| intent.body.undo && intent.source_seq != 0) {
+        let staged = run.store.inbox_record(run.tenant(), pair.id, side, &intent.target).await?;
+        if let Some(row) = staged.filter(|row| row.seq == intent.source_seq) {
+            changed.remove(&intent.target);
+            intent.target_version = row.version;
+        }
+    }
+    Ok(())
+}
+
 /// What one portion came to.
 struct Pushed {
     /// Milliseconds that the CRM asks to wait.
@@ -266,9 +282,11 @@ struct Pushed {
     unanswered: usize,
     /// The connector broke down before anything had left.
     broken: bool,
+    /// The CRM refused the call as a whole: it said the same of all rows, and nothing about one of them.
+    refused: bool,
 }
 
-/// Sends one portion and settles it. Receipts are stored before anything else is asked of the CRM, and a login that does not work any
+/// Sends one portion and settles it. A refusal of the whole call is no outcome of its rows if they are sent again by `halves`. Receipts are stored before anything else is asked of the CRM, and a login that does not work any
 /// more is reported last: what was written must never be forgotten.
 async fn push(
     run: &RunSetup,
@@ -276,6 +294,7 @@ async fn push(
     side: Side,
     due: &[IntentRow],
     read_at_ms: i64,
+    halves: bool,
     drained: &mut Drained,
 ) -> Result<Pushed, Error> {
     let fields = push_fields(pair, side);
@@ -284,7 +303,7 @@ async fn push(
         rows: due.iter().map(|intent| push_row(pair, side, &fields, intent)).collect(),
         fields: fields.clone(),
         automations: pair.automations,
-        for_good: pair.policy.deletes == DeletePolicy::Delete,
+        for_good: pair.policy.deletes == DeletePolicy::Delete && due.iter().all(super::leaving::goes_for_good),
         read_at_ms: (read_at_ms > 0 && pair.module(side).conditional_updates && !is_on(Sabotage::NoCondition))
             .then_some(read_at_ms),
     };
@@ -309,6 +328,14 @@ async fn push(
             report
         }
     };
+    let refused = is_refused_whole(pair, side, &report.outcomes);
+    if refused && halves && due.len() > 1 {
+        let again =
+            |intent: &IntentRow| Settlement::Again { intent: intent.id, not_before_ms: 0, attempts: intent.attempts };
+        let settlements = due.iter().map(again).collect();
+        run.store.settle_intents(&run.lease, pair.id, run.run, settlements, run.now_ms()).await?;
+        return Ok(Pushed { wait_ms: 0, ended: 0, unanswered: 0, broken, refused });
+    }
     let mut settlements = Vec::with_capacity(due.len());
     let (mut changed, mut withdrawals) = (Vec::new(), Vec::new());
     let mut untold = Vec::new();
@@ -362,7 +389,17 @@ async fn push(
     if logged_out {
         return Err(super::stage::failed(run, side, "write".into(), CallError::Fault(Fault::LoggedOut)));
     }
-    Ok(Pushed { wait_ms: report.wait_ms as i64, ended, unanswered, broken })
+    Ok(Pushed { wait_ms: report.wait_ms as i64, ended, unanswered, broken, refused })
+}
+
+/// Whether a CRM that takes many rows in one call refused all of them in the same words, which name no row.
+fn is_refused_whole(pair: &PairSetup, side: Side, outcomes: &[PushOutcome]) -> bool {
+    let refusal = |outcome: &PushOutcome| match outcome {
+        PushOutcome::Failed(fault @ (Fault::Other { .. } | Fault::Unsupported(_))) => Some(fault.clone()),
+        _ => None,
+    };
+    let Some(first) = outcomes.first().and_then(refusal) else { return false };
+    pair.module(side).push_rows > 1 && outcomes.iter().all(|outcome| refusal(outcome).as_ref() == Some(&first))
 }
 
 /// A call that failed as a whole: rows that were admitted are unknown, the others were not sent.

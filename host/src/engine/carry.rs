@@ -171,6 +171,9 @@ fn apply<'a>(
         };
         match rows.len() {
             // A fault that has nothing to do with records would be the same for each of them.
+            1 if matches!(error, CallError::Plugin(_)) && steps.len() > 1 => {
+                step_by_step(run, steps, columns, &rows[0]).await
+            }
             1 if matches!(error, CallError::Plugin(_)) => {
                 let outputs = steps.iter().map(|step| step.outputs.len()).sum();
                 let complaints = (0..steps.len()).map(|step| (0, step, reason::TRANSFORM_FAILED.to_owned()));
@@ -188,4 +191,30 @@ fn apply<'a>(
             }
         }
     })
+}
+
+/// The fields of a record on which a plugin breaks, each for itself, so that only those are held back that break it.
+async fn step_by_step(
+    run: &RunSetup,
+    steps: &[TransformStep],
+    columns: &[(String, u8)],
+    row: &[Value],
+) -> Result<Transformed, Error> {
+    let width = steps.iter().map(|step| step.outputs.len()).sum();
+    let mut made = Transformed { rows: vec![vec![Value::Absent; width]], complaints: vec![] };
+    for (index, step) in steps.iter().enumerate() {
+        let own_columns: Vec<_> = step.inputs.iter().map(|&input| columns[input].clone()).collect();
+        let own_row = step.inputs.iter().map(|&input| row[input].clone()).collect();
+        let alone = TransformStep {
+            inputs: (0..own_columns.len()).collect(),
+            outputs: (0..step.outputs.len()).collect(),
+            ..step.clone()
+        };
+        let given = apply(run, &[alone], &own_columns, &[own_row]).await?;
+        for (&place, value) in step.outputs.iter().zip(given.rows.into_iter().flatten()) {
+            made.rows[0][place] = value;
+        }
+        made.complaints.extend(given.complaints.into_iter().map(|(_, _, why)| (0, index, why)));
+    }
+    Ok(made)
 }

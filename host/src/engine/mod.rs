@@ -3,7 +3,7 @@
 //!
 //! Start at `run.rs`, which reads like the story: `stage.rs` pulls, `view.rs`, `carry.rs` and `references.rs` prepare what the core decides on,
 //! `plan.rs` turns decisions into commits, `apply.rs` drains the outbox, `unknown.rs` finds out what happened to unanswered writes and
-//! `sweep.rs` looks for records that left without a word; `leaving.rs` weighs deletes before they travel. `preview.rs` is a run that
+//! `sweep.rs` looks for records that left without a word; `leaving.rs` weighs deletes before they travel; `undo/` takes back what was written. `preview.rs` is a run that
 //! only counts and lists (`listing.rs`), `trial.rs` one that writes a few records and leaves the rest.
 //!
 //! 2026-11: bases move when a row is decided, and what still has to be told to the other side is *owed* on the link until its receipt.
@@ -40,7 +40,7 @@ pub use remote::{
 pub use report::{Effort, PairPreview, PairReport, PlanCounts, PlannedCalls, Preview, RunReport};
 pub use run::{FirstSync, RunOptions, run};
 pub use setup::{Limits, MarkSetup, OwnerTable, PairSetup, Progress, RunSetup, SideSetup};
-pub use undo::{UndoReport, UndoRequest, UndoValue, undo};
+pub use undo::{UndoAct, UndoRecord, UndoReport, UndoRequest, UndoValue, settle, undo};
 
 /// Every key of ours begins so: a value in the key field that does not is not ours.
 pub const KEY_MARK: &str = "crmsync:";

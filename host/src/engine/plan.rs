@@ -88,6 +88,15 @@ impl Decided {
         &self.decision.held
     }
 
+    /// The rows that are left out of a record that is written; not the one that holds back the whole record.
+    fn left_out(&self) -> impl Iterator<Item = &HeldRow> {
+        let whole = match &self.decision.verdict {
+            Verdict::NeedsAttention(why) => why.as_str(),
+            _ => "",
+        };
+        self.held().iter().filter(move |held| held.reason != whole)
+    }
+
     /// What one side shows in a row.
     pub(super) fn shown(&self, row: usize, side: Side) -> &[Value] {
         &self.view.rows[row].side(side).shown
@@ -145,7 +154,7 @@ impl Decided {
         for &row in &self.decision.differs {
             count(&mut counts.differs, field(row, Side::Left));
         }
-        for held in &self.decision.held {
+        for held in self.left_out() {
             count(&mut counts.left_out, format!("{}: {}", held.reason, field(held.row, held.side)));
         }
     }
@@ -161,6 +170,8 @@ impl Decided {
             Verdict::Unchanged => commit.done = rows,
             Verdict::Write if self.is_create() => commit.deciding = rows,
             Verdict::Write => commit.done = rows,
+            // It takes part when the other side's is edited, and all that was edited meanwhile travels when the filter means it again.
+            Verdict::OutOfScope(why) if why == reason::LEFT_FILTER => commit.held = rows,
             Verdict::NeedsAttention(_) | Verdict::OutOfScope(_) if self.unit.link.is_some() => commit.done = rows,
             Verdict::NeedsAttention(_) | Verdict::Waiting(_) | Verdict::OutOfScope(_) => commit.held = rows,
             Verdict::Removed(gone, _) if self.leaves() => {
@@ -223,8 +234,12 @@ impl Decided {
     /// The link to save: what both sides were seen at, their bases, and what is owed (rule 3).
     fn link(&self, pair: &PairSetup) -> Option<crate::store::LinkRow> {
         let mut link = match &self.unit.link {
-            // Its staged records stay: what was edited meanwhile travels when the filter means them again.
-            Some(_) if matches!(self.decision.verdict, Verdict::OutOfScope(_)) => return None,
+            // Its staged records stay: what was edited meanwhile travels when the filter means them again. A write needs its link.
+            Some(link) if matches!(self.decision.verdict, Verdict::OutOfScope(_)) => {
+                return (!self.decision.writes.is_empty()).then(|| link.clone());
+            }
+            // So do those that left the filter and wait for consent.
+            Some(_) if self.gone().is_none() && matches!(self.decision.verdict, Verdict::Waiting(_)) => return None,
             Some(link) => link.clone(),
             None if self.becomes_linked() => {
                 crate::store::LinkRow::new(&self.record(Side::Left), &self.record(Side::Right))
@@ -238,6 +253,8 @@ impl Decided {
             self.owe_to_the_removed(&mut link, gone, &pair.mapping);
             return Some(link);
         }
+        // An answer that was not carried out now is over: the record came back, or was edited since.
+        link.delete_asked = false;
         link.removed = gone.map(|(side, _)| side).filter(|_| self.decision.verdict != Verdict::Forget);
         link.away = gone.map_or(link.away, |(_, how)| how);
         let is_unmarked = self.decision.writes.iter().any(|write| write.operation == Operation::Unmark);
@@ -359,14 +376,18 @@ impl Decided {
             }
             body.blank = blank_bases(&pair.mapping, write);
             body.owed = self.decision.held.iter().map(|held| pair.mapping.rows[held.row].key.0.clone()).collect();
+            // The fallback stands in for the owner, who is told as soon as there is a counterpart.
+            body.owed.extend(self.fallback_owner(run, &pair.mapping).map(|note| note.field));
         }
         NewIntent {
             side: write.side,
             operation: write.operation,
             source: self.record(source_side),
-            source_seq: match write.operation {
-                Operation::Create | Operation::Mark | Operation::Delete => source.map_or(0, |row| row.seq),
-                Operation::Update | Operation::Unmark => 0,
+            source_seq: match (write.operation, self.view.presence(source_side)) {
+                (Operation::Create, _) | (Operation::Mark | Operation::Delete, Presence::Removed(_)) => {
+                    source.map_or(0, |row| row.seq)
+                }
+                _ => 0,
             },
             target: if write.operation == Operation::Create { String::new() } else { self.record(write.side) },
             create_key,
@@ -415,7 +436,11 @@ impl Decided {
         };
         let mut notes = Vec::new();
         match &self.decision.verdict {
-            Verdict::NeedsAttention(why) => notes.push(note("needs-attention", why, None, String::new())),
+            Verdict::NeedsAttention(why) => {
+                // A record that one row holds back is one point, which names the row.
+                let row = self.held().iter().find(|held| held.reason == *why).map(|held| held.row);
+                notes.push(note("needs-attention", why, row, String::new()));
+            }
             Verdict::OutOfScope(why) => {
                 let told = |(side, how): (Side, Away)| match how {
                     Away::Kept(why) => format!("{}: {}", run.side(side).connection, why.as_str()),
@@ -424,8 +449,16 @@ impl Decided {
                 notes.push(note("out-of-scope", why, None, self.gone().map(told).unwrap_or_default()));
             }
             Verdict::Waiting(why) if why == reason::SAFETY_STOP => {
-                let gone = self.gone().map_or("", |(side, _)| run.side(side).connection.as_str());
-                notes.push(note("waiting", why, None, format!("deleted in {gone}; {}", leaving::how_to_consent(run))));
+                let connection = |side: Side| run.side(side).connection.as_str();
+                let what = match (self.gone(), self.view.scope) {
+                    (Some((side, Away::Kept(_))), _) if self.view.delete_asked => {
+                        format!("deleted in {}, and to be deleted in {}", connection(side), connection(side.other()))
+                    }
+                    (Some((side, _)), _) => format!("deleted in {}", connection(side)),
+                    (None, Scope::Outside(Some(side))) => format!("left the filter in {}", connection(side)),
+                    (None, _) => String::new(),
+                };
+                notes.push(note("waiting", why, None, format!("{what}; {}", leaving::how_to_consent(run))));
             }
             Verdict::Waiting(why) => {
                 let detail = "a create that nobody answered may have made this record; that is looked into".to_owned();
@@ -444,7 +477,7 @@ impl Decided {
             }
             Verdict::Unchanged | Verdict::Write | Verdict::Removed(..) | Verdict::Forget => {}
         }
-        for HeldRow { row, side, reason: why } in &self.decision.held {
+        for HeldRow { row, side, reason: why } in self.left_out() {
             let shown = |side: Side| {
                 self.view.rows[*row].side(side).shown.iter().map(Value::display).collect::<Vec<_>>().join(", ")
             };
@@ -550,7 +583,7 @@ pub(super) fn field_label(mapping: &PairMapping, row: usize, side: Side) -> Stri
 }
 
 /// What a new record shows in rows that are not written, until it is read: blank, and whatever the CRM puts there is its own doing.
-fn blank_bases(mapping: &PairMapping, write: &Write) -> BTreeMap<String, Base> {
+pub(super) fn blank_bases(mapping: &PairMapping, write: &Write) -> BTreeMap<String, Base> {
     let unwritten =
         mapping.rows.iter().enumerate().filter(|(index, _)| !write.rows.iter().any(|change| change.row == *index));
     unwritten

@@ -116,6 +116,8 @@ struct LeftOut {
     label: String,
     /// The line of the preview, under the name that its count has; none for a new record, which has no blank to fill.
     fills: Option<(String, ListedItem)>,
+    /// The line of the preview if it stays left out; none if nothing is listed.
+    stays: Option<ListedItem>,
 }
 
 impl Planned {
@@ -123,8 +125,9 @@ impl Planned {
         self.created[from as usize].contains(reference)
     }
 
-    /// Takes note of one decided unit.
-    pub(super) fn note(&mut self, unit: &Decided, pair: &PairSetup, names: [&str; 2]) {
+    /// Takes note of one decided unit. References that are left out so far are taken from its lines: only the end of the module tells
+    /// what becomes of them.
+    pub(super) fn note(&mut self, unit: &Decided, pair: &PairSetup, names: [&str; 2], lines: &mut Vec<ListedItem>) {
         for write in unit.writes().iter().filter(|write| write.operation == Operation::Create) {
             let from = write.side.other();
             let text = format!("{}/{}", pair.module(from).name, unit.record(from));
@@ -135,6 +138,9 @@ impl Planned {
             let from = held.side.other();
             let Some((module, id)) = unit.shown(held.row, from).first().and_then(Value::reference) else { continue };
             let name = names[held.side as usize];
+            let field = &pair.mapping.rows[held.row].key.0;
+            let line =
+                lines.iter().position(|line| line.reason == reason::REFERENCE_NOT_LINKED && line.field == *field);
             self.left_out.push(LeftOut {
                 target: format!("{module}/{id}"),
                 from,
@@ -154,6 +160,7 @@ impl Planned {
                     };
                     (format!("{name}: {label}"), item)
                 }),
+                stays: line.map(|line| lines.remove(line)),
             });
         }
     }
@@ -165,6 +172,7 @@ impl Planned {
         let mut told: BTreeSet<(Side, String)> = BTreeSet::new();
         for left_out in std::mem::take(&mut self.left_out) {
             if !self.of_this_module[left_out.from as usize].contains(&left_out.target) {
+                items.extend(left_out.stays);
                 continue;
             }
             let name = format!("{}: {}", reason::REFERENCE_NOT_LINKED, left_out.label);

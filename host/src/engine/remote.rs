@@ -86,6 +86,9 @@ pub struct ModuleInfo {
     /// How its records can be deleted.
     #[serde(default)]
     pub deletes: DeleteWays,
+    /// What this login may not do with its records, as verbs: create, edit, delete.
+    #[serde(default)]
+    pub refused: Vec<String>,
 }
 
 /// How a CRM can delete the records of a module.

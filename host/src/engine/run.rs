@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crmsync_core::Side;
 use crmsync_core::decide::reason;
 use crmsync_core::sabotage::{Sabotage, is_on};
-use crmsync_core::{DeletePolicy, Side};
 
 use super::apply::{Drained, drain};
 use super::error::Error;
@@ -90,11 +90,8 @@ pub async fn run(setup: &RunSetup, options: &RunOptions) -> Result<RunReport, Er
     let mut trial = options.trial.map(|records| Trial::new(records, setup.pairs.len()));
     for (pair, pulled) in setup.pairs.iter().zip(pulled) {
         // S13: a first sync never deletes.
-        let careful = options
-            .first_sync
-            .as_ref()
-            .filter(|_| !is_on(Sabotage::FirstSyncDeletes))
-            .map(|_| pair.with_deletes(DeletePolicy::Report));
+        let careful =
+            options.first_sync.as_ref().filter(|_| !is_on(Sabotage::FirstSyncDeletes)).map(|_| pair.without_deletes());
         let ended = run_pair(setup, careful.as_ref().unwrap_or(pair), pulled, options, trial.as_mut()).await?;
         report.pairs.push(ended.report);
         report.alarms.extend(ended.alarms);
@@ -147,10 +144,9 @@ pub(super) async fn plan(
         let mut items = Vec::new();
         for unit in decide_portion(setup, pair, units, Some(planned)).await? {
             unit.count_into(&mut counts, pair, names);
-            planned.note(&unit, pair, names);
-            if listing == Listing::Write {
-                items.extend(unit.listed(setup, pair));
-            }
+            let mut lines = if listing == Listing::Write { unit.listed(setup, pair) } else { vec![] };
+            planned.note(&unit, pair, names, &mut lines);
+            items.extend(lines);
         }
         if !items.is_empty() {
             setup.store.add_to_listing(&setup.lease, setup.run, pair.id, items, setup.now_ms()).await?;
@@ -213,8 +209,8 @@ async fn run_pair(
         let left_so_far = total.marked.iter().chain(&total.deleted).sum();
         let weighed = leaving::weigh(setup, pair, left_so_far).await?;
         watch.note(weighed.held, weighed.alarm);
-        leaving::look_at_survivors(setup, pair, weighed.deletes).await?;
-        let walk = pair.with_deletes(weighed.deletes);
+        leaving::look_at_survivors(setup, pair, weighed.hold).await?;
+        let walk = pair.with_hold(weighed.hold);
         let decided = match trial.as_deref_mut() {
             Some(trial) => try_out(setup, &walk, options, trial).await?,
             None => decide_and_commit(setup, &walk, options, None).await?,
@@ -439,7 +435,7 @@ impl RemovalWatch {
         alarms.extend(self.alarms);
         for side in Side::BOTH {
             let Some(held) = setup.store.held_of(setup.tenant(), pair.id, side).await? else { continue };
-            let waiting = setup.store.removal_count(setup.tenant(), pair.id, side).await?;
+            let waiting = leaving::waiting(setup, pair, side).await?.all();
             // What a sweep found is known to be over only after another one.
             let looked = self.swept[side as usize] || !pair.module(side).needs_sweep;
             if looked && waiting == 0 && !self.held[side as usize] {

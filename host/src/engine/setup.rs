@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crmsync_core::{DeletePolicy, Filter, PairMapping, Policy, SafetyStop, Side, Value};
+use crmsync_core::{Filter, PairMapping, Policy, SafetyStop, Side, Value};
 
 use super::remote::{ModuleInfo, Remote, Transforms};
 use crate::store::{Lease, PairId, Store};
@@ -105,7 +105,7 @@ pub struct PairSetup {
     pub records_from_ms: Option<i64>,
     /// Start the CRMs' automations.
     pub automations: bool,
-    /// Where the left and the right record say that the other one was deleted; used by [`DeletePolicy::Mark`].
+    /// Where the left and the right record say that the other one left; used by the modes `mark`.
     pub marks: [Option<MarkSetup>; 2],
 }
 
@@ -136,9 +136,14 @@ impl PairSetup {
         self.marks[side as usize].as_ref()
     }
 
-    /// The same pair for one walk in which deletes mean something else.
-    pub(super) fn with_deletes(&self, deletes: DeletePolicy) -> PairSetup {
-        PairSetup { policy: Policy { deletes, ..self.policy }, ..self.clone() }
+    /// The same pair for a first sync, which never deletes (S13).
+    pub(super) fn without_deletes(&self) -> PairSetup {
+        PairSetup { policy: self.policy.without_deletes(), ..self.clone() }
+    }
+
+    /// The same pair for one walk in which the safety stop holds, or does not.
+    pub(super) fn with_hold(&self, hold: bool) -> PairSetup {
+        PairSetup { policy: Policy { hold, ..self.policy }, ..self.clone() }
     }
 
     /// Name for people and machine output.

@@ -87,24 +87,35 @@ async fn stage_gone(
     let connection = &run.side(side).connection;
     let scope = super::call::visible_scope(run, side).await?;
     let module = &pair.module(side).name;
-    if let Some(alarm) = why_not_believed(run, side, &scope, module, known, population, absent.len() as u64) {
+    let asked = Asked { known, population, absent: absent.len() as u64, announced: !pair.module(side).needs_sweep };
+    if let Some(alarm) = why_not_believed(run, side, &scope, module, &asked) {
         return Ok(Swept { alarm: Some(format!("{connection}: {alarm}")), ..Swept::default() });
     }
-    let removed = still_absent(run, pair, side, absent).await?;
+    let mut removed = still_absent(run, pair, side, absent).await?;
+    let absent = removed.len();
+    removed.retain(|(_, why)| *why != RemovalReason::NotVisible);
+    let hidden = absent - removed.len();
+    let alarm = (hidden > 0).then(|| {
+        format!(
+            "{connection}: {hidden} of {known} {module} are still there, but hidden from this login or left out of its answers; nothing \
+             is taken for deleted"
+        )
+    });
     // What the CRM explains (a converted lead) was not deleted, and nothing that the safety stop is about.
     let count = removed.iter().filter(|(_, why)| *why == RemovalReason::Unknown).count() as u64;
     if count > run.limits.safety_stop().most(known) && !is_consented(run, pair, side, count).await? {
         run.store.hold_removals(&run.lease, pair.id, side, count, known, run.now_ms()).await?;
-        let alarm = format!(
+        let held = format!(
             "{connection}: {count} of {known} {module} are not there any more: the safety stop holds, nothing is taken for deleted; {}",
             super::leaving::how_to_consent(run)
         );
+        let alarm = alarm.into_iter().chain([held]).collect::<Vec<_>>().join("; ");
         return Ok(Swept { gone: 0, alarm: Some(alarm), held: true });
     }
     let gone = removed.len() as u64;
     let page = StagedPage { live: vec![], removed, whole: false, cursor: None };
     run.store.stage_page(&run.lease, pair.id, side, page).await?;
-    Ok(Swept { gone, ..Swept::default() })
+    Ok(Swept { gone, alarm, ..Swept::default() })
 }
 
 /// Whether people said that so many records of this side are gone.
@@ -130,20 +141,25 @@ async fn absent_ids(run: &RunSetup, pair: &PairSetup, side: Side) -> Result<Vec<
     }
 }
 
-/// The checks of S13 that speak against taking absent records for removed ones.
-fn why_not_believed(
-    run: &RunSetup,
-    side: Side,
-    scope: &str,
-    module: &str,
+/// What was asked, and what was answered in numbers.
+struct Asked {
+    /// Records that are known.
     known: u64,
+    /// Records that the CRM counts.
     population: Option<u64>,
+    /// Known records that are not there.
     absent: u64,
-) -> Option<String> {
+    /// The CRM announces what is removed, elsewhere than here.
+    announced: bool,
+}
+
+/// The checks of S13 that speak against taking absent records for removed ones.
+fn why_not_believed(run: &RunSetup, side: Side, scope: &str, module: &str, asked: &Asked) -> Option<String> {
+    let setup = run.side(side);
+    let &Asked { known, population, absent, announced } = asked;
     if is_on(Sabotage::TrustAbsence) {
         return None;
     }
-    let setup = run.side(side);
     if scope != setup.scope_at_login && !is_on(Sabotage::IgnoreScope) {
         return Some(format!(
             "{absent} {module} are not visible any more, and what this login may see changed from `{}` to `{scope}`; nothing is taken for deleted",
@@ -159,6 +175,19 @@ fn why_not_believed(
         return Some(format!(
             "{absent} of {known} {module} are not there, but the CRM counts only {}; nothing is taken for deleted",
             population.unwrap_or_default()
+        ));
+    }
+    // New records may be counted that nobody has read yet: then the next run tells.
+    if announced && population.is_some_and(|population| population + absent > known) {
+        return Some(format!(
+            "{absent} of {known} {module} are not there, but the CRM still counts {}; nothing is taken for deleted",
+            population.unwrap_or_default()
+        ));
+    }
+    if announced && scope != "all" {
+        return Some(format!(
+            "{absent} of {known} {module} are not there, and the CRM announced no delete of them: they may be hidden from this login, which \
+             does not see all records; nothing is taken for deleted"
         ));
     }
     None

@@ -6,6 +6,7 @@ use crmsync_core::decide::{Carried, FieldView, RowView, Scope, View};
 use crmsync_core::sabotage::{Sabotage, is_on};
 use crmsync_core::{Base, MappingRow, Owed, PairMapping, Presence, Side, Value, matching, policy};
 
+use super::leaving::is_outside;
 use super::setup::PairSetup;
 use crate::store::{InboxRow, PresenceWord, UnitRow, told_version};
 
@@ -118,6 +119,7 @@ pub(super) fn view(
         linked: unit.link.is_some(),
         scope: scope(unit, pair, is_referenced),
         marked,
+        delete_asked: unit.link.as_ref().is_some_and(|link| link.delete_asked),
         saved_last,
         rows,
     }
@@ -140,13 +142,13 @@ fn scope(unit: &UnitRow, pair: &PairSetup, is_referenced: bool) -> Scope {
         let rows = Side::BOTH.into_iter().filter_map(|side| unit.side(side));
         rows.filter(|row| row.presence == PresenceWord::Live)
     };
-    let is_outside = |row: &InboxRow| {
-        let filter = pair.filters[row.side as usize].as_ref();
-        let value_of = |field: &str| row.image.get(field).cloned().unwrap_or(Value::Absent);
-        filter.is_some_and(|filter| filter.holds(&value_of) == Some(false))
-    };
-    if live().any(is_outside) {
-        return Scope::Outside;
+    let is_outside =
+        |row: &&InboxRow| pair.filters[row.side as usize].as_ref().is_some_and(|filter| is_outside(filter, row));
+    let outside: Vec<Side> = live().filter(is_outside).map(|row| row.side).collect();
+    match outside.as_slice() {
+        [] => {}
+        [side] => return Scope::Outside(Some(*side)),
+        _ => return Scope::Outside(None),
     }
     let is_old = |row: &InboxRow| pair.records_from_ms.is_some_and(|from_ms| row.modified_at_ms < from_ms);
     if unit.link.is_none() && !is_referenced && live().all(is_old) { Scope::Old } else { Scope::In }

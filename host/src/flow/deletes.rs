@@ -1,6 +1,7 @@
-//! What a flow says about deletes: `deletes`, and for the mode "mark" where a record says that the other side's was deleted.
+//! What a flow says about records that leave: `deletes`, `when_it_leaves` of a filter, and for the modes "mark" where a record says that
+//! the other side's left.
 
-use crmsync_core::{DeletePolicy, MappingRow, Side, Value};
+use crmsync_core::{DeletePolicy, LeavePolicy, MappingRow, Side, Value};
 use toml::de::{DeTable, DeValue};
 
 use super::describe::{FieldInfo, TEXT};
@@ -20,6 +21,9 @@ const MODES: [(&str, DeletePolicy); 4] = [
     ("recycle", DeletePolicy::Recycle),
     ("delete", DeletePolicy::Delete),
 ];
+
+const LEAVING: [(&str, LeavePolicy); 3] =
+    [("stop-updating", LeavePolicy::StopUpdating), ("mark", LeavePolicy::Mark), ("recycle", LeavePolicy::Recycle)];
 
 /// A `mark` as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +52,28 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Option<Place
     reader.word(table, "deletes", &MODES)
 }
 
+/// Reads `when_it_leaves` of one module.
+pub(super) fn read_when_it_leaves(
+    reader: &mut Reader<'_>,
+    table: &DeTable<'_>,
+    has_filter: bool,
+) -> Option<Placed<LeavePolicy>> {
+    let mode = reader.word(table, "when_it_leaves", &LEAVING)?;
+    if !has_filter && mode.value != LeavePolicy::StopUpdating {
+        let problem = Problem::new(mode.spot, "`when_it_leaves` is about a `filter`, and this module has none");
+        reader.note(problem.hint("add `filter`, or remove `when_it_leaves`"));
+    }
+    Some(mode)
+}
+
+/// What a module pair does about records that leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Leaving {
+    pub(super) deletes: DeletePolicy,
+    pub(super) when_it_leaves: LeavePolicy,
+    pub(super) marks: [Option<Mark>; 2],
+}
+
 /// Reads `mark` of the flow or of one module.
 pub(super) fn read_mark(reader: &mut Reader<'_>, table: &DeTable<'_>, between: [&str; 2]) -> Option<MarkText> {
     let mark = reader.table(table, "mark")?;
@@ -73,7 +99,7 @@ pub(super) fn read_mark(reader: &mut Reader<'_>, table: &DeTable<'_>, between: [
     Some(MarkText { fields, value, value_spot })
 }
 
-/// The mode of one module pair, and where its records are marked.
+/// The modes of one module pair, and where its records are marked.
 ///
 /// # Errors
 /// A CRM cannot do it, or the field does not fit.
@@ -82,35 +108,50 @@ pub(super) fn resolve(
     document: &Document,
     module: &ModulePair,
     rows: &[&MappingRow],
-) -> Result<(DeletePolicy, [Option<Mark>; 2]), Vec<Problem>> {
+) -> Result<Leaving, Vec<Problem>> {
     let mode = module.deletes.clone().unwrap_or(document.deletes.clone());
+    let mut problems = Vec::new();
+    // Sides whose records are marked, with the words that say so.
+    let mut marked: Vec<(Side, &str, Spot)> = Vec::new();
     let written = Side::BOTH.into_iter().filter(|&side| context.direction.writes(side));
-    let problems: Vec<Problem> = match mode.value {
-        DeletePolicy::Recycle | DeletePolicy::Delete => {
-            written.filter_map(|side| cannot_delete(context, side, &mode)).collect()
+    for side in written {
+        match mode.value {
+            DeletePolicy::Recycle | DeletePolicy::Delete => problems.extend(cannot_delete(context, side, &mode)),
+            DeletePolicy::Mark => marked.push((side, "deletes", mode.spot)),
+            DeletePolicy::Report => {}
         }
-        DeletePolicy::Mark => {
-            let Some(mark) = module.mark.as_ref().or(document.mark.as_ref()) else {
-                let [left, right] = context.connections;
-                let problem = Problem::new(mode.spot, "`deletes` = \"mark\" needs to know which field to set");
-                let hint = format!("add mark = {{ {left} = \"FIELD\", {right} = \"FIELD\", value = \"Deleted\" }}");
-                return Err(vec![problem.hint(hint)]);
-            };
-            let (mut marks, mut problems) = ([None, None], Vec::new());
-            for side in written {
-                match resolve_mark(context, mark, side, mode.spot, rows) {
-                    Ok(found) => marks[side as usize] = Some(found),
-                    Err(problem) => problems.push(problem),
-                }
+        // The other side's filter is what a record of this side goes by.
+        let Some(leaves) = module.when_it_leaves.as_ref().filter(|_| module.filters[side.other() as usize].is_some())
+        else {
+            continue;
+        };
+        match leaves.value {
+            LeavePolicy::Recycle => {
+                let recycle = Placed { value: DeletePolicy::Recycle, spot: leaves.spot };
+                problems.extend(cannot_delete(context, side, &recycle));
             }
-            if problems.is_empty() {
-                return Ok((mode.value, marks));
-            }
-            problems
+            LeavePolicy::Mark => marked.push((side, "when_it_leaves", leaves.spot)),
+            LeavePolicy::StopUpdating => {}
         }
-        DeletePolicy::Report | DeletePolicy::Hold => vec![],
-    };
-    if problems.is_empty() { Ok((mode.value, [None, None])) } else { Err(problems) }
+    }
+    let mut marks = [None, None];
+    if let Some(&(_, key, spot)) = marked.first() {
+        let Some(mark) = module.mark.as_ref().or(document.mark.as_ref()) else {
+            let [left, right] = context.connections;
+            let problem = Problem::new(spot, format!("`{key}` = \"mark\" needs to know which field to set"));
+            let hint = format!("add mark = {{ {left} = \"FIELD\", {right} = \"FIELD\", value = \"Deleted\" }}");
+            problems.push(problem.hint(hint));
+            return Err(problems);
+        };
+        for (side, _, spot) in marked {
+            match resolve_mark(context, mark, side, spot, rows) {
+                Ok(found) => marks[side as usize] = Some(found),
+                Err(problem) => problems.push(problem),
+            }
+        }
+    }
+    let when_it_leaves = module.when_it_leaves.as_ref().map_or(LeavePolicy::StopUpdating, |mode| mode.value);
+    if problems.is_empty() { Ok(Leaving { deletes: mode.value, when_it_leaves, marks }) } else { Err(problems) }
 }
 
 fn cannot_delete(context: &Context<'_>, side: Side, mode: &Placed<DeletePolicy>) -> Option<Problem> {
@@ -232,6 +273,25 @@ mod tests {
             "deletes = \"mark\"\nmark = { east = \"Fax\", west = \"fax\", value = \"Gone\" }",
             &["Report", "Report", "Mark Fax=Gone fax=Gone"],
         );
+    }
+
+    #[test]
+    fn what_becomes_of_records_that_leave_the_filter() {
+        let check = |lines: &str, expected: &str| {
+            let found = told("skip   = [\"Fax\"]", &format!("skip = [\"Fax\"]\n{lines}"));
+            assert!(found.iter().any(|found| found.contains(expected)), "{lines}: {found:#?}");
+        };
+        const FILTER: &str = "filter = { east = 'Last_Name is not empty' }\n";
+        const MARK: &str = "mark = { east = \"Fax\", west = \"fax\", value = \"Gone\" }\n";
+        check("when_it_leaves = \"recycle\"", "`when_it_leaves` is about a `filter`, and this module has none");
+        check(&format!("{FILTER}when_it_leaves = \"delete\""), "`when_it_leaves` cannot be \"delete\"");
+        check(
+            &format!("{FILTER}when_it_leaves = \"mark\""),
+            "`when_it_leaves` = \"mark\" needs to know which field to set",
+        );
+        check(&format!("{FILTER}when_it_leaves = \"recycle\""), "Report");
+        // Only the records of the side that has no filter of its own here are ever marked.
+        check(&format!("{FILTER}{MARK}when_it_leaves = \"mark\""), "Report fax=Gone");
     }
 
     #[test]

@@ -94,6 +94,9 @@ fn canonical_module(module: &ModulePair, sides: [&SideInfo; 2]) -> Result<String
     if let Some(deletes) = &module.deletes {
         let _ = writeln!(text, "deletes {}", word(&deletes.value));
     }
+    if let Some(leaves) = &module.when_it_leaves {
+        let _ = writeln!(text, "when-it-leaves {}", word(&leaves.value));
+    }
     if let Some(mark) = &module.mark {
         let _ = writeln!(text, "mark {:?}", canonical_mark(mark));
     }
@@ -164,6 +167,7 @@ mod tests {
         check("first_sync   = \"fill-empty\"", "first_sync = \"ask\"", false);
         check("deletes      = \"report\"", "deletes = \"recycle\"", false);
         check("match  = [\"email + last name\"", "deletes = \"recycle\"\nmatch = [\"email + last name\"", false);
+        check("skip   = [\"Fax\"]", "skip = [\"Fax\"]\nwhen_it_leaves = \"stop-updating\"", false);
         check("deletes      = \"report\"", "mark = { east = \"Fax\", value = \"Gone\" }", false);
         check("automations  = \"off\"", "automations = \"on\"", false);
         check("safety_stop  = { records = 50", "safety_stop = { records = 51", false);

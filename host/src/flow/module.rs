@@ -1,6 +1,6 @@
 //! One `[[module]]` of a flow file.
 
-use crmsync_core::{DeletePolicy, Direction};
+use crmsync_core::{DeletePolicy, Direction, LeavePolicy};
 use toml::de::DeTable;
 
 use super::deletes::{self, MarkText};
@@ -48,6 +48,8 @@ pub struct ModulePair {
     pub direction: Option<Direction>,
     /// Which records of each side are synced, left first; none is all.
     pub filters: [Option<filter::Written>; 2],
+    /// What becomes of the other record when one leaves the filter.
+    pub when_it_leaves: Option<Placed<LeavePolicy>>,
     /// Records changed before this moment (milliseconds since 1970) join only when edited; the outer none is the flow's, the inner one
     /// syncs all.
     pub records_from_ms: Option<Option<i64>>,
@@ -104,6 +106,7 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &DeTable<'_>, spot: Spot, bet
     }
     let match_rules = read_match(reader, table);
     let filters = read_filters(reader, table, between);
+    let when_it_leaves = deletes::read_when_it_leaves(reader, table, filters.iter().any(Option::is_some));
     let records_from_ms = table.contains_key("records_from").then(|| read_records_from(reader, table));
     let deletes = deletes::read(reader, table);
     let mark = deletes::read_mark(reader, table, between);
@@ -120,6 +123,7 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &DeTable<'_>, spot: Spot, bet
         skip,
         match_rules,
         filters,
+        when_it_leaves,
         records_from_ms,
         direction: direction.map_or(Some(Direction::Both), |direction| direction.value),
         deletes,
@@ -129,17 +133,8 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &DeTable<'_>, spot: Spot, bet
     })
 }
 
-/// `filter`, one condition for each side, and what becomes of a record that does not meet it any more.
+/// `filter`, one condition for each side.
 fn read_filters(reader: &mut Reader<'_>, table: &DeTable<'_>, between: [&str; 2]) -> [Option<filter::Written>; 2] {
-    if let Some(mode) = reader.text(table, "when_it_leaves").filter(|mode| mode.value != "stop-updating") {
-        let problem = match mode.value.as_str() {
-            "mark" | "recycle" => {
-                Problem::new(mode.spot, format!("`when_it_leaves` = \"{}\" is not available yet", mode.value))
-            }
-            _ => Problem::new(mode.spot, format!("`when_it_leaves` cannot be \"{}\"", mode.value)),
-        };
-        reader.note(problem.hint("use \"stop-updating\": the other side keeps what it has"));
-    }
     let Some(filters) = reader.table(table, "filter") else { return [None, None] };
     reader.known_keys(filters, &between);
     between.map(|connection| {

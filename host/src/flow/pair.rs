@@ -87,8 +87,8 @@ pub(super) fn resolve(
     let match_rules = checks::match_rules(context, module, preset_match, &resolved, &mut left_out, &mut problems);
     let filters = filters(context, module, &mut warnings, &mut problems);
     let rows: Vec<_> = resolved.iter().map(|row| &row.row).collect();
-    let deletes = deletes::resolve(context, document, module, &rows).map_err(|wrong| problems.extend(wrong));
-    let (Ok((deletes, marks)), true) = (deletes, problems.is_empty()) else { return Err(problems) };
+    let leaving = deletes::resolve(context, document, module, &rows).map_err(|wrong| problems.extend(wrong));
+    let (Ok(leaving), true) = (leaving, problems.is_empty()) else { return Err(problems) };
     warnings.extend(depth::lengths(context, module, &resolved));
     warnings.extend(resolved.iter_mut().flat_map(|row| row.warnings.drain(..)));
     let [left_module, right_module] = context.modules.map(|module| module.name.clone());
@@ -101,10 +101,12 @@ pub(super) fn resolve(
             winner: document.winner_or_left(),
             newest: document.newest,
             first_sync: document.first_sync,
-            deletes,
+            deletes: leaving.deletes,
+            when_it_leaves: leaving.when_it_leaves,
+            hold: false,
         },
         filters,
-        marks,
+        marks: leaving.marks,
         automations: document.automations,
         records_from_ms: module.records_from_ms.unwrap_or(document.records_from_ms),
         owners: document.owners.clone(),

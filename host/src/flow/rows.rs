@@ -58,17 +58,13 @@ pub(super) fn resolve(context: &Context<'_>, written: &Row, origin: Origin) -> R
     let agreed = agreed_direction(context, written).map_err(|problem| vec![problem])?;
     let direction =
         writable_direction(context, written, fields, agreed, &mut warnings).map_err(|problem| vec![problem])?;
-    if origin == Origin::Preset {
-        // A preset says what is usual; where a side is read-only, it is meant to go the other way.
-        warnings.clear();
-    }
     check_link(context, written, &role, fields, origin, &mut warnings).map_err(|problem| vec![problem])?;
     check_winner(context, written, fields).map_err(|problem| vec![problem])?;
 
     let mut carries = [None, None];
     let mut comparable = role == Role::Plain && left.len() == right.len();
     let mut problems = Vec::new();
-    for to in Side::BOTH.into_iter().filter(|&to| direction.writes(to)) {
+    for to in Side::BOTH.into_iter().filter(|&to| agreed.writes(to)) {
         let journey = Journey {
             to,
             connections: context.connections,
@@ -76,6 +72,9 @@ pub(super) fn resolve(context: &Context<'_>, written: &Row, origin: Origin) -> R
             written: fields[to as usize],
         };
         match row_way(context, written, &role, &journey) {
+            // What cannot be written today is carried all the same, to see whether both sides agree.
+            Ok(way) if !direction.writes(to) => carries[to as usize] = way.into_carry(),
+            Err(_) if !direction.writes(to) => {}
             Ok(way) => {
                 let (way, doubts) = journey.with_choices(way, origin == Origin::Own, written.spot);
                 warnings.extend(doubts);
@@ -91,7 +90,7 @@ pub(super) fn resolve(context: &Context<'_>, written: &Row, origin: Origin) -> R
     let key = key(fields);
     let hash = row_hash(&key, agreed, written, &role);
     let [to_left, to_right] = carries;
-    let row = mapping_row(key, hash, fields, direction, (to_left, to_right), written, role);
+    let row = mapping_row(key, hash, fields, (direction, agreed), (to_left, to_right), written, role);
     Ok(Resolved { row, origin, spot: written.spot, comparable, warnings })
 }
 
@@ -128,7 +127,7 @@ fn resolve_constant(
     }
     let (key, role) = (key(fields), Role::Constant(value));
     let hash = row_hash(&key, direction, written, &Role::Plain);
-    let row = mapping_row(key, hash, fields, direction, (None, None), written, role);
+    let row = mapping_row(key, hash, fields, (direction, direction), (None, None), written, role);
     Ok(Resolved { row, origin, spot: written.spot, comparable: false, warnings })
 }
 
@@ -144,7 +143,7 @@ fn mapping_row(
     key: String,
     hash: u64,
     fields: [&[&FieldInfo]; 2],
-    direction: Direction,
+    (direction, agreed): (Direction, Direction),
     (to_left, to_right): (Option<Carry>, Option<Carry>),
     written: &Row,
     role: Role,
@@ -157,6 +156,7 @@ fn mapping_row(
         left,
         right,
         direction,
+        agreed,
         to_right,
         to_left,
         sameness,

@@ -1,19 +1,20 @@
 //! Records and fields that need a person: listed by what they have in common, shown with all that is known, answered one by one or all
-//! at once. Links by hand. The next run carries answers out.
+//! at once. The next run carries answers out.
 
 use std::collections::BTreeMap;
 
 use crmsync_core::{Side, Value};
 use serde::Serialize;
 
-use super::connections;
-use super::failure::{Failure, call_failed};
+use super::failure::Failure;
 use super::flows::{get, journalled, open, sides_of, take_soon};
 use super::guide::{AnswerWord, guide};
-use super::resolved::Metadata;
+use super::links::exists;
+use super::record::find_record;
+use super::resolved::{Metadata, Resolved};
 use crate::app::App;
-use crate::engine::{Limits, Remote};
-use crate::store::{Answer, InboxRow, Obstacle, PairId, Point, PointGroup, PointQuery};
+use crate::engine::Limits;
+use crate::store::{Answer, InboxRow, Obstacle, Point, PointGroup, PointQuery, RecordPlace};
 
 /// Points that are answered at once.
 const POINTS_AT_ONCE: usize = 500;
@@ -46,19 +47,25 @@ impl PointFilter {
         self.reason.is_empty() && self.record.is_empty()
     }
 
-    fn query(&self, fields: &Fields) -> PointQuery {
+    async fn query(&self, app: &App, tenant: &str, flow: &str, fields: &Fields) -> Result<PointQuery, Failure> {
+        let mut record = None;
+        if !self.record.is_empty() {
+            // Of a record that is not known nothing is open.
+            let unknown = RecordPlace { side: Side::Left, module: String::new(), id: self.record.clone() };
+            record = Some(find_record(app, tenant, flow, &self.record).await?.unwrap_or(unknown));
+        }
         // Whoever names a reason or a record means it, whatever its kind.
         let kinds = if self.all || !self.is_open() { vec![] } else { WAITING_FOR_PEOPLE.to_vec() };
-        PointQuery {
+        Ok(PointQuery {
             kinds,
             reason: self.reason.clone(),
             module: self.module.clone(),
             field: fields.row(&self.field),
             value: self.value.clone(),
-            record: self.record.clone(),
+            record,
             skip: 0,
             most: usize::MAX >> 1,
-        }
+        })
     }
 }
 
@@ -111,17 +118,11 @@ pub async fn list(
     };
     let mut all = Vec::new();
     for flow in flows {
-        let query = filter.query(&Fields::of(app, tenant, &flow).await?);
+        let query = filter.query(app, tenant, &flow, &Fields::of(app, tenant, &flow).await?).await?;
         let groups = app.store().point_groups(tenant, &flow, query).await?;
         all.extend(groups.into_iter().map(|group| {
             let guide = guide(&group.reason);
-            Attention {
-                flow: flow.clone(),
-                meaning: guide.map_or("", |guide| guide.meaning),
-                fix: guide.map_or("", |guide| guide.fix),
-                answers: guide.map_or(&[], |guide| guide.answers),
-                group,
-            }
+            Attention { flow: flow.clone(), meaning: guide.meaning, fix: guide.fix, answers: guide.answers, group }
         }));
     }
     Ok(all)
@@ -186,9 +187,9 @@ pub struct PointShown {
 fn answers_to(point: &Point) -> Vec<AnswerWord> {
     let fits = |word: &&AnswerWord| match word {
         AnswerWord::Link | AnswerWord::New | AnswerWord::LeaveAlone | AnswerWord::Again => !point.is_linked(),
-        AnswerWord::Take | AnswerWord::Keep | AnswerWord::Restore => point.is_linked(),
+        AnswerWord::Take | AnswerWord::Keep | AnswerWord::Restore | AnswerWord::Delete => point.is_linked(),
     };
-    guide(&point.reason).map_or(&[][..], |guide| guide.answers).iter().filter(fits).copied().collect()
+    guide(&point.reason).answers.iter().filter(fits).copied().collect()
 }
 
 /// Everything about one record.
@@ -198,7 +199,7 @@ fn answers_to(point: &Point) -> Vec<AnswerWord> {
 pub async fn show(app: &App, tenant: &str, flow: &str, record: &str) -> Result<RecordInNeed, Failure> {
     let known = get(app, tenant, flow).await?;
     let filter = PointFilter { record: record.to_owned(), ..PointFilter::default() };
-    let points = app.store().points(tenant, flow, filter.query(&Fields(vec![]))).await?;
+    let points = app.store().points(tenant, flow, filter.query(app, tenant, flow, &Fields(vec![])).await?).await?;
     let Some(first) = points.first().cloned() else {
         return Err(Failure::input(
             "attention.nothing",
@@ -236,12 +237,7 @@ pub async fn show(app: &App, tenant: &str, flow: &str, record: &str) -> Result<R
     values.retain(|field| !(field.left.is_empty() && field.right.is_empty()));
     let points = points.into_iter().map(|point| {
         let guide = guide(&point.reason);
-        PointShown {
-            answers: answers_to(&point),
-            point,
-            meaning: guide.map_or("", |guide| guide.meaning),
-            fix: guide.map_or("", |guide| guide.fix),
-        }
+        PointShown { answers: answers_to(&point), point, meaning: guide.meaning, fix: guide.fix }
     });
     Ok(RecordInNeed {
         between: sides_of(&known),
@@ -277,7 +273,8 @@ pub async fn points(
     most: usize,
 ) -> Result<Vec<Point>, Failure> {
     get(app, tenant, flow).await?;
-    let query = PointQuery { skip, most, ..filter.query(&Fields::of(app, tenant, flow).await?) };
+    let query = filter.query(app, tenant, flow, &Fields::of(app, tenant, flow).await?).await?;
+    let query = PointQuery { skip, most, ..query };
     Ok(app.store().points(tenant, flow, query).await?)
 }
 
@@ -303,11 +300,38 @@ pub struct Answered {
 
 impl Answered {
     fn refuse(&mut self, point: &Point, said: &Said, obstacle: &Obstacle) {
+        self.refuse_as(point, &obstacle_words(point, said, obstacle));
+    }
+
+    fn refuse_as(&mut self, point: &Point, why: &str) {
         self.refused_count += 1;
         if self.refused.len() < REFUSALS_TOLD_MAX {
-            self.refused.push(format!("{}: {}", named(point), obstacle_words(point, said, obstacle)));
+            self.refused.push(format!("{}: {why}", named(point)));
         }
     }
+}
+
+/// Those of the points whose surviving record the flow can move to a bin; the others are refused.
+async fn deletable<'a>(
+    app: &App,
+    tenant: &str,
+    resolved: &Resolved,
+    points: Vec<&'a Point>,
+    answered: &mut Answered,
+) -> Result<Vec<&'a Point>, Failure> {
+    let mut can_go = Vec::with_capacity(points.len());
+    for point in points {
+        let (side, record) = point.place();
+        let link = app.store().link_of(tenant, point.pair, side, record).await?;
+        let gone = link.and_then(|link| link.removed);
+        let why_not =
+            gone.and_then(|gone| resolved.why_not_delete([&point.left_module, &point.right_module], gone.other()));
+        match why_not {
+            Some(why) => answered.refuse_as(point, &why),
+            None => can_go.push(point),
+        }
+    }
+    Ok(can_go)
 }
 
 /// Answers all points that the filter means. The next run carries it out.
@@ -324,7 +348,7 @@ pub async fn decide(
     let known = get(app, tenant, flow).await?;
     let answer = answer(&sides_of(&known), said)?;
     let resolved = match &answer {
-        Answer::Take(_) => Some(open(app, tenant, flow, Metadata::Recent).await?.1),
+        Answer::Take(_) | Answer::Delete => Some(open(app, tenant, flow, Metadata::Recent).await?.1),
         _ => None,
     };
     let lease = take_soon(app, tenant, flow).await?;
@@ -351,6 +375,10 @@ pub async fn decide(
             let fits = |point: &&Point| answers_to(point).contains(&said.word) && may_take(point);
             let (points, misfits): (Vec<&Point>, Vec<&Point>) = points.iter().partition(fits);
             misfits.into_iter().for_each(|point| answered.refuse(point, said, &Obstacle::DoesNotFit));
+            let points = match (&resolved, &answer) {
+                (Some(resolved), Answer::Delete) => deletable(app, tenant, resolved, points, &mut answered).await?,
+                _ => points,
+            };
             let given = points.iter().copied().cloned().collect();
             let outcomes = app.store().decide_points(&lease, run, given, answer.clone(), app.now_ms()).await?;
             for (point, outcome) in points.into_iter().zip(outcomes) {
@@ -432,15 +460,17 @@ fn answer(between: &[String; 2], said: &Said) -> Result<Answer, Failure> {
         AnswerWord::Keep => Answer::Keep,
         AnswerWord::Again => Answer::Again,
         AnswerWord::Restore => Answer::Restore,
+        AnswerWord::Delete => Answer::Delete,
     })
 }
 
-/// Puts the records of all points that the filter means before the next run again, as after a fix. Gives how many records.
+/// Puts the records of all points that the filter means before the next run again, as after a fix. Gives how many records. What was
+/// mended may be a right, a field or a user of a CRM, so that the next run asks both what they say of themselves.
 ///
 /// # Errors
 /// The filter means nothing, or a run is going on.
 pub async fn retry(app: &App, tenant: &str, flow: &str, filter: &PointFilter) -> Result<u64, Failure> {
-    get(app, tenant, flow).await?;
+    let known = get(app, tenant, flow).await?;
     let lease = take_soon(app, tenant, flow).await?;
     let outcome = async {
         let mut points = chosen(app, tenant, flow, filter).await?;
@@ -448,6 +478,9 @@ pub async fn retry(app: &App, tenant: &str, flow: &str, filter: &PointFilter) ->
         while !points.is_empty() {
             let rest = points.split_off(points.len().min(POINTS_AT_ONCE));
             records += app.store().retry_points(&lease, std::mem::replace(&mut points, rest)).await?;
+        }
+        for connection in sides_of(&known) {
+            app.store().forget_metadata(tenant, &connection).await?;
         }
         Ok(records)
     }
@@ -464,7 +497,7 @@ async fn chosen(app: &App, tenant: &str, flow: &str, filter: &PointFilter) -> Re
             "name one with --record, or all of a reason with --reason; see: crmsync attention list",
         ));
     }
-    let query = filter.query(&Fields::of(app, tenant, flow).await?);
+    let query = filter.query(app, tenant, flow, &Fields::of(app, tenant, flow).await?).await?;
     let points = app.store().points(tenant, flow, query).await?;
     if points.is_empty() {
         return Err(Failure::input(
@@ -474,124 +507,4 @@ async fn chosen(app: &App, tenant: &str, flow: &str, filter: &PointFilter) -> Re
         ));
     }
     Ok(points)
-}
-
-/// Links two records by hand: they are the same thing. Records that cannot be read are refused.
-///
-/// # Errors
-/// One of them is not there, is in another link, or a write of it is under way.
-pub async fn link(app: &App, tenant: &str, flow: &str, module: Option<&str>, ids: [String; 2]) -> Result<(), Failure> {
-    let (pair, modules) = pair_of(app, tenant, flow, module).await?;
-    let between = sides_of(&get(app, tenant, flow).await?);
-    for side in Side::BOTH {
-        let (connection, module, id) = (&between[side as usize], &modules[side as usize], &ids[side as usize]);
-        exists(app, tenant, connection, module, id).await?;
-    }
-    let lease = take_soon(app, tenant, flow).await?;
-    let outcome = journalled(app, &lease, "linked by hand", async |run| {
-        match app.store().link_by_hand(&lease, pair, run, ids, app.now_ms()).await? {
-            Ok(()) => Ok(()),
-            Err(Obstacle::Parked) => Err(Failure::failed(
-                "link.parked",
-                "a create of one of these records waits for an answer",
-                format!(
-                    "crmsync attention show {flow} RECORD says which; then: crmsync attention decide {flow} link ID"
-                ),
-            )),
-            Err(Obstacle::Gone) => Err(Failure::failed("link.gone", "one of these records is not there any more", "")),
-            Err(Obstacle::Linked(left, right)) => Err(Failure::failed(
-                "link.taken",
-                format!("{left} and {right} are linked already"),
-                format!("if that is wrong: crmsync unlink {flow} {left}"),
-            )),
-            Err(_) => Err(under_way(flow)),
-        }
-    })
-    .await;
-    app.store().release_lease(&lease).await?;
-    outcome
-}
-
-/// Ends the link of a record for good; both records are left alone. Gives both ids, left first.
-///
-/// # Errors
-/// It is in no link, or a write of it is under way.
-pub async fn unlink(app: &App, tenant: &str, flow: &str, record: &str) -> Result<[String; 2], Failure> {
-    get(app, tenant, flow).await?;
-    let mut found = Vec::new();
-    for pair in app.store().pairs(tenant, flow).await? {
-        for side in Side::BOTH {
-            if let Some(link) = app.store().link_of(tenant, pair.id, side, record).await? {
-                found.push((pair.id, side, [link.left_id, link.right_id]));
-            }
-        }
-    }
-    let (pair, side, ids) = match <[_; 1]>::try_from(found) {
-        Ok([found]) => found,
-        Err(several) if several.is_empty() => {
-            return Err(Failure::input("link.unknown", format!("record {record} is in no link of flow `{flow}`"), ""));
-        }
-        Err(several) => {
-            let named: Vec<String> = several.iter().map(|(_, _, ids)| ids.join(" = ")).collect();
-            return Err(Failure::input(
-                "link.which",
-                format!("both CRMs have a record {record}: {}", named.join(", ")),
-                "name the one that is meant by its partner's id",
-            ));
-        }
-    };
-    let lease = take_soon(app, tenant, flow).await?;
-    let outcome = journalled(app, &lease, "unlinked by hand", async |run| {
-        match app.store().unlink_by_hand(&lease, pair, run, side, record.to_owned(), app.now_ms()).await? {
-            Ok(()) => Ok(ids),
-            Err(_) => Err(under_way(flow)),
-        }
-    })
-    .await;
-    app.store().release_lease(&lease).await?;
-    outcome
-}
-
-/// Whether a CRM shows a record, before it is linked.
-async fn exists(app: &App, tenant: &str, connection: &str, module: &str, id: &str) -> Result<(), Failure> {
-    let crm = app.crm(tenant, &connections::get(app, tenant, connection).await?).await?;
-    let fetched = crm.fetch(module, &[id.to_owned()], &[]).await;
-    let fetched = fetched.map_err(|error| call_failed(connection, &format!("read {module} {id}"), &error))?;
-    match fetched.live.is_empty() {
-        false => Ok(()),
-        true => Err(Failure::input(
-            "link.no_record",
-            format!("`{connection}` shows no record {id} in {module}"),
-            "ids are given in the order of the flow's connections; see the id in the CRM's address line or in the sync log",
-        )),
-    }
-}
-
-fn under_way(flow: &str) -> Failure {
-    Failure::failed(
-        "link.under_way",
-        "a write of one of these records is under way, and nobody knows its outcome yet",
-        format!("let it come to its end first: crmsync flow run {flow}"),
-    )
-}
-
-/// The module pair that is meant: the named one, or the only one.
-async fn pair_of(app: &App, tenant: &str, flow: &str, module: Option<&str>) -> Result<(PairId, [String; 2]), Failure> {
-    get(app, tenant, flow).await?;
-    let pairs = app.store().pairs(tenant, flow).await?;
-    let names: Vec<&str> = pairs.iter().map(|pair| pair.modules[0].as_str()).collect();
-    let hint = if names.is_empty() {
-        format!("run `crmsync flow preview {flow}` first")
-    } else {
-        format!("modules of this flow: {}", names.join(", "))
-    };
-    let fits = |name: &str| pairs.iter().find(|pair| pair.modules.iter().any(|module| module == name));
-    match (module, pairs.as_slice()) {
-        (Some(name), _) => match fits(name) {
-            Some(pair) => Ok((pair.id, pair.modules.clone())),
-            None => Err(Failure::input("link.module", format!("flow `{flow}` has no module `{name}`"), hint)),
-        },
-        (None, [pair]) => Ok((pair.id, pair.modules.clone())),
-        (None, _) => Err(Failure::input("link.module", "it is not said which module is meant", hint)),
-    }
 }

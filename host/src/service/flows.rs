@@ -468,7 +468,7 @@ pub(super) async fn open(
 }
 
 /// S6: the approval that this run stands on.
-fn approved(app: &App, flow: &FlowRow, resolved: &Resolved) -> Result<Approval, Failure> {
+pub(super) fn approved(app: &App, flow: &FlowRow, resolved: &Resolved) -> Result<Approval, Failure> {
     let name = &flow.name;
     let steps = format!("run `crmsync flow preview {name}`, look at it, then `crmsync flow approve {name}`");
     let Some(approval) = flow.approved.clone() else {

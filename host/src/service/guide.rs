@@ -1,5 +1,5 @@
-//! What each reason code means and what to do about it, for people. Every code has an entry. `tests/suite/attention.rs`
-//! carries out the answers, and sees that the record goes on.
+//! What each reason code means and what to do about it, for people. Every code has an entry. `tests/suite/reasons`
+//! does literally what each entry says, and sees that the record is in step then.
 
 use crmsync_core::decide::reason;
 
@@ -21,11 +21,13 @@ pub enum AnswerWord {
     Again,
     /// `restore`.
     Restore,
+    /// `delete`.
+    Delete,
 }
 
 impl AnswerWord {
     /// All of them.
-    pub const ALL: [AnswerWord; 7] = [
+    pub const ALL: [AnswerWord; 8] = [
         AnswerWord::Link,
         AnswerWord::New,
         AnswerWord::LeaveAlone,
@@ -33,6 +35,7 @@ impl AnswerWord {
         AnswerWord::Keep,
         AnswerWord::Again,
         AnswerWord::Restore,
+        AnswerWord::Delete,
     ];
 
     /// The answer that is typed so.
@@ -50,6 +53,7 @@ impl AnswerWord {
             AnswerWord::Keep => "keep",
             AnswerWord::Again => "again",
             AnswerWord::Restore => "restore",
+            AnswerWord::Delete => "delete",
         }
     }
 }
@@ -85,19 +89,19 @@ const GUIDES: &[Guide] = &[
     Guide {
         reason: reason::BEFORE_START_DATE,
         meaning: "the record was last changed before the flow's start date; it is known, and neither created nor changed",
-        fix: "nothing: it joins when it is edited, or when a synced record points to it; or set an earlier `records_from`",
+        fix: "nothing: it joins when it is edited, or when a synced record points to it; or set an earlier `records_from` and approve its preview",
         answers: NONE,
     },
     Guide {
         reason: reason::OUTSIDE_FILTER,
         meaning: "the module's filter does not mean this record",
-        fix: "nothing: it joins when the filter means it; or change `filter` in the flow file and apply it",
+        fix: "nothing: it joins when the filter means it; or change `filter` in the flow file and approve its preview",
         answers: NONE,
     },
     Guide {
         reason: reason::LEFT_FILTER,
-        meaning: "the module's filter does not mean this linked record any more; it gets no updates, and nothing is deleted",
-        fix: "nothing: what was edited meanwhile travels when the filter means it again; or change `filter` in the flow file",
+        meaning: "the module's filter does not mean this linked record any more; it gets no updates, and what `when_it_leaves` says is done",
+        fix: "nothing: what was edited meanwhile travels when the filter means it again; or change `filter` in the flow file and approve its preview",
         answers: NONE,
     },
     Guide {
@@ -120,8 +124,8 @@ const GUIDES: &[Guide] = &[
     },
     Guide {
         reason: reason::READ_ONLY,
-        meaning: "the other side's field cannot be written",
-        fix: "give the login write access to the field and `attention retry`, or skip the field in the flow file",
+        meaning: "the other CRM does not let this login write the field; the rest of the record was synced",
+        fix: "give the login write access to the field and `attention retry`, or `skip` the field in the flow file and approve its preview",
         answers: NONE,
     },
     Guide {
@@ -133,13 +137,13 @@ const GUIDES: &[Guide] = &[
     Guide {
         reason: reason::NO_COUNTERPART_VALUE,
         meaning: "the picklist value has no counterpart in the value table; the rest of the record was synced",
-        fix: "add the value to `values` of the field in the flow file and apply it",
+        fix: "add the value to `values` of the field in the flow file, apply it, and approve its preview",
         answers: NONE,
     },
     Guide {
         reason: reason::TRANSFORM_FAILED,
-        meaning: "the transform of this field broke on this record",
-        fix: "correct the value, or use another transform in the flow file and apply it",
+        meaning: "the transform of this field broke on this record; the rest of the record was synced",
+        fix: "correct the value in the CRM, or use another transform in the flow file, apply it, and approve its preview",
         answers: NONE,
     },
     Guide {
@@ -150,8 +154,8 @@ const GUIDES: &[Guide] = &[
     },
     Guide {
         reason: reason::OWNER_UNKNOWN,
-        meaning: "the owner is no active user of the other CRM",
-        fix: "add the user there with the same e-mail address, or a line to `[owners.table]` of the flow file, and `attention retry`",
+        meaning: "the owner is no active user of the other CRM, or two users there share the address; the owner there stays as it is",
+        fix: "see that exactly one user there has the owner's e-mail address, or add a line to `[owners.table]` of the flow file and approve its preview; then `attention retry`",
         answers: NONE,
     },
     Guide {
@@ -169,13 +173,13 @@ const GUIDES: &[Guide] = &[
     Guide {
         reason: reason::DIFFERS_ASK,
         meaning: "both sides have different values, and the flow says that a person decides",
-        fix: "choose a side with `take CONNECTION`, or `keep` both",
+        fix: "choose a side with `take CONNECTION`, or `keep` both; or edit one of them",
         answers: &[AnswerWord::Take, AnswerWord::Keep],
     },
     Guide {
         reason: reason::BOTH_CHANGED_ASK,
         meaning: "both sides changed the field, and the flow says that a person decides",
-        fix: "choose a side with `take CONNECTION`, or `keep` both",
+        fix: "choose a side with `take CONNECTION`, or `keep` both; or edit one of them",
         answers: &[AnswerWord::Take, AnswerWord::Keep],
     },
     Guide {
@@ -187,8 +191,8 @@ const GUIDES: &[Guide] = &[
     Guide {
         reason: reason::REMOVED,
         meaning: "the record left one side; the other side's was kept",
-        fix: "`keep` it as it is, or `restore` to create it again where it was removed",
-        answers: &[AnswerWord::Keep, AnswerWord::Restore],
+        fix: "`keep` it as it is, `restore` to create it again where it was removed, or `delete` to move this one to the bin, too",
+        answers: &[AnswerWord::Keep, AnswerWord::Restore, AnswerWord::Delete],
     },
     Guide {
         reason: reason::LATE_TWIN,
@@ -205,8 +209,8 @@ const GUIDES: &[Guide] = &[
     Guide {
         reason: reason::DELETE_AGAINST_EDIT,
         meaning: "the record was deleted on one side while the other side's was edited; the edited one was kept",
-        fix: "`restore` to create it again where it was deleted, or `keep` it as it is",
-        answers: &[AnswerWord::Restore, AnswerWord::Keep],
+        fix: "`restore` to create it again where it was deleted, `keep` it as it is, or `delete` to move it to the bin, too",
+        answers: &[AnswerWord::Restore, AnswerWord::Keep, AnswerWord::Delete],
     },
     Guide {
         reason: reason::RESTORED_ALONE,
@@ -216,8 +220,8 @@ const GUIDES: &[Guide] = &[
     },
     Guide {
         reason: reason::SAFETY_STOP,
-        meaning: "the record was deleted on one side, with more others than the safety stop lets go at once",
-        fix: "if that is right: `crmsync flow approve FLOW --deletes`, and the next run does it; if not, take them from the CRM's bin",
+        meaning: "the record was deleted on one side, left the filter or is to be deleted, with more others than the safety stop lets go at once",
+        fix: "if that is right: `crmsync flow approve FLOW --deletes`, and the next run does it; if not, take them from the CRM's bin, or mend the filter",
         answers: NONE,
     },
     Guide {
@@ -229,19 +233,19 @@ const GUIDES: &[Guide] = &[
     Guide {
         reason: reason::MERGED,
         meaning: "the record was merged into another on one side; the other side's was kept",
-        fix: "merge the other one in its CRM as well, `keep` it as it is, or `restore` to create it again where it was merged",
-        answers: &[AnswerWord::Keep, AnswerWord::Restore],
+        fix: "merge the other one in its CRM as well, `keep` it as it is, `restore` to create it again where it was merged, or `delete` to move it to the bin",
+        answers: &[AnswerWord::Keep, AnswerWord::Restore, AnswerWord::Delete],
     },
     Guide {
         reason: reason::LEFT_ALONE,
-        meaning: "somebody said that the record is not synced",
-        fix: "`link ID` or `new` to sync it after all",
+        meaning: "somebody said that the record is not synced, or took back the copy that was made of it",
+        fix: "`new` to copy it to the other side after all, or `link ID` if its counterpart is there",
         answers: &[AnswerWord::Link, AnswerWord::New],
     },
     Guide {
         reason: reason::ONE_WAY,
         meaning: "records of this module do not travel this way",
-        fix: "nothing, or another `direction` of the module in the flow file",
+        fix: "nothing, or another `direction` of the module in the flow file, with its preview approved",
         answers: NONE,
     },
     Guide {
@@ -270,9 +274,17 @@ const GUIDES: &[Guide] = &[
     },
 ];
 
+/// What is known of a word that a transform brings along: transforms say in words of their own why they cannot carry a value.
+const OF_A_TRANSFORM: Guide = Guide {
+    reason: "",
+    meaning: "the field's transform cannot carry the value, for the reason that it names; the rest of the record was synced",
+    fix: "correct the value in the CRM, or use another transform in the flow file, apply it, and approve its preview",
+    answers: NONE,
+};
+
 /// What to know about a reason.
-pub fn guide(reason: &str) -> Option<&'static Guide> {
-    GUIDES.iter().find(|guide| guide.reason == reason)
+pub fn guide(reason: &str) -> &'static Guide {
+    GUIDES.iter().find(|guide| guide.reason == reason).unwrap_or(&OF_A_TRANSFORM)
 }
 
 #[cfg(test)]
@@ -282,7 +294,7 @@ mod tests {
     #[test]
     fn every_reason_is_explained() {
         for code in reason::ALL {
-            assert!(guide(code).is_some(), "`{code}` has no entry");
+            assert_eq!(guide(code).reason, *code, "`{code}` has no entry");
         }
         assert_eq!(GUIDES.len(), reason::ALL.len(), "an entry for a code that is none");
     }

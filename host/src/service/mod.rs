@@ -9,13 +9,16 @@ mod effort;
 mod failure;
 mod flows;
 mod guide;
+mod links;
 mod listing;
 mod login;
 mod manual;
 mod outlook;
 mod prepare;
 mod quota;
+mod record;
 mod resolved;
+mod rights;
 mod samples;
 mod schedule;
 mod serve;
@@ -28,8 +31,8 @@ mod upkeep;
 
 pub use attention::{
     Answered, Attention, Candidate, FieldShown, PointFilter, PointShown, RecordInNeed, Said,
-    decide as decide_attention, link, list as list_attention, points as attention_points, retry as retry_attention,
-    show as show_attention, unlink,
+    decide as decide_attention, list as list_attention, points as attention_points, retry as retry_attention,
+    show as show_attention,
 };
 pub use connections::{NewConnection, Revoked, Withdrawn, add, change, check, fields, list, receivers, remove, users};
 pub use failure::{Failure, Kind};
@@ -38,17 +41,20 @@ pub use flows::{
     document, list as list_flows, log, outcomes, preview, remove as remove_flow, run, runs, set, show,
 };
 pub use guide::{AnswerWord, Guide, guide};
+pub use links::{link, unlink};
 pub use listing::{ListingPage, listing, listing_pages};
 pub use login::{CALLBACK_PORT, Login, callback_address, login_with_code, login_with_session, parse_callback, scopes};
 pub use manual::read_manual;
 pub use outlook::{CreateSafety, Outlook};
 pub use prepare::{Prepared, prepare};
 pub use quota::{BudgetChange, KindUsage, Quota, quotas, set_budget};
+pub use record::find_record;
+pub use rights::refused_rights;
 pub use samples::{Sample, samples};
 pub use schedule::{Timetable, ask_for_run, pause, resume, set_debug};
 pub use serve::{ServeOptions, Served, run_when_free, running_at};
 pub use setup::{ConnectorInfo, SettingInfo, Wish, connectors, draft, modules_between};
 pub use story::{Story, StoryLine, story};
 pub use trial::{Tried, tried};
-pub use undo::undo;
+pub use undo::{settle, undo};
 pub use upkeep::{DEBUG_LINES_MAX, debug_lines, remove_old};

@@ -4,7 +4,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crmsync_core::{DeletePolicy, Policy, Side};
+use crmsync_core::Side;
 use serde::Serialize;
 
 use super::connections::{self, StoredCheck};
@@ -54,6 +54,44 @@ impl Resolved {
         row.unwrap_or(false)
     }
 
+    /// What the flow would do and a login may not: a run would find it out record by record.
+    fn refused_rights(&self) -> Vec<String> {
+        let mut told = Vec::new();
+        for pair in &self.pairs {
+            for side in Side::BOTH.into_iter().filter(|&side| pair.policy.direction.writes(side)) {
+                let name = [&pair.left_module, &pair.right_module][side as usize];
+                let Some(module) = self.modules[side as usize].iter().find(|module| module.name == *name) else {
+                    continue;
+                };
+                let meant = |verb: &&str| *verb != "delete" || pair.policy.deletes_records();
+                let refused: Vec<&str> = module.refused.iter().map(String::as_str).filter(meant).collect();
+                if !refused.is_empty() {
+                    let [connection, other] = [side, side.other()].map(|side| &self.connections[side as usize].name);
+                    told.push(format!(
+                        "the login of `{connection}` may not {} {name}; give it that right in the CRM, or let the module go one way: \
+                         direction = \"to-{other}\"",
+                        refused.join(" or ")
+                    ));
+                }
+            }
+        }
+        told
+    }
+
+    /// Why a person's answer cannot delete a record of this side of a module pair; none if it can.
+    pub(super) fn why_not_delete(&self, modules: [&str; 2], side: Side) -> Option<String> {
+        let mut pairs = self.pairs.iter();
+        let pair = pairs.find(|pair| [pair.left_module.as_str(), pair.right_module.as_str()] == modules);
+        let name = modules[side as usize];
+        let module = self.modules[side as usize].iter().find(|module| module.name == name);
+        let connection = &self.connections[side as usize].name;
+        if !pair.is_some_and(|pair| pair.policy.direction.writes(side)) {
+            return Some(format!("the flow does not write {name} of {connection}"));
+        }
+        let recycles = module.is_some_and(|module| module.deletes.recycle);
+        (!recycles).then(|| format!("{connection} has no bin for {name}: delete it there"))
+    }
+
     pub(super) fn checked(&self) -> Checked {
         let module = |pair: &Pair| ModuleSummary {
             left: pair.left_module.clone(),
@@ -70,11 +108,12 @@ impl Resolved {
             left_out: pair.left_out.clone(),
         };
         let warnings = self.document.notes.iter().chain(self.pairs.iter().flat_map(|pair| &pair.warnings));
+        let warnings = warnings.map(warning).chain(self.refused_rights());
         Checked {
             name: self.document.name.clone(),
             between: self.document.between.clone(),
             modules: self.pairs.iter().map(module).collect(),
-            warnings: warnings.map(warning).collect(),
+            warnings: warnings.collect(),
             outlook: Vec::new(),
         }
     }
@@ -329,7 +368,7 @@ pub(super) async fn setup(
             paused: pair.left_out.iter().filter(|out| out.paused).map(|out| out.row.clone()).collect(),
             // S13: a first sync never deletes, so its preview does not say so either.
             policy: match flow.first_sync_at_ms {
-                0 => Policy { deletes: DeletePolicy::Report, ..pair.policy },
+                0 => pair.policy.without_deletes(),
                 _ => pair.policy,
             },
             filters: pair.filters.clone(),
@@ -400,11 +439,17 @@ fn scope_at_login(connection: &ConnectionRow, now: &CheckReport) -> String {
     StoredCheck::of(connection).map_or_else(|| now.visible_scope.clone(), |known| known.at_login.visible_scope)
 }
 
-/// S16: owners by e-mail of active users, then by the file's table; what nobody can own gets the fallback, else our own user.
+/// S16: owners by e-mail of active users, then by the file's table; what nobody can own gets the fallback, else our own user. An address
+/// that several users share is nobody's: which of them is meant only a person knows.
 fn owner_tables(document: &Document, users: [&Vec<User>; 2], checks: [&CheckReport; 2]) -> [OwnerTable; 2] {
     let by_email = users.map(|users| {
         let active = users.iter().filter(|user| user.active && !user.email.is_empty());
-        active.map(|user| (user.email.to_lowercase(), user.id.clone())).collect::<HashMap<_, _>>()
+        let mut by_email: HashMap<String, Option<String>> = HashMap::new();
+        for user in active {
+            let known = by_email.entry(user.email.to_lowercase());
+            known.and_modify(|id| *id = None).or_insert_with(|| Some(user.id.clone()));
+        }
+        by_email.into_iter().filter_map(|(email, id)| Some((email, id?))).collect::<HashMap<String, String>>()
     });
     Side::BOTH.map(|side| {
         let (own, other) = (side as usize, side.other() as usize);

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crmsync_core::{Side, Value};
+use crmsync_core::Value;
 use serde::Serialize;
 
 use super::attention::{PointShown, show};
 use super::failure::Failure;
 use super::flows::{get, sides_of};
+use super::record::find_record;
 use crate::app::App;
 use crate::store::{JournalQuery, JournalRow};
 
@@ -48,14 +49,15 @@ pub struct StoryLine {
     pub text: String,
 }
 
-/// Tells the story of a record, by its id on either side.
+/// Tells the story of a record, by its id on either side; see [`find_record`] for ids that several records have.
 ///
 /// # Errors
 /// The flow knows no such record.
 pub async fn story(app: &App, tenant: &str, flow: &str, record: &str) -> Result<Story, Failure> {
     let known = get(app, tenant, flow).await?;
     let between = sides_of(&known);
-    let query = JournalQuery { record: Some(record.to_owned()), most: LINES_MAX, ..JournalQuery::default() };
+    let Some(named) = find_record(app, tenant, flow, record).await? else { return Err(no_record(flow, record)) };
+    let query = JournalQuery { record: Some(named.clone()), most: LINES_MAX, ..JournalQuery::default() };
     let journal = app.store().journal(tenant, flow, query).await?;
     let open = match show(app, tenant, flow, record).await {
         Ok(need) => need.points,
@@ -64,16 +66,17 @@ pub async fn story(app: &App, tenant: &str, flow: &str, record: &str) -> Result<
     };
     let mut place = None;
     for pair in app.store().pairs(tenant, flow).await? {
-        for side in Side::BOTH {
-            if let Some(link) = app.store().link_of(tenant, pair.id, side, record).await? {
+        let (side, id) = (named.side, named.id.as_str());
+        if pair.modules[side as usize] == named.module {
+            if let Some(link) = app.store().link_of(tenant, pair.id, side, id).await? {
                 let now = match link.removed {
                     None => "in step".to_owned(),
                     Some(gone) => format!("linked, but the record left {}", between[gone as usize]),
                 };
                 place = Some((pair.modules.clone(), [link.left_id.clone(), link.right_id.clone()], now));
-            } else if place.is_none() && app.store().unlinked_record(tenant, pair.id, side, record).await?.is_some() {
+            } else if place.is_none() && app.store().unlinked_record(tenant, pair.id, side, id).await?.is_some() {
                 let mut ids = [String::new(), String::new()];
-                record.clone_into(&mut ids[side as usize]);
+                id.clone_into(&mut ids[side as usize]);
                 place = Some((pair.modules.clone(), ids, "known, without a counterpart".to_owned()));
             }
         }
@@ -85,18 +88,20 @@ pub async fn story(app: &App, tenant: &str, flow: &str, record: &str) -> Result<
             [line.left_id.clone(), line.right_id.clone()],
             "not synced any more".to_owned(),
         ),
-        (None, None) => {
-            return Err(Failure::input(
-                "log.no_record",
-                format!("flow `{flow}` knows no record {record}"),
-                "give its id on either side, as the CRM shows it in its address line",
-            ));
-        }
+        (None, None) => return Err(no_record(flow, record)),
     };
     let now = if open.is_empty() { now } else { format!("{now}; {}", open_in_words(&open)) };
     let lines = journal.iter().map(|line| StoryLine { at_ms: line.at_ms, run: line.run, text: told(line, &between) });
     let lines = lines.collect();
     Ok(Story { record: record.to_owned(), modules, ids, between, now, lines, open })
+}
+
+fn no_record(flow: &str, record: &str) -> Failure {
+    Failure::input(
+        "log.no_record",
+        format!("flow `{flow}` knows no record {record}"),
+        "give its id on either side, as the CRM shows it in its address line",
+    )
 }
 
 fn open_in_words(open: &[PointShown]) -> String {
@@ -122,7 +127,9 @@ fn told(line: &JournalRow, between: &[String; 2]) -> String {
         "created" => format!("created in {written} as {id}{}", with_values(&line.after, line)),
         "updated" => format!("written to {written} {id}{}", changes(line)),
         "deleted" => format!("deleted in {written}: {id}{because}"),
+        "undone" if !line.detail.is_empty() => format!("taken back in {written} {id}{because}"),
         "undone" => format!("taken back in {written} {id}{}", changes(line)),
+        "settled" => format!("settled anew in {written} {id}{}", changes(line)),
         "conflict" => format!(
             "both sides changed {}: {other}'s {} stays, {written}'s {} is kept here",
             field(&line.field, line),

@@ -5,18 +5,18 @@
 use std::collections::BTreeMap;
 
 use crmsync_core::decide::reason;
-use crmsync_core::{Base, Side, Value};
+use crmsync_core::{Away, Base, Side, Value};
 
+use super::choice::{self, Choice};
 use super::decisions::{LinkRow, find_link, forget_outcomes, save_link};
 use super::driver::to_json;
 use super::journal::{JournalLine, write_journal};
-use super::keys::forget_keys;
 use super::outbox::{IntentRow, IntentState, Settlement, load_intent};
 use super::settle::settle;
 use super::staging::{
     INBOX_COLUMNS, InboxRow, PresenceWord, inbox_row, parse_inbox, read_inbox, stage_unseen, touch_known,
 };
-use super::{Error, Lease, PairId, Store, Tx};
+use super::{Error, Lease, PairId, RecordPlace, Store, Tx};
 
 /// Which open points are meant; what is empty matches all.
 #[derive(Clone, Debug, Default)]
@@ -31,12 +31,22 @@ pub struct PointQuery {
     pub field: String,
     /// The value that was left out.
     pub value: String,
-    /// A record of either side.
-    pub record: String,
+    /// One record.
+    pub record: Option<RecordPlace>,
     /// Behind this one, for pages: the number of points to pass over.
     pub skip: usize,
     /// At most so many.
     pub most: usize,
+}
+
+impl PointQuery {
+    fn id(&self) -> &str {
+        self.record.as_ref().map_or("", |record| &record.id)
+    }
+
+    fn id_module(&self) -> &str {
+        self.record.as_ref().map_or("", |record| &record.module)
+    }
 }
 
 /// One open point: a record, or a field of one, that is not simply in step.
@@ -115,6 +125,8 @@ pub enum Answer {
     Again,
     /// Create the record again on the side that it left.
     Restore,
+    /// Delete the record that is still there, too.
+    Delete,
 }
 
 /// Why an answer cannot be carried out.
@@ -159,7 +171,16 @@ impl Store {
             );
             tx.all(
                 &sql,
-                (&tenant, &flow, &query.reason, &query.module, &query.field, &query.value, &query.record),
+                (
+                    &tenant,
+                    &flow,
+                    &query.reason,
+                    &query.module,
+                    &query.field,
+                    &query.value,
+                    query.id(),
+                    query.id_module(),
+                ),
                 |row| {
                     Ok(PointGroup {
                         left_module: row.get(0)?,
@@ -305,7 +326,7 @@ impl Store {
     }
 }
 
-/// The condition of a query, with its texts as `?3` to `?7` behind tenant and flow.
+/// The condition of a query, with its texts as `?3` to `?8` behind tenant and flow.
 fn condition(query: &PointQuery) -> String {
     let kinds = if query.kinds.is_empty() {
         "1 = 1".to_owned()
@@ -313,10 +334,17 @@ fn condition(query: &PointQuery) -> String {
         let kinds: Vec<String> = query.kinds.iter().map(|kind| format!("'{kind}'")).collect();
         format!("o.kind IN ({})", kinds.join(", "))
     };
+    let record = match query.record.as_ref().map(|record| record.side) {
+        None => "?7 = '' AND ?8 = ''".to_owned(),
+        Some(Side::Left) => "o.side = 'left' AND o.record = ?7 AND p.left_module = ?8".to_owned(),
+        // What concerns linked records is kept under the left one.
+        Some(Side::Right) => "p.right_module = ?8 AND ((o.side = 'right' AND o.record = ?7) OR (o.side = 'left' AND EXISTS (SELECT 1 FROM link l
+             WHERE l.tenant = o.tenant AND l.pair = o.pair AND l.left_id = o.record AND l.right_id = ?7 AND l.state <> 'ended')))"
+            .to_owned(),
+    };
     format!(
         "{kinds} AND (?3 = '' OR o.reason = ?3) AND (?4 = '' OR p.left_module = ?4 OR p.right_module = ?4) AND (?5 = '' OR o.field = ?5)
-         AND (?6 = '' OR o.detail = ?6) AND (?7 = '' OR o.record = ?7 OR (o.side = 'left' AND EXISTS (SELECT 1 FROM link l
-         WHERE l.tenant = o.tenant AND l.pair = o.pair AND l.left_id = o.record AND l.right_id = ?7 AND l.state <> 'ended')))"
+         AND (?6 = '' OR o.detail = ?6) AND ({record})"
     )
 }
 
@@ -326,13 +354,24 @@ fn points(tx: &Tx<'_>, tenant: &str, flow: &str, query: &PointQuery) -> Result<V
                 COALESCE((SELECT l.right_id FROM link l WHERE o.side = 'left' AND l.tenant = o.tenant AND l.pair = o.pair
                           AND l.left_id = o.record AND l.state <> 'ended'), '')
          FROM outcome o JOIN pair p ON p.id = o.pair WHERE o.tenant = ?1 AND p.flow = ?2 AND {}
-         ORDER BY o.pair, o.kind, o.reason, o.field, o.side, o.record LIMIT ?8 OFFSET ?9",
+         ORDER BY o.pair, o.kind, o.reason, o.field, o.side, o.record LIMIT ?9 OFFSET ?10",
         condition(query)
     );
     let pages = (query.most as i64, query.skip as i64);
     tx.all(
         &sql,
-        (tenant, flow, &query.reason, &query.module, &query.field, &query.value, &query.record, pages.0, pages.1),
+        (
+            tenant,
+            flow,
+            &query.reason,
+            &query.module,
+            &query.field,
+            &query.value,
+            query.id(),
+            query.id_module(),
+            pages.0,
+            pages.1,
+        ),
         |row| {
             let (side, record): (String, String) = (row.get(3)?, row.get(4)?);
             let partner: String = row.get(10)?;
@@ -380,13 +419,13 @@ impl Desk<'_> {
                 Side::Right => self.link(&with, record),
             },
             (Answer::Again, None, Some(create)) => self.create_again(&create),
-            (Answer::New, None, None) => self.choose(side, record, "new"),
+            (Answer::New, None, None) => self.choose(side, record, Choice::New),
             (Answer::LeaveAlone, None, parked) => {
                 if let Some(create) = parked {
                     self.leave_results_alone(&create)?;
                     self.forget_create(&create)?;
                 }
-                self.choose(side, record, "left-alone")
+                self.choose(side, record, Choice::LeftAlone)
             }
             (Answer::Take(from), Some(link), _) if !point.field.is_empty() && link.removed.is_none() => {
                 self.take(link, point, from)
@@ -396,6 +435,9 @@ impl Desk<'_> {
                 self.part(link, reopened_by)
             }
             (Answer::Keep, Some(link), _) => self.keep(&link, point),
+            (Answer::Delete, Some(link), _) if link.removed.is_some() && point.field.is_empty() => {
+                self.delete_too(link, point)
+            }
             (Answer::Restore, Some(link), _) if link.removed.is_some() => self.restore(link),
             _ => Ok(Err(Obstacle::DoesNotFit)),
         }
@@ -442,9 +484,9 @@ impl Desk<'_> {
         }
         for side in Side::BOTH {
             match link.removed == Some(side) {
-                false => self.set_choice(side, link.id_of(side), "left-alone")?,
+                false => self.set_choice(side, link.id_of(side), Choice::LeftAlone)?,
                 // Should it come back from the bin, it is not copied next to the one that is left alone.
-                true if reopened_by == "none" => self.remember_choice(side, link.id_of(side), "left-alone")?,
+                true if reopened_by == "none" => self.remember_choice(side, link.id_of(side), Choice::LeftAlone)?,
                 true => {}
             }
         }
@@ -458,10 +500,22 @@ impl Desk<'_> {
         if let Err(obstacle) = self.end(&link, "none")? {
             return Ok(Err(obstacle));
         }
-        self.set_choice(gone.other(), link.id_of(gone.other()), "new")?;
+        self.set_choice(gone.other(), link.id_of(gone.other()), Choice::New)?;
         // Should the old one come back from the bin, it is not copied next to the new one.
-        self.remember_choice(gone, link.id_of(gone), "left-alone")?;
+        self.remember_choice(gone, link.id_of(gone), Choice::LeftAlone)?;
         self.note("decided", Some(gone), &link.left_id, &link.right_id, "the record is created again")?;
+        Ok(Ok(()))
+    }
+
+    /// The next run moves the survivor to the bin, if it still is as it is now.
+    fn delete_too(&self, mut link: LinkRow, point: &Point) -> Carried {
+        let (Some(gone), Away::Kept(_)) = (link.removed, link.away) else { return Ok(Err(Obstacle::DoesNotFit)) };
+        let survivor = gone.other();
+        link.delete_asked = true;
+        save_link(self.tx, self.tenant(), self.pair, &link, self.now_ms)?;
+        self.forget_point(point)?;
+        stage_unseen(self.tx, self.tenant(), self.pair, survivor, link.id_of(survivor))?;
+        self.note("decided", Some(survivor), &link.left_id, &link.right_id, "the other record is deleted, too")?;
         Ok(Ok(()))
     }
 
@@ -482,31 +536,23 @@ impl Desk<'_> {
         Ok(Ok(()))
     }
 
-    fn choose(&self, side: Side, record: &str, choice: &str) -> Carried {
+    fn choose(&self, side: Side, record: &str, choice: Choice) -> Carried {
         if self.open_create(side, record)?.is_some() {
             return Ok(Err(Obstacle::UnderWay));
         }
         self.set_choice(side, record, choice)?;
         let (left, right) = if side == Side::Left { (record, "") } else { ("", record) };
-        let words = if choice == "new" { "it has no counterpart" } else { "it is left alone" };
+        let words = if choice == Choice::New { "it has no counterpart" } else { "it is left alone" };
         self.note("decided", Some(side), left, right, words)?;
         Ok(Ok(()))
     }
 
-    fn set_choice(&self, side: Side, record: &str, choice: &str) -> Result<(), Error> {
-        self.remember_choice(side, record, choice)?;
-        forget_keys(self.tx, self.tenant(), self.pair, side, record)?;
-        forget_outcomes(self.tx, self.tenant(), self.pair, side, record)?;
-        stage_unseen(self.tx, self.tenant(), self.pair, side, record)
+    fn set_choice(&self, side: Side, record: &str, choice: Choice) -> Result<(), Error> {
+        choice::choose(self.tx, self.tenant(), self.pair, side, record, choice, self.now_ms)
     }
 
-    fn remember_choice(&self, side: Side, record: &str, choice: &str) -> Result<(), Error> {
-        self.tx.execute(
-            "INSERT INTO choice (tenant, pair, side, record, choice, at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-             ON CONFLICT (tenant, pair, side, record) DO UPDATE SET choice = excluded.choice, at_ms = excluded.at_ms",
-            (self.tenant(), self.pair, side.as_str(), record, choice, self.now_ms),
-        )?;
-        Ok(())
+    fn remember_choice(&self, side: Side, record: &str, choice: Choice) -> Result<(), Error> {
+        choice::remember_choice(self.tx, self.tenant(), self.pair, side, record, choice, self.now_ms)
     }
 
     /// One side's last agreed value of a row is owed to the other side from now on.
@@ -566,7 +612,9 @@ impl Desk<'_> {
     fn tell_create(&self, create: &IntentRow, record: String) -> Carried {
         let source = create.source.as_str();
         let staged = inbox_row(self.tx, self.tenant(), self.pair, create.side, &record)?;
-        let is_ours = staged.is_some_and(|row| !row.create_key.is_empty() && row.create_key == create.create_key);
+        // What an undo brings back has nobody on the other side that it could be joined with.
+        let is_ours = create.body.undo
+            || staged.is_some_and(|row| !row.create_key.is_empty() && row.create_key == create.create_key);
         if !is_ours {
             let (left, right) =
                 if create.side == Side::Right { (source, record.as_str()) } else { (record.as_str(), source) };
@@ -611,7 +659,7 @@ impl Desk<'_> {
         )?;
         for record in create.body.candidates.iter().chain(&with_key) {
             if find_link(self.tx, self.tenant(), self.pair, create.side, record)?.is_none() {
-                self.set_choice(create.side, record, "left-alone")?;
+                self.set_choice(create.side, record, Choice::LeftAlone)?;
             }
         }
         Ok(())

@@ -197,6 +197,16 @@ impl Store {
         .await
     }
 
+    /// Forgets what a CRM said of itself, so that whoever needs it asks.
+    pub async fn forget_metadata(&self, tenant: &str, connection: &str) -> Result<(), Error> {
+        let (tenant, connection) = (tenant.to_owned(), connection.to_owned());
+        self.step(move |tx| {
+            tx.execute("DELETE FROM metadata WHERE tenant = ?1 AND connection = ?2", (&tenant, &connection))?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Keeps what a CRM said about a topic.
     pub async fn put_metadata(
         &self,

@@ -5,8 +5,8 @@ use crmsync_core::decide::reason;
 use crmsync_core::policy::consent_covers;
 use rusqlite::Row;
 
-use super::staging::id_column;
-use super::{Error, Lease, PairId, Store};
+use super::staging::{INBOX_COLUMNS, id_column, parse_inbox, read_inbox};
+use super::{Error, InboxRow, Lease, PairId, Store};
 
 /// A consent is for the day: a later wave of deletes is another matter.
 const CONSENT_LIFE_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -129,7 +129,7 @@ impl Store {
         .await
     }
 
-    /// Puts the removals that the safety stop held before the next decision again.
+    /// Puts the records that the safety stop held before the next decision again.
     pub async fn stage_held_removals(&self, lease: &Lease, pair: PairId) -> Result<(), Error> {
         let lease = lease.clone();
         self.step(move |tx| {
@@ -137,7 +137,7 @@ impl Store {
             for side in Side::BOTH {
                 let sql = format!(
                     "UPDATE inbox SET state = 'staged' WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND state = 'held'
-                     AND presence IN ('deleted', 'unknown') AND EXISTS (SELECT 1 FROM link l JOIN outcome o
+                     AND EXISTS (SELECT 1 FROM link l JOIN outcome o
                      ON o.tenant = l.tenant AND o.pair = l.pair AND o.side = 'left' AND o.record = l.left_id AND o.reason = ?4
                      WHERE l.tenant = ?1 AND l.pair = ?2 AND l.state <> 'ended' AND l.{} = inbox.record)",
                     id_column(side)
@@ -157,6 +157,44 @@ impl Store {
             let sql = format!("SELECT count(*) {removals} AND b.state <> 'held'", removals = left_alone(side));
             let count: Option<i64> = tx.one(&sql, (&tenant, pair, side.as_str()), |row| row.get(0))?;
             Ok(count.unwrap_or(0) as u64)
+        })
+        .await
+    }
+
+    /// How many records of one side left while people said that the other side's goes as well.
+    pub async fn asked_count(&self, tenant: &str, pair: PairId, side: Side) -> Result<u64, Error> {
+        let tenant = tenant.to_owned();
+        self.step(move |tx| {
+            let sql = format!(
+                "SELECT count(*) FROM link WHERE tenant = ?1 AND pair = ?2 AND delete_asked = 1 AND state = '{}-removed'",
+                side.as_str()
+            );
+            let count: Option<i64> = tx.one(&sql, (&tenant, pair), |row| row.get(0))?;
+            Ok(count.unwrap_or(0) as u64)
+        })
+        .await
+    }
+
+    /// Records of one side that were read anew, are linked, and whose counterpart has no mark of ours: behind this inbox number, at most
+    /// so many.
+    pub async fn unmarked_linked(
+        &self,
+        tenant: &str,
+        pair: PairId,
+        side: Side,
+        after_seq: i64,
+        most: usize,
+    ) -> Result<Vec<InboxRow>, Error> {
+        let tenant = tenant.to_owned();
+        self.step(move |tx| {
+            let sql = format!(
+                "SELECT {INBOX_COLUMNS} FROM inbox i WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND seq > ?4 AND state = 'staged' AND presence = 'live'
+                 AND EXISTS (SELECT 1 FROM link l WHERE l.tenant = ?1 AND l.pair = ?2 AND l.{} = i.record AND l.state = 'active' AND l.marked = '')
+                 ORDER BY seq LIMIT ?5",
+                id_column(side)
+            );
+            let rows = tx.all(&sql, (&tenant, pair, side.as_str(), after_seq, most as i64), read_inbox)?;
+            rows.into_iter().map(parse_inbox).collect()
         })
         .await
     }

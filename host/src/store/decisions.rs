@@ -6,9 +6,10 @@ use crmsync_core::decide::{Operation, reason};
 use crmsync_core::{Away, Base, Owed, RemovalReason, Side};
 use rusqlite::Row;
 
+use super::choice::{Choice, choice_of};
 use super::driver::{from_json, to_json};
 use super::journal::{JournalLine, write_journal};
-use super::keys::{choice_of, forget_keys};
+use super::keys::forget_keys;
 use super::leaving::Mark;
 use super::outbox::IntentBody;
 use super::staging::{
@@ -67,6 +68,8 @@ pub struct LinkRow {
     pub away: Away,
     /// A mark of ours in the other side's record.
     pub marked: Option<Mark>,
+    /// One record left, and a person said that the other one goes as well.
+    pub delete_asked: bool,
     /// Both records left: the link is history.
     pub ended: bool,
     /// Left record.
@@ -98,6 +101,7 @@ impl LinkRow {
             removed: None,
             away: Away::Kept(RemovalReason::Unknown),
             marked: None,
+            delete_asked: false,
             ended: false,
             left_id: left_id.to_owned(),
             right_id: right_id.to_owned(),
@@ -370,7 +374,7 @@ fn unit_of(tx: &Tx<'_>, tenant: &str, pair: PairId, row: InboxRow) -> Result<Opt
             .is_some();
     let late_twin = link.is_none() && !row.create_key.is_empty() && key_is_linked(tx, tenant, pair, &row.create_key)?;
     let choice = if link.is_none() { choice_of(tx, tenant, pair, side, &own)? } else { None };
-    let left_alone = choice.is_some_and(|choice| choice == "left-alone");
+    let left_alone = choice == Some(Choice::LeftAlone);
     // A row of the other side that only waits for a person is still what the other side shows.
     let (left, right) = match side {
         Side::Left => (Some(row), other_row),
@@ -421,9 +425,9 @@ fn key_is_linked(tx: &Tx<'_>, tenant: &str, pair: PairId, key: &str) -> Result<b
     Ok(found.is_some())
 }
 
-const LINK_COLUMNS: &str = "id, generation, state, left_id, right_id, left_version, right_version, left_receipt, right_receipt, create_key, attempts, bases, removed_why, marked";
+pub(super) const LINK_COLUMNS: &str = "id, generation, state, left_id, right_id, left_version, right_version, left_receipt, right_receipt, create_key, attempts, bases, removed_why, marked, delete_asked";
 
-fn read_link(row: &Row<'_>) -> rusqlite::Result<(LinkRow, String, String)> {
+pub(super) fn read_link(row: &Row<'_>) -> rusqlite::Result<(LinkRow, String, String)> {
     let state: String = row.get(2)?;
     let removed = match state.as_str() {
         "left-removed" => Some(Side::Left),
@@ -439,6 +443,7 @@ fn read_link(row: &Row<'_>) -> rusqlite::Result<(LinkRow, String, String)> {
             why => Away::Kept(RemovalReason::parse(why)),
         },
         marked: None,
+        delete_asked: row.get::<_, i64>(14)? != 0,
         ended: state == "ended",
         left_id: row.get(3)?,
         right_id: row.get(4)?,
@@ -453,7 +458,7 @@ fn read_link(row: &Row<'_>) -> rusqlite::Result<(LinkRow, String, String)> {
     Ok((link, row.get(11)?, row.get(13)?))
 }
 
-fn parse_link((link, bases, marked): (LinkRow, String, String)) -> Result<LinkRow, Error> {
+pub(super) fn parse_link((link, bases, marked): (LinkRow, String, String)) -> Result<LinkRow, Error> {
     let marked = if marked.is_empty() { None } else { Some(from_json("mark", &marked)?) };
     Ok(LinkRow { bases: from_json("bases", &bases)?, marked, ..link })
 }
@@ -485,7 +490,7 @@ pub(super) fn save_link(tx: &Tx<'_>, tenant: &str, pair: PairId, link: &LinkRow,
     if link.id != 0 {
         tx.execute(
             "UPDATE link SET state = ?2, left_version = ?3, right_version = ?4, left_receipt = ?5, right_receipt = ?6, attempts = ?7,
-             bases = ?8, removed_why = ?9, marked = ?10 WHERE id = ?1",
+             bases = ?8, removed_why = ?9, marked = ?10, delete_asked = ?11 WHERE id = ?1",
             (
                 link.id,
                 link.state(),
@@ -497,6 +502,7 @@ pub(super) fn save_link(tx: &Tx<'_>, tenant: &str, pair: PairId, link: &LinkRow,
                 &bases,
                 link.removed_why(),
                 &marked,
+                i64::from(link.delete_asked),
             ),
         )?;
         return Ok(link.id);
@@ -520,8 +526,8 @@ pub(super) fn save_link(tx: &Tx<'_>, tenant: &str, pair: PairId, link: &LinkRow,
         .flatten();
     tx.insert(
         "INSERT INTO link (tenant, pair, generation, state, left_id, right_id, left_version, right_version, left_receipt, right_receipt,
-                           create_key, bases, linked_at_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                           create_key, bases, linked_at_ms, removed_why)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         (
             tenant,
             pair,
@@ -536,6 +542,7 @@ pub(super) fn save_link(tx: &Tx<'_>, tenant: &str, pair: PairId, link: &LinkRow,
             &link.create_key,
             &bases,
             now_ms,
+            link.removed_why(),
         ),
     )
 }

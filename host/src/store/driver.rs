@@ -16,6 +16,9 @@ const QUEUE_STEPS_MAX: usize = 1_024;
 /// Steps that share one commit.
 const GROUP_STEPS_MAX: usize = 64;
 
+/// Pages of the database in memory, so that a portion of a large flow does not read the same pages again and again.
+const CACHE_KIB: i64 = 24 * 1024;
+
 /// Why a step did not happen. Nothing of a failed step is kept.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -72,6 +75,7 @@ impl Store {
         // Rule 1 must hold through a power failure too: an intent is on disk before its write leaves.
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", "ON")?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         connection.busy_timeout(std::time::Duration::from_secs(10))?;
         connection.set_prepared_statement_cache_capacity(128);
         migrate::run(&connection)?;

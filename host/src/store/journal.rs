@@ -2,7 +2,7 @@
 
 use crmsync_core::Side;
 
-use super::{Error, Lease, PairId, Store, Tx};
+use super::{Error, Lease, PairId, RecordPlace, Store, Tx};
 
 /// One line to be written.
 #[derive(Clone, Debug)]
@@ -63,8 +63,8 @@ pub struct JournalRow {
 /// Which lines to read.
 #[derive(Clone, Debug, Default)]
 pub struct JournalQuery {
-    /// Only this record, on either side.
-    pub record: Option<String>,
+    /// Only this record.
+    pub record: Option<RecordPlace>,
     /// Only this run.
     pub run: Option<i64>,
     /// Only this action.
@@ -126,15 +126,17 @@ impl Store {
             let sql = format!(
                 "SELECT j.id, j.run, j.at_ms, p.left_module, p.right_module, j.action, j.side, j.left_id, j.right_id, j.field, j.before, j.after, j.reason, j.detail
                  FROM journal j JOIN pair p ON p.id = j.pair
-                 WHERE j.tenant = ?1 AND j.flow = ?2 AND j.id > ?3 AND (?4 = '' OR j.left_id = ?4 OR j.right_id = ?4)
+                 WHERE j.tenant = ?1 AND j.flow = ?2 AND j.id > ?3 AND (?4 = '' OR (?8 = 'left' AND j.left_id = ?4 AND p.left_module = ?9) OR (?8 = 'right' AND j.right_id = ?4 AND p.right_module = ?9))
                  AND (?5 = 0 OR j.run = ?5) AND (?6 = '' OR j.action = ?6) ORDER BY j.id {order} LIMIT ?7"
             );
-            let record = query.record.unwrap_or_default();
+            let record = query.record;
+            let [id, module] = record.as_ref().map_or(["", ""], |record| [record.id.as_str(), record.module.as_str()]);
+            let side = record.as_ref().map_or("", |record| record.side.as_str());
             let action = query.action.unwrap_or_default();
             let most = i64::try_from(query.most).unwrap_or(i64::MAX);
             let mut rows = tx.all(
                 &sql,
-                (&tenant, &flow, query.after, &record, query.run.unwrap_or(0), &action, most),
+                (&tenant, &flow, query.after, id, query.run.unwrap_or(0), &action, most, side, module),
                 |row| {
                     Ok(JournalRow {
                         id: row.get(0)?,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crmsync_core::sabotage::{Sabotage, is_on};
 use crmsync_core::{Side, Value};
 
+use super::choice::{Choice, choice_of};
 use super::staging::{INBOX_COLUMNS, id_column, parse_inbox, read_inbox};
 use super::{Error, PairId, Tx};
 
@@ -20,7 +21,7 @@ pub(super) fn put_keys(
     forget_keys(tx, tenant, pair, side, record)?;
     // A record without a counterpart takes no part in matching. One that is left alone keeps its keys: it is never paired, but whoever
     // looks like it is not simply copied next to it either.
-    if choice_of(tx, tenant, pair, side, record)?.is_some_and(|choice| choice == "new") {
+    if choice_of(tx, tenant, pair, side, record)? == Some(Choice::New) {
         return Ok(());
     }
     for (rule, key) in keys {
@@ -30,21 +31,6 @@ pub(super) fn put_keys(
         )?;
     }
     Ok(())
-}
-
-/// What a person chose for a record, `left-alone` or `new`.
-pub(super) fn choice_of(
-    tx: &Tx<'_>,
-    tenant: &str,
-    pair: PairId,
-    side: Side,
-    record: &str,
-) -> Result<Option<String>, Error> {
-    tx.one(
-        "SELECT choice FROM choice WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4",
-        (tenant, pair, side.as_str(), record),
-        |row| row.get(0),
-    )
 }
 
 /// Records whose images are read at once.
@@ -58,8 +44,9 @@ pub(super) fn rekey(
     references: &[BTreeMap<String, PairId>; 2],
     keys: &impl Fn(Side, &BTreeMap<String, Value>, &KnownAs<'_>) -> Result<Vec<(usize, String)>, Error>,
 ) -> Result<(), Error> {
+    // In the order of the row numbers as they lie on disk: an index would have all rows sorted anew for each portion.
     let sql = format!(
-        "SELECT {INBOX_COLUMNS} FROM inbox i WHERE tenant = ?1 AND pair = ?2 AND seq > ?3 AND presence = 'live'
+        "SELECT {INBOX_COLUMNS} FROM inbox i NOT INDEXED WHERE tenant = ?1 AND pair = ?2 AND seq > ?3 AND presence = 'live'
          AND NOT EXISTS (SELECT 1 FROM link l WHERE l.tenant = ?1 AND l.pair = ?2 AND i.side = 'left' AND l.left_id = i.record AND l.state <> 'ended')
          AND NOT EXISTS (SELECT 1 FROM link l WHERE l.tenant = ?1 AND l.pair = ?2 AND i.side = 'right' AND l.right_id = i.record AND l.state <> 'ended')
          ORDER BY seq LIMIT ?4"
@@ -189,12 +176,12 @@ pub(super) fn refresh_pairings(tx: &Tx<'_>, tenant: &str, pair: PairId, rules: u
     tx.execute(
         "UPDATE inbox SET state = 'staged' WHERE tenant = ?1 AND pair = ?2 AND state = 'held' AND (
             (EXISTS (SELECT 1 FROM match_key k WHERE k.tenant = ?1 AND k.pair = ?2 AND k.side = inbox.side AND k.record = inbox.record AND k.verdict = 'match')
-                AND NOT EXISTS (SELECT 1 FROM pairing p JOIN outcome o ON o.tenant = ?1 AND o.pair = ?2 AND o.side = 'left' AND o.record = p.left_id
-                    WHERE p.tenant = ?1 AND p.pair = ?2 AND o.reason IN ('match-in-doubt', 'outside-filter')
-                    AND ((inbox.side = 'left' AND p.left_id = inbox.record) OR (inbox.side = 'right' AND p.right_id = inbox.record))))
+                AND NOT EXISTS (SELECT 1 FROM outcome o WHERE o.tenant = ?1 AND o.pair = ?2 AND o.side = 'left' AND o.reason IN ('match-in-doubt', 'outside-filter')
+                    AND o.record = CASE inbox.side WHEN 'left' THEN (SELECT p.left_id FROM pairing p WHERE p.tenant = ?1 AND p.pair = ?2 AND p.left_id = inbox.record)
+                        ELSE (SELECT p.left_id FROM pairing p WHERE p.tenant = ?1 AND p.pair = ?2 AND p.right_id = inbox.record) END))
             OR (NOT EXISTS (SELECT 1 FROM match_key k WHERE k.tenant = ?1 AND k.pair = ?2 AND k.side = inbox.side AND k.record = inbox.record AND k.verdict = 'match')
-                AND NOT EXISTS (SELECT 1 FROM link l WHERE l.tenant = ?1 AND l.pair = ?2 AND l.state <> 'ended'
-                    AND ((inbox.side = 'left' AND l.left_id = inbox.record) OR (inbox.side = 'right' AND l.right_id = inbox.record)))
+                AND NOT EXISTS (SELECT 1 FROM link l WHERE l.tenant = ?1 AND l.pair = ?2 AND l.state <> 'ended' AND inbox.side = 'left' AND l.left_id = inbox.record)
+                AND NOT EXISTS (SELECT 1 FROM link l WHERE l.tenant = ?1 AND l.pair = ?2 AND l.state <> 'ended' AND inbox.side = 'right' AND l.right_id = inbox.record)
                 AND (EXISTS (SELECT 1 FROM outcome o WHERE o.tenant = ?1 AND o.pair = ?2 AND o.side = inbox.side AND o.record = inbox.record AND o.reason = 'match-in-doubt')
                     OR (inbox.side = 'right' AND NOT EXISTS (SELECT 1 FROM outcome o WHERE o.tenant = ?1 AND o.pair = ?2 AND o.side = 'right' AND o.record = inbox.record))))
             OR (EXISTS (SELECT 1 FROM outcome o WHERE o.tenant = ?1 AND o.pair = ?2 AND o.side = inbox.side AND o.record = inbox.record AND o.reason = 'more-than-one-match')

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::Error;
 
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("../../migrations/0001_init.sql"),
     include_str!("../../migrations/0002_attempts.sql"),
     include_str!("../../migrations/0003_schedule.sql"),
@@ -12,6 +12,8 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("../../migrations/0005_budget.sql"),
     include_str!("../../migrations/0006_listing.sql"),
     include_str!("../../migrations/0007_leaving.sql"),
+    include_str!("../../migrations/0008_outcome_by_reason.sql"),
+    include_str!("../../migrations/0009_delete_asked.sql"),
 ];
 
 /// "crms" in the file's header: so that a foreign SQLite file is never taken for ours.

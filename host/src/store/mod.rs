@@ -5,11 +5,12 @@
 //! (group commit), each inside a savepoint of its own, and answered only after the commit is on disk. Start at [`Store`];
 //! the steps of a run are in `staging.rs` (rule 2), `decisions.rs` (rules 1 and 3), `outbox.rs` (rules 1 and 7) and `settle.rs` (rule 3);
 //! `keys.rs` matches, `references.rs` tells what is linked, `leaving.rs` settles deletes, `consent.rs` keeps what the safety stop holds,
-//! `attention.rs` carries out what people decide about single records.
+//! `attention.rs` carries out what people decide about single records, `choice.rs` keeps it, `places.rs` finds the record that they name, `undo.rs` reads back what was written.
 //!
 //! One SQL text serves SQLite now and PostgreSQL later: tenant first in every key, `BIGINT` times, no dialect beyond both.
 
 mod attention;
+mod choice;
 mod connections;
 mod consent;
 mod decisions;
@@ -22,6 +23,7 @@ mod leaving;
 mod listing;
 mod migrate;
 mod outbox;
+mod places;
 mod points;
 mod references;
 mod schedule;
@@ -45,12 +47,13 @@ pub use leases::Lease;
 pub use leaving::{Leaving, Mark, MarkField};
 pub use listing::{ListedItem, ListingCount, ListingRow, Replacement};
 pub use outbox::{IntentBody, IntentRow, IntentState, RowChange, Settlement};
+pub use places::RecordPlace;
 pub use points::Moment;
 #[cfg(feature = "simulation")]
 pub use points::{Watch, watch};
 pub use schedule::{ScheduleChange, ScheduleRow, Scheduled};
 pub use seal::Sealer;
 pub use staging::{CursorRow, InboxRow, InboxState, PresenceWord, Staged, StagedPage, told_version};
-pub use undo::{UndoWrite, WrittenLine, WrittenQuery};
+pub use undo::{UndoWrite, Written, WrittenLine, WrittenQuery};
 pub use upkeep::{ExchangeRow, Removed};
 pub use usage::{BudgetRow, Spent, UsageRow};

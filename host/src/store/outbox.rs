@@ -61,6 +61,9 @@ pub struct IntentBody {
     /// It takes back what was written earlier: the other side is left as it is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub undo: bool,
+    /// It takes back how a conflict ended: both sides are written, and agree afterwards.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub settle: bool,
     /// For a create that a person has to decide about: records that may be what it made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<String>,

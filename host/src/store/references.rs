@@ -23,7 +23,7 @@ impl Store {
         let tenant = tenant.to_owned();
         self.step(move |tx| {
             let sql = format!(
-                "SELECT {other} FROM link WHERE tenant = ?1 AND pair = ?2 AND {own} = ?3 AND state = 'active'",
+                "SELECT {other} FROM link WHERE tenant = ?1 AND pair = ?2 AND {own} = ?3 AND state <> 'ended' AND state = 'active'",
                 own = id_column(side),
                 other = id_column(side.other())
             );

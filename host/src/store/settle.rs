@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crmsync_core::decide::{Operation, reason};
 use crmsync_core::sabotage::{Sabotage, is_on};
-use crmsync_core::{Base, Side, Value};
+use crmsync_core::{Away, Base, RemovalReason, Side, Value};
 
 use super::decisions::{LinkRow, OutcomeNote, add_outcome, find_link, forget_outcomes, link_by_id, save_link};
 use super::driver::to_json;
@@ -77,7 +77,7 @@ pub(super) fn settle(
                     doubt_mark(tx, &lease.tenant, pair, &intent)?
                 }
             }
-            if intent.body.undo {
+            if intent.body.undo && !intent.body.settle && intent.operation == Operation::Update {
                 let (_, left_id) = outcome_place(tx, &intent)?;
                 note_undone(tx, lease, pair, run, &intent, &left_id, now_ms)?;
             }
@@ -168,6 +168,12 @@ fn settle_create(
             bases.owed = intent.side.into();
         }
     }
+    let brought_back = intent.body.leaving.as_ref().filter(|_| intent.body.undo);
+    if let Some(leaving) = brought_back {
+        // The one that it was deleted for is still away: nothing is deleted for that any more, and it is linked again should it come back.
+        link.removed = Some(intent.side.other());
+        link.away = Away::Kept(RemovalReason::parse(&leaving.why));
+    }
     save_link(tx, &lease.tenant, pair, &link, now_ms)?;
     // The new record may have come by itself and been held back until it was known whose it is.
     tx.execute(
@@ -177,6 +183,12 @@ fn settle_create(
     // Rule 2: the source's inbox row goes with its outcome, unless it was staged anew meanwhile; the new one is decided against the link.
     tx.execute("DELETE FROM inbox WHERE seq = ?1", [intent.source_seq])?;
     settle_outcomes(tx, lease, pair, intent, &answer.record, &link.left_id)?;
+    if let Some(leaving) = brought_back {
+        let (field, detail) = (String::new(), leaving.told.clone());
+        let note = OutcomeNote { kind: "removed", reason: reason::REMOVED.into(), field, detail };
+        add_outcome(tx, lease, pair, run, Side::Left, &link.left_id, &note, now_ms)?;
+        return write_journal(tx, lease, pair, run, &line(intent, "undone", &answer.record, &leaving.told), now_ms);
+    }
     write_journal(tx, lease, pair, run, &line(intent, "created", &answer.record, ""), now_ms)
 }
 
@@ -274,6 +286,9 @@ fn settle_update(
     if !intent.body.undo {
         return write_journal(tx, lease, pair, run, &line(intent, "updated", &answer.record, ""), now_ms);
     }
+    if intent.body.settle {
+        return write_journal(tx, lease, pair, run, &line(intent, "settled", &answer.record, ""), now_ms);
+    }
     note_undone(tx, lease, pair, run, intent, &link.left_id, now_ms)?;
     write_journal(tx, lease, pair, run, &line(intent, "undone", &answer.record, ""), now_ms)
 }
@@ -305,6 +320,10 @@ fn refuse(
     note: &OutcomeNote,
     now_ms: i64,
 ) -> Result<(), Error> {
+    if intent.body.undo && intent.operation != Operation::Update {
+        // Nothing waits for it: a record that stays, or that is not brought back, is as it was.
+        return write_journal(tx, lease, pair, run, &line(intent, "refused", &intent.target, &note.detail), now_ms);
+    }
     if intent.operation != Operation::Update {
         tx.execute("UPDATE inbox SET state = 'held' WHERE seq = ?1", [intent.source_seq])?;
     }

@@ -285,7 +285,7 @@ impl Store {
             tx.execute(
                 "INSERT INTO inbox (tenant, pair, side, record, state, presence, version, modified_at_ms, create_key, image)
                  SELECT tenant, pair, 'left', left_id, 'staged', 'unread', '', 0, '', '{}' FROM link
-                 WHERE tenant = ?1 AND pair = ?2 AND state = 'active' ON CONFLICT DO NOTHING",
+                 WHERE tenant = ?1 AND pair = ?2 AND state <> 'ended' AND state = 'active' ON CONFLICT DO NOTHING",
                 (&lease.tenant, pair),
             )?;
             tx.execute("UPDATE pair SET mapping = ?2 WHERE id = ?1", (pair, &mapping_hash))?;
@@ -300,7 +300,7 @@ impl Store {
         self.step(move |tx| {
             let column = id_column(side);
             let sql = format!(
-                "SELECT (SELECT count(*) FROM link WHERE tenant = ?1 AND pair = ?2 AND state IN ('active', '{other}-removed'))
+                "SELECT (SELECT count(*) FROM link WHERE tenant = ?1 AND pair = ?2 AND state <> 'ended' AND state IN ('active', '{other}-removed'))
                  + (SELECT count(*) FROM inbox i WHERE i.tenant = ?1 AND i.pair = ?2 AND i.side = ?3 AND i.presence IN ('live', 'unseen')
                     AND NOT EXISTS (SELECT 1 FROM link l WHERE l.tenant = ?1 AND l.pair = ?2 AND l.{column} = i.record AND l.state <> 'ended'))",
                 other = side.other().as_str()

@@ -18,11 +18,14 @@ pub(crate) const SOURCE_CHARS_MAX: usize = 100;
 /// Queries that one `find` may send: keys are unique, so one is the rule.
 const FIND_QUERIES_MAX: usize = 7;
 
+/// Absent leads that are counted one by one at most, behind the question for converted ones.
+const LEAD_COUNTS_MAX: usize = 5;
+
 /// The module whose records can be converted.
 const LEADS: &str = "Leads";
 
-/// Records by id. One that is deleted, one that was never there and one that the user may not see cannot be told apart. A
-/// converted lead is absent too, but `retrieve` still gives it, so absent leads are asked for one by one.
+/// Records by id. One that is deleted and one that the user may not see are absent alike, but the latter is still counted, as counts know no
+/// permissions. A converted lead is absent too, but `retrieve` still gives it, so absent leads are asked for one by one.
 ///
 /// # Errors
 /// What the CRM's refusal means.
@@ -46,8 +49,38 @@ fn fetch_with(reader: &Reader, ids: &[String]) -> Result<Fetched, Fault> {
         ids.iter().filter(|id| !found.contains(id.as_str())).cloned().collect()
     };
     let missing: Vec<&str> = absent.iter().map(String::as_str).filter(|id| own.contains(id)).collect();
-    let removed = if module == LEADS { converted(&missing)? } else { Vec::new() };
+    let mut removed = if module == LEADS { converted(&missing)? } else { Vec::new() };
+    // The host allows one request more for each absent id, and a few; leads have used up theirs.
+    let requests_left = if module == LEADS { LEAD_COUNTS_MAX } else { missing.len() };
+    let explained: BTreeSet<&str> = removed.iter().map(|removal| removal.id.as_str()).collect();
+    let missing: Vec<&str> = missing.into_iter().filter(|id| !explained.contains(id)).collect();
+    let hidden = hidden(module, &missing, requests_left)?;
+    removed.extend(hidden);
     Ok(Fetched { live: live.finish(), absent, removed })
+}
+
+/// Those of the absent records that the CRM still counts: the user may not see them, or an answer was cut. One query where there is none,
+/// as usual. Where some are and there are too many to be counted one by one, all of them are taken for hidden: nothing is lost by that.
+fn hidden(module: &str, absent: &[&str], requests_left: usize) -> Result<Vec<Removal>, Fault> {
+    let count = |ids: &[&str]| wire::query(vtql::count(module, &vtql::one_of("id", ids)));
+    let counted = |answer: Result<_, Fault>| wire::count(&answer?);
+    let around = vtql::count(module, &vtql::one_of::<&str>("id", &[]));
+    let mut there = 0;
+    for answer in send_all(vtql::fitting(&around, absent).into_iter().map(count).collect()) {
+        there += counted(answer)?;
+    }
+    let mut hidden: Vec<&str> = absent.to_vec();
+    if there == 0 {
+        return Ok(Vec::new());
+    }
+    if there < absent.len() as u64 && absent.len() <= requests_left {
+        hidden.clear();
+        for (id, answer) in absent.iter().zip(send_all(absent.iter().map(|id| count(&[id])).collect())) {
+            hidden.extend((counted(answer)? > 0).then_some(*id));
+        }
+    }
+    let removal = |id: &str| Removal { id: id.to_owned(), reason: "not-visible".to_owned(), into: String::new() };
+    Ok(hidden.into_iter().map(removal).collect())
 }
 
 /// Those of the leads that queries do not find, but that are there: they were converted. What they became the CRM does not

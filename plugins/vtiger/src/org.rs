@@ -140,6 +140,12 @@ fn owners<const N: usize>(module: &str, columns: [&str; N]) -> Result<Vec<(Strin
 
 fn module_info(module: &str, label: String, described: &Described, quiesce_ms: u64) -> ModuleInfo {
     let key_field = described.key_field().unwrap_or_default();
+    let mut extra = vec![("id-prefix".to_owned(), described.prefix().to_owned())];
+    extra.extend(described.refused().iter().map(|right| ((*right).to_owned(), "false".to_owned())));
+    if !described.refused().contains(&"deletable") {
+        // A soft delete, which people can take back in the CRM; nothing in the API empties the bin.
+        extra.push(("deletes".to_owned(), "recycle".to_owned()));
+    }
     ModuleInfo {
         name: module.to_owned(),
         label,
@@ -151,11 +157,7 @@ fn module_info(module: &str, label: String, described: &Described, quiesce_ms: u
         quiesce_ms,
         push_rows: 1,
         fetch_rows: PAGE_ROWS as u32,
-        extra: vec![
-            ("id-prefix".to_owned(), described.prefix().to_owned()),
-            // A soft delete, which people can take back in the CRM; nothing in the API empties the bin.
-            ("deletes".to_owned(), "recycle".to_owned()),
-        ],
+        extra,
     }
 }
 

@@ -115,6 +115,8 @@ impl Schema {
 pub(crate) struct Described {
     prefix: String,
     fields: Vec<FieldInfo>,
+    /// What the user's profile does not let the user do with its records, in the contract's words.
+    refused: Vec<&'static str>,
 }
 
 impl Described {
@@ -128,7 +130,16 @@ impl Described {
         };
         let fields = elements(result.get("fields")?);
         let fields = fields.filter_map(|field| info(module, field)).collect();
-        Some(Described { prefix, fields })
+        let rights = [("createable", "creatable"), ("updateable", "editable"), ("deleteable", "deletable")];
+        // A release that says nothing of a right lets a write find out.
+        let refused =
+            rights.into_iter().filter(|(right, _)| result.get(*right).is_some_and(|word| !is_true(Some(word))));
+        Some(Described { prefix, fields, refused: refused.map(|(_, word)| word).collect() })
+    }
+
+    /// What the user may not do with the module's records: `creatable`, `editable`, `deletable`.
+    pub(crate) fn refused(&self) -> &[&'static str] {
+        &self.refused
     }
 
     /// What the module's ids have before the `x`.
@@ -314,6 +325,14 @@ mod tests {
         for name in ["createdtime", "modifiedby", "source", "imagename"] {
             assert!(field(name).read_only, "{name}");
         }
+    }
+
+    #[test]
+    fn what_the_profile_refuses_is_told() {
+        assert!(described().refused().is_empty(), "a release that says nothing");
+        let rights = r#""createable":true,"updateable":false,"deleteable":"0","retrieveable":true,"fields""#;
+        let described = parse(&CONTACTS.replacen(r#""fields""#, rights, 1)).expect("a describe answer");
+        assert_eq!(described.refused(), ["editable", "deletable"]);
     }
 
     #[test]

@@ -297,7 +297,20 @@ fn fetch_reports_what_is_absent() {
     let fetched = Vtiger::fetch("Contacts", &ids, &[]).expect("records");
     assert_eq!(fetched.live.ids.len(), 129);
     assert_eq!(fetched.absent, ["12x7", "11x5", "nonsense", "12x999"]);
-    assert_eq!(fake.queries().len(), 2);
+    assert_eq!(fetched.removed, []);
+    assert_eq!(fake.queries().len(), 3, "two for the records, one that counts the absent ones");
+}
+
+#[test]
+fn a_hidden_record_is_not_taken_for_a_deleted_one() {
+    let fake = Fake::with_contacts(20);
+    fake.delete(7);
+    fake.hide(|number| number == 3 || number == 4);
+    let ids: Vec<String> = (1..=20).map(|number| format!("12x{number}")).collect();
+    let fetched = Vtiger::fetch("Contacts", &ids, &[]).expect("records");
+    assert_eq!(fetched.absent, ["12x3", "12x4", "12x7"]);
+    let told: Vec<_> = fetched.removed.iter().map(|gone| (gone.id.as_str(), gone.reason.as_str())).collect();
+    assert_eq!(told, [("12x3", "not-visible"), ("12x4", "not-visible")]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::crm::Crm;
+use crate::crm::{Crm, FieldRule, Rights, UserRule};
 use crate::faults::Plan;
 use crate::scenario::HumanEdit;
 use crate::serve::Story;
@@ -26,12 +26,16 @@ pub(crate) fn routes() -> Router<Arc<dyn Crm>> {
         .route("/_sandbox/person/create", post(person_create))
         .route("/_sandbox/person/edit", post(person_edit))
         .route("/_sandbox/person/delete", post(person_delete))
+        .route("/_sandbox/person/restore", post(person_restore))
         .route("/_sandbox/person/convert", post(person_convert))
         .route("/_sandbox/person/merge", post(person_merge))
+        .route("/_sandbox/admin/field", post(admin_field))
+        .route("/_sandbox/admin/user", post(admin_user))
         .route("/_sandbox/story", get(story))
         .route("/_sandbox/faults", post(faults))
         .route("/_sandbox/clock", post(clock))
         .route("/_sandbox/expire", post(expire))
+        .route("/_sandbox/rights", post(rights))
 }
 
 #[derive(Debug, Deserialize)]
@@ -48,6 +52,14 @@ struct Edit {
     id: Option<String>,
     #[serde(default)]
     set: Map<String, Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FieldSetting {
+    module: String,
+    field: String,
+    rule: FieldRule,
 }
 
 #[derive(Debug, Deserialize)]
@@ -122,6 +134,27 @@ async fn person_delete(State(crm): State<Arc<dyn Crm>>, Json(edit): Json<Edit>) 
     }
 }
 
+async fn person_restore(State(crm): State<Arc<dyn Crm>>, Json(edit): Json<Edit>) -> Response {
+    match &edit.id {
+        Some(id) => edited(crm.person_restore(&edit.module, id)),
+        None => refused(StatusCode::BAD_REQUEST, "a restore names the record by `id`".to_owned()),
+    }
+}
+
+async fn admin_field(State(crm): State<Arc<dyn Crm>>, Json(setting): Json<FieldSetting>) -> Response {
+    match crm.set_field(&setting.module, &setting.field, &setting.rule) {
+        Ok(()) => Json(json!({"field": setting.field})).into_response(),
+        Err(message) => refused(StatusCode::BAD_REQUEST, message),
+    }
+}
+
+async fn admin_user(State(crm): State<Arc<dyn Crm>>, Json(user): Json<UserRule>) -> Response {
+    match crm.set_user(&user) {
+        Ok(id) => Json(json!({"user": {"id": id}})).into_response(),
+        Err(message) => refused(StatusCode::BAD_REQUEST, message),
+    }
+}
+
 async fn person_convert(State(crm): State<Arc<dyn Crm>>, Json(lead): Json<Convert>) -> Response {
     match crm.person_convert(&lead.id) {
         Ok(made) => Json(json!({"converted": made})).into_response(),
@@ -153,6 +186,11 @@ async fn clock(State(crm): State<Arc<dyn Crm>>, Json(advance): Json<Advance>) ->
 async fn expire(State(crm): State<Arc<dyn Crm>>) -> Json<Value> {
     crm.expire_sessions();
     Json(json!({"expired": true}))
+}
+
+async fn rights(State(crm): State<Arc<dyn Crm>>, Json(rights): Json<Rights>) -> Json<Value> {
+    crm.grant(rights);
+    Json(json!({"granted": true}))
 }
 
 fn edited(outcome: Result<Value, String>) -> Response {

@@ -1,5 +1,6 @@
 //! What both sandbox CRMs have in common: a state that answers one request at a time, and people who edit it.
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::clock::Clock;
@@ -40,6 +41,59 @@ pub enum Twist {
     Duplicate,
     /// There is nothing.
     Empty,
+    /// The page ends early, and says that nothing comes behind it.
+    Cut {
+        /// Rows that it still shows.
+        rows: usize,
+    },
+}
+
+/// What the user sees with whom programs log in. An administrator sees everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rights {
+    /// Whether the user is an administrator.
+    pub administrator: bool,
+    /// So many percent of all records are hidden from users who are none.
+    #[serde(default)]
+    pub hidden_percent: u64,
+}
+
+impl Rights {
+    /// Whether the user sees the record of this number. A multiplier without factors of 100 spreads neighbouring numbers over the
+    /// percents.
+    pub fn show(self, number: u64) -> bool {
+        self.administrator || number.wrapping_mul(61) % 100 >= self.hidden_percent
+    }
+}
+
+/// What an administrator changes about a field; what is left out stays.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FieldRule {
+    /// Users may look at it and not change it: what a program sends is ignored without a word.
+    pub read_only: Option<bool>,
+    /// Characters that it takes.
+    pub chars_max: Option<usize>,
+    /// No two records may have the same value in it; looked at from now on.
+    pub unique: Option<bool>,
+}
+
+/// A user as an administrator enters one.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserRule {
+    /// First and last name.
+    pub name: String,
+    /// E-mail address; two users may have the same one.
+    pub email: String,
+    /// May log in and be given records.
+    #[serde(default = "yes")]
+    pub active: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// One simulated CRM. Its methods are synchronous: a call is one step of its state under its own lock.
@@ -101,6 +155,12 @@ pub trait Crm: Send + Sync + 'static {
     /// What the screen would say; nothing is changed then.
     fn person_delete(&self, module: &str, id: &str) -> Result<Value, String>;
 
+    /// Takes a record from the recycle bin as a person at the screen and returns it, under its old id. What pointed to it stays empty.
+    ///
+    /// # Errors
+    /// It is not in the bin, or what the screen would say; nothing is changed then.
+    fn person_restore(&self, module: &str, id: &str) -> Result<Value, String>;
+
     /// Converts a lead as a person at the screen: an organization of the lead's company, unless there is one of that name, and a
     /// contact at it are made, and the lead is not among the leads any more. Gives the new ids as `{"Accounts": …, "Contacts": …}`; the
     /// first is null for a lead without a company.
@@ -115,6 +175,21 @@ pub trait Crm: Send + Sync + 'static {
     /// # Errors
     /// What the screen would say; nothing is changed then.
     fn person_merge(&self, module: &str, id: &str, into: &str) -> Result<Value, String>;
+
+    /// Changes a field in the CRM's settings as its administrator does. Values that are there stay as they are.
+    ///
+    /// # Errors
+    /// There is no such module or field.
+    fn set_field(&self, module: &str, field: &str, rule: &FieldRule) -> Result<(), String>;
+
+    /// Adds a user as the CRM's administrator does, or changes the one of this name. Gives the user's id.
+    ///
+    /// # Errors
+    /// What the screen would say.
+    fn set_user(&self, user: &UserRule) -> Result<String, String>;
+
+    /// Somebody changes what the programs' user sees, without telling anybody.
+    fn grant(&self, rights: Rights);
 
     /// Makes all access tokens or sessions invalid, as an administrator or a restart would.
     fn expire_sessions(&self);

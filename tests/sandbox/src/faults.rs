@@ -110,6 +110,11 @@ pub enum Action {
     DuplicatePage,
     /// A list comes back empty, as after the loss of a permission that the CRM does not announce.
     EmptyList,
+    /// A list page ends early and says that nothing comes behind it, as when a database or a proxy cuts an answer short.
+    CutList {
+        /// Rows that it still shows.
+        rows: u32,
+    },
     /// All sessions and access tokens become invalid just before the call is handled.
     ExpireSession,
 }
@@ -131,6 +136,7 @@ impl Action {
             Action::StalePage { .. } => "stale_page",
             Action::DuplicatePage => "duplicate_page",
             Action::EmptyList => "empty_list",
+            Action::CutList { .. } => "cut_list",
             Action::ExpireSession => "expire_session",
         }
     }

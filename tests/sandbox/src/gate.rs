@@ -136,6 +136,7 @@ fn twist(fault: Option<&Action>) -> Option<Twist> {
         }
         Some(Action::DuplicatePage) => Some(Twist::Duplicate),
         Some(Action::EmptyList) => Some(Twist::Empty),
+        Some(Action::CutList { rows }) => Some(Twist::Cut { rows: *rows as usize }),
         _ => None,
     }
 }

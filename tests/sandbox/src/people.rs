@@ -4,11 +4,13 @@
 //! About six in ten records exist on both sides; the rest on one side only. Contacts belong to organizations of their own side, some
 //! of which the other side does not have, and report to other contacts; organizations are members of others. The data is as untidy as real data: names
 //! in capitals, phones in five spellings of one number, blanks where the other side has a value, different values in
-//! one field, families that share an e-mail address, and a few records that fit two candidates on the other side.
+//! one field, families that share an e-mail address, and a few records that fit two candidates on the other side. How many families
+//! and such records there are can be chosen.
 //! Every side's text is kept here as that side shows it, so expectations can be worked out without either server.
 
 mod fields;
 mod generate;
+mod spelling;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -48,6 +50,8 @@ pub struct Population {
     pub leads: Vec<Person>,
     /// Groups of records that fit more than one candidate; nothing may be written for them.
     pub ambiguous: Vec<Ambiguous>,
+    /// Numbers of the contacts of each family, in the order of the constellations; empty for simple families.
+    pub families: Vec<Vec<usize>>,
     /// The highest number that a seeded Vtiger record has; the server's counter goes on from here.
     pub vtiger_number_max: u64,
 }
@@ -88,13 +92,26 @@ pub struct Counts {
     pub organizations: usize,
     /// Leads.
     pub leads: usize,
+    /// Contacts that share an e-mail address.
+    pub families: Families,
+    /// Contacts of one side that are twice on the other side, where nobody can tell which is which; none for the usual few.
+    pub doubles: Option<usize>,
+}
+
+/// Families: contacts that share one e-mail address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Families {
+    /// One of two for forty contacts, of whom nobody is on both sides.
+    Simple,
+    /// So many, with different people of one address on both sides in four constellations, all of which names tell apart.
+    Mixed(usize),
 }
 
 impl Counts {
     /// The usual proportions to so many contacts: two organizations and two leads for five of them, and three of each at least.
     pub fn of(contacts: usize) -> Counts {
         let others = (contacts * 2 / 5).max(3);
-        Counts { contacts, organizations: others, leads: others }
+        Counts { contacts, organizations: others, leads: others, families: Families::Simple, doubles: None }
     }
 
     /// The count of one module.

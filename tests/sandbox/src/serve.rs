@@ -16,7 +16,7 @@ use crate::crm::{Crm, Shared};
 use crate::faults::Faults;
 use crate::gate::{self, Turns};
 use crate::http::{Connection, Door};
-use crate::people::Counts;
+use crate::people::{Counts, Families};
 use crate::scenario::Scenario;
 use crate::vtiger::Vtiger;
 use crate::zoho::Zoho;
@@ -32,6 +32,10 @@ pub struct Options {
     pub organizations: Option<usize>,
     /// Live leads to begin with, instead of two for five contacts.
     pub leads: Option<usize>,
+    /// So many families of whom both sides know somebody, instead of one simple family for forty contacts.
+    pub families: Option<usize>,
+    /// So many contacts that are twice on the other side, instead of three for five hundred.
+    pub doubles: Option<usize>,
     /// Decides every name, id and secret: two servers with one seed and one count hold the two sides of one population.
     pub seed: u64,
     /// A named set of peculiarities, for example `default` or `plain`; the CRM's own module lists them.
@@ -54,6 +58,8 @@ impl Options {
             contacts: self.records,
             organizations: self.organizations.unwrap_or(usual.organizations),
             leads: self.leads.unwrap_or(usual.leads),
+            families: self.families.map_or(usual.families, Families::Mixed),
+            doubles: self.doubles,
         }
     }
 }
@@ -65,6 +71,8 @@ impl Default for Options {
             records: 500,
             organizations: None,
             leads: None,
+            families: None,
+            doubles: None,
             seed: 1,
             profile: "default".to_owned(),
             faults: None,

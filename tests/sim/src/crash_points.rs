@@ -89,7 +89,9 @@ fn people_work(world: &mut World) {
     };
     world.add(Side::Left, &[("Code", "n1"), ("Name", "new on the left")]);
     world.add(Side::Right, &[("Code", "n2"), ("Name", "new on the right")]);
-    world.add(Side::Left, &[("Code", "n3"), ("Name", "another on the left")]);
+    for code in ["n3", "n4", "n5"] {
+        world.add(Side::Left, &[("Code", code), ("Name", "another on the left")]);
+    }
     world.type_in(Side::Left, &both[0], "Name", "from the left");
     world.type_in(Side::Left, &both[4], "Phone", "from the left, and much too long");
     world.type_in(Side::Left, &both[5], "Note", "");

@@ -319,6 +319,7 @@ impl Crm {
             push_rows: if self.habits.strict { 5 } else { 1 },
             fetch_rows: 5,
             deletes: DeleteWays { recycle: true, for_good: false },
+            refused: vec![],
         }
     }
 }

@@ -11,7 +11,7 @@ use crmsync::engine::{
     RunSetup, SideSetup, TransformStep, Transformed, Transforms,
 };
 use crmsync::store::{Lease, Sealer, Store};
-use crmsync_core::{DeletePolicy, Direction, Policy, Side, Value};
+use crmsync_core::{DeletePolicy, Direction, LeavePolicy, Policy, Side, Value};
 use futures_util::future::BoxFuture;
 
 use crate::crm::MODULE;
@@ -233,6 +233,8 @@ impl World {
                     newest: self.kind.newest,
                     first_sync: self.kind.first_sync,
                     deletes,
+                    when_it_leaves: LeavePolicy::StopUpdating,
+                    hold: false,
                 },
                 filters: [None, None],
                 records_from_ms: None,

@@ -15,6 +15,7 @@ mod host;
 mod hunt;
 mod invariants;
 mod line;
+mod merges;
 mod people;
 mod plan;
 mod pulse;

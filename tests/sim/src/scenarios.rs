@@ -25,6 +25,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "what is only hidden is never deleted", live: hidden },
     Scenario { name: "what changed while it was hidden is seen", live: seen_again },
     Scenario { name: "what was converted or merged is never deleted", live: ended },
+    Scenario { name: "what was merged is kept, created again, or merged as well", live: crate::merges::merged },
     Scenario { name: "what was edited survives a delete", live: delete_against_edit },
     Scenario { name: "many deletes wait for consent, and consent is for what was shown", live: safety_stop },
     Scenario { name: "a first sync deletes nothing", live: first_sync_deletes },
@@ -63,7 +64,7 @@ pub(crate) fn world(kind: Kind, story: impl AsyncFnOnce(&mut World) -> Vec<Strin
 }
 
 /// What is wrong, if this does not hold.
-fn unless(holds: bool, wrong: impl Into<String>) -> Vec<String> {
+pub(crate) fn unless(holds: bool, wrong: impl Into<String>) -> Vec<String> {
     if holds { vec![] } else { vec![wrong.into()] }
 }
 

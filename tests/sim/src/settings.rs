@@ -95,6 +95,7 @@ impl Settings {
                     left: vec![field],
                     right: vec![right],
                     direction: Direction::Both,
+                    agreed: Direction::Both,
                     to_right: None,
                     to_left: None,
                     sameness: Sameness::Text,

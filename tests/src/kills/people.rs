@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::Outcome;
 use crate::crms::{Crms, SIDES, field_name};
+use crate::workplace::now_ms;
 
 /// The field that holds a person's tag: it is mapped, carried as it is, and nobody here edits it afterwards.
 pub(super) const TAG_FIELD: &str = "Assistant";
@@ -172,7 +173,7 @@ impl People {
     }
 
     fn note(&mut self, side: Side, tag: &str, what: What) {
-        self.edits.push(Edit { side, tag: tag.to_owned(), what, at_ms: super::world::now_ms() });
+        self.edits.push(Edit { side, tag: tag.to_owned(), what, at_ms: now_ms() });
     }
 
     fn next_number(&mut self) -> u64 {

@@ -1,7 +1,7 @@
 //! One world: its CRMs, its workplace, and runs that are killed.
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crmsync::app::LOCAL_TENANT;
 use crmsync_sandbox::rng::Rng;
@@ -13,7 +13,7 @@ use super::people::People;
 use crate::Outcome;
 use crate::crms::{Crms, MODULE, SIDES};
 use crate::product::{Ended, Moment, Product};
-use crate::workplace::{FLOW, Workplace};
+use crate::workplace::{FLOW, Workplace, now_ms};
 
 /// An unanswered write of these CRMs is certain after this time. Longer than every commit delay below.
 const QUIESCE_MS: u64 = 700;
@@ -200,10 +200,4 @@ impl World {
         self.workplace.folder.keep();
         self.workplace.data()
     }
-}
-
-/// Milliseconds since 1970, in our clock.
-pub(super) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::tests_support::{pair, row};
 use super::*;
 use crate::mapping::Direction;
+use crate::policy::{DeletePolicy, LeavePolicy};
 
 /// Few values, so that sides agree often; one is long enough to be cut.
 const TEXTS: [&str; 5] = ["", "a", "b", "Customer Care, Returns and Refunds", "Customer Care, Returns and Ref"];
@@ -78,6 +79,8 @@ fn policy() -> impl Strategy<Value = Policy> {
             newest,
             first_sync,
             deletes: DeletePolicy::Report,
+            when_it_leaves: LeavePolicy::StopUpdating,
+            hold: false,
         },
     )
 }

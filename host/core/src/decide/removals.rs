@@ -3,14 +3,24 @@
 use super::tests_support::{field, pair, row};
 use super::*;
 use crate::mapping::Direction;
+use crate::policy::{DeletePolicy, LeavePolicy};
+use crate::record::Away;
 
-const MODES: [DeletePolicy; 5] =
-    [DeletePolicy::Report, DeletePolicy::Mark, DeletePolicy::Recycle, DeletePolicy::Delete, DeletePolicy::Hold];
+const MODES: [DeletePolicy; 4] =
+    [DeletePolicy::Report, DeletePolicy::Mark, DeletePolicy::Recycle, DeletePolicy::Delete];
 
 fn decision(left: Presence, right: &str, deletes: DeletePolicy, direction: Direction) -> Decision {
     let mut view = pair(field(Some("1"), "1"), field(Some("1"), right));
     (view.left, view.right) = (left, Presence::Live);
-    let policy = Policy { direction, winner: Side::Left, newest: false, first_sync: FirstSync::FillEmpty, deletes };
+    let policy = Policy {
+        direction,
+        winner: Side::Left,
+        newest: false,
+        first_sync: FirstSync::FillEmpty,
+        deletes,
+        when_it_leaves: LeavePolicy::StopUpdating,
+        hold: false,
+    };
     let decision = decide(&view, &PairMapping { rows: vec![row("Phone")], match_rules: vec![] }, &policy);
     assert!(decision.writes.iter().all(|write| write.side == Side::Right && write.rows.is_empty()));
     decision
@@ -41,7 +51,6 @@ fn a_delete_does_what_the_flow_says() {
     check(DeletePolicy::Mark, "left WHY, mark");
     check(DeletePolicy::Recycle, "left WHY, delete");
     check(DeletePolicy::Delete, "left WHY, delete");
-    check(DeletePolicy::Hold, "wait safety-stop");
 }
 
 #[test]
@@ -81,6 +90,8 @@ fn an_edit_that_was_not_told_yet_counts_as_one() {
         newest: false,
         first_sync: FirstSync::FillEmpty,
         deletes: DeletePolicy::Recycle,
+        when_it_leaves: LeavePolicy::StopUpdating,
+        hold: false,
     };
     assert_eq!(told(&decide(&view, &mapping, &policy)), "ask delete-against-edit");
     view.rows[0].owed = Owed::Right;
@@ -105,6 +116,8 @@ fn both_gone_is_the_end() {
                 newest: false,
                 first_sync: FirstSync::FillEmpty,
                 deletes: DeletePolicy::Recycle,
+                when_it_leaves: LeavePolicy::StopUpdating,
+                hold: false,
             };
             let mapping = PairMapping { rows: vec![row("Phone")], match_rules: vec![] };
             assert_eq!(decide(&view, &mapping, &policy), Decision::only(Verdict::Forget), "{left:?} {right:?}");
@@ -123,8 +136,75 @@ fn a_mark_goes_when_the_other_record_comes_back() {
         newest: false,
         first_sync: FirstSync::FillEmpty,
         deletes: DeletePolicy::Mark,
+        when_it_leaves: LeavePolicy::StopUpdating,
+        hold: false,
     };
     let decided = decide(&view, &mapping, &policy);
     let operations: Vec<_> = decided.writes.iter().map(|write| (write.side, write.operation)).collect();
     assert_eq!(operations, [(Side::Right, Operation::Update), (Side::Right, Operation::Unmark)]);
+}
+
+/// A linked record that left, with a policy.
+fn left(view: &View, policy: Policy) -> String {
+    told(&decide(view, &PairMapping { rows: vec![row("Phone")], match_rules: vec![] }, &policy))
+}
+
+fn policy(deletes: DeletePolicy, when_it_leaves: LeavePolicy, hold: bool) -> Policy {
+    let (direction, winner, first_sync) = (Direction::Both, Side::Left, FirstSync::FillEmpty);
+    Policy { direction, winner, newest: false, first_sync, deletes, when_it_leaves, hold }
+}
+
+#[test]
+fn the_safety_stop_holds_what_would_be_written() {
+    let mut view = pair(field(Some("1"), "1"), field(Some("1"), "1"));
+    view.left = Presence::Removed(RemovalReason::Deleted);
+    let stop = LeavePolicy::StopUpdating;
+    assert_eq!(left(&view, policy(DeletePolicy::Recycle, stop, true)), "wait safety-stop");
+    assert_eq!(left(&view, policy(DeletePolicy::Mark, stop, true)), "wait safety-stop");
+    assert_eq!(left(&view, policy(DeletePolicy::Report, stop, true)), "left deleted");
+}
+
+#[test]
+fn a_record_that_leaves_the_filter_does_what_the_flow_says() {
+    let check = |base: &str, shown: &str, leaves: LeavePolicy, hold: bool, marked: Option<Side>, expected: &str| {
+        let mut view = pair(field(Some("1"), "2"), field(Some(base), shown));
+        (view.scope, view.marked) = (Scope::Outside(Some(Side::Left)), marked);
+        let told = left(&view, policy(DeletePolicy::Recycle, leaves, hold));
+        assert_eq!(told, expected, "{shown} {leaves:?} {hold} {marked:?}");
+    };
+    check("1", "1", LeavePolicy::StopUpdating, false, None, "out left-filter");
+    check("1", "1", LeavePolicy::Mark, false, None, "out left-filter, mark");
+    check("1", "3", LeavePolicy::Mark, false, None, "out left-filter, mark");
+    check("1", "1", LeavePolicy::Mark, false, Some(Side::Right), "out left-filter");
+    check("1", "1", LeavePolicy::Recycle, false, None, "out left-filter, delete");
+    // What people edited there is not thrown away.
+    check("1", "3", LeavePolicy::Recycle, false, None, "out left-filter");
+    check("1", "1", LeavePolicy::Recycle, true, None, "wait safety-stop");
+    check("1", "1", LeavePolicy::Mark, true, None, "wait safety-stop");
+
+    let mut view = pair(field(Some("1"), "1"), field(Some("1"), "1"));
+    view.scope = Scope::Outside(None);
+    assert_eq!(left(&view, policy(DeletePolicy::Recycle, LeavePolicy::Recycle, false)), "out left-filter");
+    (view.scope, view.linked) = (Scope::Outside(Some(Side::Left)), false);
+    assert_eq!(left(&view, policy(DeletePolicy::Recycle, LeavePolicy::Recycle, false)), "out outside-filter");
+    view.linked = true;
+    let one_way = Policy { direction: Direction::ToLeft, ..policy(DeletePolicy::Recycle, LeavePolicy::Recycle, false) };
+    assert_eq!(left(&view, one_way), "out left-filter");
+}
+
+#[test]
+fn a_person_may_say_that_the_other_record_goes_as_well() {
+    use RemovalReason::{Deleted, Merged};
+    let check = |how: Away, shown: &str, owed: Owed, hold: bool, expected: &str| {
+        let mut view = pair(field(Some("1"), "1"), field(Some("1"), shown));
+        (view.left, view.delete_asked, view.rows[0].owed) = (Presence::Away(how), true, owed);
+        assert_eq!(left(&view, policy(DeletePolicy::Report, LeavePolicy::StopUpdating, hold)), expected, "{how:?}");
+    };
+    check(Away::Kept(Deleted), "1", Owed::Nobody, false, "left deleted, delete");
+    check(Away::Kept(Merged), "1", Owed::Nobody, false, "left merged, delete");
+    // The edit that was asked about; and one that came after the answer.
+    check(Away::Kept(Deleted), "1", Owed::Left, false, "left deleted, delete");
+    check(Away::Kept(Deleted), "2", Owed::Nobody, false, "ask delete-against-edit");
+    check(Away::Kept(Deleted), "1", Owed::Nobody, true, "wait safety-stop");
+    check(Away::Both, "1", Owed::Nobody, false, "ask restored-alone");
 }

@@ -3,6 +3,7 @@
 use super::tests_support::{field, pair, row};
 use super::*;
 use crate::mapping::{Direction, Sameness};
+use crate::policy::{DeletePolicy, LeavePolicy};
 
 fn policy() -> Policy {
     Policy {
@@ -11,6 +12,8 @@ fn policy() -> Policy {
         newest: false,
         first_sync: FirstSync::FillEmpty,
         deletes: DeletePolicy::Report,
+        when_it_leaves: LeavePolicy::StopUpdating,
+        hold: false,
     }
 }
 
@@ -110,6 +113,23 @@ fn what_cannot_be_carried_is_held() {
     mapping.rows[0].right[0].mandatory = true;
     let decision = decide(&pair(field(Some("1"), ""), field(Some("1"), "1")), &mapping, &policy());
     assert_eq!(told(&decision), "held:right:mandatory-emptied");
+}
+
+#[test]
+fn a_field_that_the_crm_does_not_let_us_write_is_told_and_owed() {
+    let mut mapping = one_row();
+    mapping.rows[0].right[0].read_only = true;
+    mapping.rows[0].direction = Direction::ToLeft;
+    let check = |what: &str, mapping: &PairMapping, left: (&str, &str), right: (&str, &str), expected: &str| {
+        let view = pair(field(Some(left.0), left.1), field(Some(right.0), right.1));
+        assert_eq!(told(&decide(&view, mapping, &policy())), expected, "{what}");
+    };
+    check("left changed", &mapping, ("1", "2"), ("1", "1"), "held:right:read-only");
+    check("both changed to the same", &mapping, ("1", "2"), ("1", "2"), "settled");
+    check("right changed", &mapping, ("1", "1"), ("1", "2"), "left=2");
+    // Where the flow itself says one way, nothing is missing.
+    mapping.rows[0].agreed = Direction::ToLeft;
+    check("one way by the flow", &mapping, ("1", "2"), ("1", "1"), "settled");
 }
 
 #[test]
@@ -321,7 +341,7 @@ fn old_records_are_known_and_left_alone() {
 fn what_is_outside_the_filter_gets_no_updates_and_is_no_delete() {
     let check = |linked: bool, right: Presence, expected: Verdict| {
         let mut view = pair(field(Some("1"), "2"), field(Some("1"), "1"));
-        (view.scope, view.linked, view.right) = (Scope::Outside, linked, right);
+        (view.scope, view.linked, view.right) = (Scope::Outside(Some(Side::Left)), linked, right);
         let decision = decide(&view, &one_row(), &policy());
         assert_eq!((decision.verdict, decision.writes.is_empty()), (expected, true));
     };
@@ -356,4 +376,24 @@ fn a_constant_is_given_to_new_records_only() {
     (view.left, view.right) = (Presence::Missing, Presence::Live);
     view.rows[0].right = field(None, "1");
     assert_eq!(told(&decide(&view, &mapping, &policy())), "left=1", "the left side has no such field");
+}
+
+#[test]
+fn a_conflict_of_earlier_ends_by_the_rules_of_today() {
+    let check = |winner: Option<Winner>, policy: Policy, expected: Option<(Side, &str)>| {
+        let row = MappingRow { winner, ..row("Phone") };
+        let cell = pair(field(None, "longest"), field(None, "short")).rows.remove(0);
+        let decided = decide_again(&row, &cell, &policy).map(|(side, values)| (side, values.unwrap()));
+        let expected = expected.map(|(side, value)| (side, vec![Value::text(value)]));
+        assert_eq!(decided, expected, "{winner:?}");
+    };
+    check(None, policy(), Some((Side::Left, "longest")));
+    check(None, Policy { winner: Side::Right, ..policy() }, Some((Side::Right, "short")));
+    check(Some(Winner::Side(Side::Right)), policy(), Some((Side::Right, "short")));
+    check(Some(Winner::Longer), Policy { winner: Side::Right, ..policy() }, Some((Side::Left, "longest")));
+    check(None, Policy { direction: Direction::ToLeft, ..policy() }, Some((Side::Right, "short")));
+    // Who saved last is not known any more; and the others leave no side's value as it is.
+    check(None, Policy { newest: true, ..policy() }, None);
+    check(Some(Winner::Newest), policy(), None);
+    check(Some(Winner::Ask), policy(), None);
 }

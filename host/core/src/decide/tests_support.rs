@@ -13,6 +13,7 @@ pub(crate) fn row(name: &str) -> MappingRow {
         left: vec![field.clone()],
         right: vec![field],
         direction: Direction::Both,
+        agreed: Direction::Both,
         to_right: None,
         to_left: None,
         sameness: Sameness::Text,
@@ -40,6 +41,7 @@ pub(crate) fn pair(left: FieldView, right: FieldView) -> View {
         linked: true,
         scope: Scope::In,
         marked: None,
+        delete_asked: false,
         saved_last: None,
         rows: vec![RowView { left, right, owed: Owed::Nobody, left_is_receipt: false, right_is_receipt: false }],
     }

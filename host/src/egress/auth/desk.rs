@@ -11,9 +11,9 @@ use secrecy::{ExposeSecret, SecretString};
 use url::{Url, form_urlencoded};
 
 use crate::egress::limiter::Limiter;
-use crate::egress::redact::Redactor;
 use crate::egress::transport::{Failure, Incoming, Outgoing, Transport};
 use crate::egress::{CallKind, Error, GateConfig, Grant, Lane, Refusal, Secrets, Spend, Vault};
+use crmsync_body::Redactor;
 
 /// Longest time for one request of a login.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);

@@ -17,9 +17,9 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
 
-use super::records::scalar_at;
 use super::transport::Incoming;
 use super::{Error, Refusal};
+use crmsync_body::scalar_at;
 
 pub use basic::{ApiKeySpec, BasicSpec};
 pub(super) use desk::{CLAIM_FACTS, Desk};

@@ -25,9 +25,9 @@ use super::{Desk, ExpiredSpec, Pass, finish};
 use crate::egress::limiter::Limiter;
 use crate::egress::origin::join;
 use crate::egress::path::Path;
-use crate::egress::records::scalar_at;
 use crate::egress::transport::{Failure, Incoming, Outgoing};
 use crate::egress::{Error, Refusal, Secrets};
+use crmsync_body::scalar_at;
 
 const CLIENT_ID: &str = "client_id";
 const CLIENT_SECRET: &str = "client_secret";

@@ -17,8 +17,8 @@ use super::desk::{Claim, refusal};
 use super::{Desk, ExpiredSpec, Pass, finish};
 use crate::egress::origin::join;
 use crate::egress::path::Path;
-use crate::egress::records::scalar_at;
 use crate::egress::{Error, Refusal, Secrets};
+use crmsync_body::scalar_at;
 
 /// More sessions than this are not opened side by side, whatever a manifest asks.
 const SESSIONS_MAX: u32 = 16;

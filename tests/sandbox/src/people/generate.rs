@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::fields::{Kind, LEAD_SOURCE, Module};
+use super::spelling::respell;
 use super::words::{
     DEPARTMENTS, DESCRIPTIONS, DOMAINS, EMOJI, FIRST_NAMES, LAST_NAMES, ORGANIZATION_FIRST, ORGANIZATION_FORM,
     ORGANIZATION_LAST, PLACES, Place, SALUTATIONS, STREETS, TITLES,
 };
-use super::{Ambiguous, Counts, Person, Population, Shown, Side, User, Values};
+use super::{Ambiguous, Counts, Families, Person, Population, Shown, Side, User, Values};
 use crate::rng::Rng;
 
 /// The share of records that exist on both sides.
@@ -73,11 +74,13 @@ pub fn generate(seed: u64, records: usize) -> Population {
 pub fn generate_counts(seed: u64, counts: Counts) -> Population {
     let mut lists = Vec::with_capacity(Module::ALL.len());
     let mut ambiguous_records = Vec::new();
+    let mut families = Vec::new();
     let mut vtiger_next = 2;
     for module in Module::ALL {
         let mut maker = Maker::new(seed, module);
         let records = counts.of_module(module);
-        let groups = maker.people_of_all_kinds(records);
+        let groups = maker.people_of_all_kinds(records, counts);
+        families.append(&mut maker.families);
         let mut people = maker.people;
         give_ids_and_times(seed, module, &mut people, vtiger_next);
         vtiger_next += records as u64;
@@ -89,7 +92,26 @@ pub fn generate_counts(seed: u64, counts: Counts) -> Population {
     }
     let [organizations, people, leads]: [Vec<Person>; 3] = lists.try_into().unwrap_or_default();
     let users = USERS.to_vec();
-    Population { users, organizations, people, leads, ambiguous: ambiguous_records, vtiger_number_max: vtiger_next - 1 }
+    Population {
+        users,
+        organizations,
+        people,
+        leads,
+        ambiguous: ambiguous_records,
+        families,
+        vtiger_number_max: vtiger_next - 1,
+    }
+}
+
+/// How much a side's record shows of the truth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shows {
+    /// Everything, as it is: nobody can tell it from another one.
+    Truth,
+    /// Spelled in many ways, with blanks and other values; what it is matched by stays.
+    Untidy,
+    /// The same, and the first name is among what it is matched by.
+    FirstName,
 }
 
 struct Maker {
@@ -100,6 +122,8 @@ struct Maker {
     names: HashSet<String>,
     /// Records so far in Zoho and in Vtiger.
     count: [usize; 2],
+    /// Families of which somebody is on both sides.
+    families: Vec<Vec<usize>>,
 }
 
 impl Maker {
@@ -109,18 +133,31 @@ impl Maker {
             Module::Contacts => "people",
             Module::Leads => "leads",
         };
-        Maker { module, rng: Rng::fork(seed, part), people: Vec::new(), names: HashSet::new(), count: [0, 0] }
+        Maker {
+            module,
+            rng: Rng::fork(seed, part),
+            people: Vec::new(),
+            names: HashSet::new(),
+            count: [0, 0],
+            families: Vec::new(),
+        }
     }
 
     /// Fills both sides with exactly `records` records and returns the groups that are ambiguous, as indexes.
-    fn people_of_all_kinds(&mut self, records: usize) -> Vec<Vec<usize>> {
-        for number in 0..records * OVERLAP_PERCENT / 100 {
+    fn people_of_all_kinds(&mut self, records: usize, counts: Counts) -> Vec<Vec<usize>> {
+        let families = if self.module == Module::Contacts { counts.families } else { Families::Mixed(0) };
+        let related = match families {
+            Families::Simple => 0,
+            Families::Mixed(families) => (0..families).map(|family| self.add_mixed_family(family)).sum(),
+        };
+        for number in 0..(records * OVERLAP_PERCENT / 100).saturating_sub(related) {
             let truth = self.truth(number % 12 == 5);
-            self.add(truth, &[Side::Zoho, Side::Vtiger], false);
+            self.add(truth, &[Side::Zoho, Side::Vtiger], Shows::Untidy);
         }
-        let groups = if records < 20 { 0 } else { (records * AMBIGUOUS_PER_500).div_ceil(500) };
+        let usual = if records < 20 { 0 } else { (records * AMBIGUOUS_PER_500).div_ceil(500) };
+        let groups = counts.doubles.filter(|_| self.module == Module::Contacts).unwrap_or(usual);
         let ambiguous = (0..groups).map(|group| self.add_ambiguous(group)).collect();
-        if self.module == Module::Contacts {
+        if families == Families::Simple {
             for family in 0..records / CONTACTS_PER_FAMILY {
                 self.add_family(family);
             }
@@ -128,7 +165,7 @@ impl Maker {
         for side in [Side::Zoho, Side::Vtiger] {
             while self.count[side as usize] < records {
                 let truth = self.truth(false);
-                self.add(truth, &[side], false);
+                self.add(truth, &[side], Shows::Untidy);
             }
         }
         ambiguous
@@ -139,7 +176,7 @@ impl Maker {
         let two_in_vtiger = group.is_multiple_of(2) && self.module != Module::Accounts;
         let (one, two) = if two_in_vtiger { (Side::Zoho, Side::Vtiger) } else { (Side::Vtiger, Side::Zoho) };
         let truth = self.truth(false);
-        [one, two, two].into_iter().map(|side| self.add(truth.clone(), &[side], true)).collect()
+        [one, two, two].into_iter().map(|side| self.add(truth.clone(), &[side], Shows::Truth)).collect()
     }
 
     /// Two people with one e-mail address. With different last names they may exist anywhere, because the match rule
@@ -155,24 +192,55 @@ impl Maker {
             if other.get("First_Name").is_none_or(|name| *name == parent["First_Name"]) {
                 other.insert("First_Name", "Kim".to_owned());
             }
-            self.add(parent, &[side], false);
-            self.add(other, &[side], false);
+            self.add(parent, &[side], Shows::Untidy);
+            self.add(other, &[side], Shows::Untidy);
         } else {
             if other["Last_Name"] == parent["Last_Name"] {
                 other.insert("Last_Name", "Kirchner".to_owned());
             }
-            self.add(parent, &[Side::Zoho], false);
-            self.add(other, &[Side::Vtiger], false);
+            self.add(parent, &[Side::Zoho], Shows::Untidy);
+            self.add(other, &[Side::Vtiger], Shows::Untidy);
         }
     }
 
-    fn add(&mut self, truth: Values, sides: &[Side], ambiguous: bool) -> usize {
+    /// Two people with one e-mail address, of whom both sides know somebody. Gives how many of them both sides know.
+    ///
+    /// The names tell them apart: only their last names, or only their first names where both sides know both, or one of them. Two people
+    /// of one last name of whom each side knows another one are not made: by their names they could be one, who is called by two.
+    fn add_mixed_family(&mut self, family: usize) -> usize {
+        const BOTH: &[Side] = &[Side::Zoho, Side::Vtiger];
+        let (mut parent, mut other) = (self.truth(false), self.truth(false));
+        let of_one_name = family % 4 < 2;
+        parent.insert("First_Name", "Robin".to_owned());
+        other.insert("First_Name", "Kim".to_owned());
+        other.insert("Email", parent["Email"].clone());
+        if of_one_name {
+            other.insert("Last_Name", parent["Last_Name"].clone());
+        } else if other["Last_Name"] == parent["Last_Name"] {
+            other.insert("Last_Name", "Kirchner".to_owned());
+        }
+        let alone = [Side::Zoho, Side::Vtiger][family / 4 % 2];
+        let sides: [&[Side]; 2] = match family % 4 {
+            0 | 2 => [BOTH, BOTH],
+            1 => [BOTH, &[alone]],
+            _ => [&[Side::Zoho], &[Side::Vtiger]],
+        };
+        let shows = if of_one_name { Shows::FirstName } else { Shows::Untidy };
+        let members =
+            [parent, other].into_iter().zip(sides).map(|(truth, sides)| self.add(truth, sides, shows)).collect();
+        self.families.push(members);
+        sides.iter().filter(|sides| sides.len() == 2).count()
+    }
+
+    fn add(&mut self, truth: Values, sides: &[Side], shows: Shows) -> usize {
         let number = self.people.len();
         let owner = self.rng.below(3);
         let both = sides.len() == 2;
+        let ambiguous = shows == Shows::Truth;
         let mut person = Person { number, truth, zoho: None, vtiger: None, ambiguous };
         for side in sides {
-            let mut values = if ambiguous { person.truth.clone() } else { self.untidy(&person.truth, *side, both) };
+            let mut values =
+                if ambiguous { person.truth.clone() } else { self.untidy(&person.truth, *side, both, shows) };
             if *side == Side::Vtiger {
                 self.speak_vtiger(&mut values);
             } else if !ambiguous {
@@ -348,7 +416,7 @@ impl Maker {
     }
 
     /// What one side's users made of the truth. In a record that exists on both sides, what it is matched by stays.
-    fn untidy(&mut self, truth: &Values, side: Side, both: bool) -> Values {
+    fn untidy(&mut self, truth: &Values, side: Side, both: bool, shows: Shows) -> Values {
         let rng = &mut self.rng;
         let mut values = Values::new();
         for field in self.module.fields() {
@@ -358,6 +426,7 @@ impl Maker {
             if field.zoho == "Company" && side == Side::Vtiger && !both && rng.chance(4) {
                 continue;
             }
+            let matched_by = matched_by || (shows == Shows::FirstName && field.zoho == "First_Name");
             // Zoho takes no lead without a company.
             let matched_by = matched_by || (field.zoho == "Company" && side == Side::Zoho);
             if both && !matched_by && field.kind != Kind::Flag && rng.chance(12) {
@@ -525,78 +594,6 @@ fn other_value(rng: &mut Rng, name: &str, value: &str) -> String {
             format!("{} {}", rng.pick(STREETS), 200 + rng.below(90))
         }
         _ => value.to_owned(),
-    }
-}
-
-/// The same value in another spelling that means the same.
-fn respell(rng: &mut Rng, kind: Kind, side: Side, value: String) -> String {
-    match kind {
-        Kind::Name => respell_name(rng, value),
-        Kind::Label => respell_label(rng, side, value),
-        Kind::Website => match rng.below(4) {
-            0 => value.replacen("https://", "http://www.", 1),
-            1 => format!("{value}/"),
-            2 => value.replacen("https://", "", 1),
-            _ => value,
-        },
-        Kind::Email => match rng.below(100) {
-            0..8 => capitalised_email(&value),
-            8..11 => value.to_uppercase(),
-            // Zoho checks the form of an address, so only Vtiger can hold blanks around one.
-            11..15 if side == Side::Vtiger => format!(" {value} "),
-            _ => value,
-        },
-        Kind::Phone => respell_phone(rng, &value),
-        Kind::Trimmed if rng.chance(3) => format!("{value} "),
-        _ => value,
-    }
-}
-
-fn respell_name(rng: &mut Rng, value: String) -> String {
-    // Some letters do not survive a change of case and back, and a person would not type them in capitals either.
-    let case_survives = value.to_uppercase().to_lowercase() == value.to_lowercase();
-    match rng.below(100) {
-        0..5 if case_survives => value.to_uppercase(),
-        5..9 if case_survives => value.to_lowercase(),
-        9..12 => format!(" {value} "),
-        12..14 => value.replace(' ', "  "),
-        _ => value,
-    }
-}
-
-/// Zoho trims, so only Vtiger can hold blanks around a name.
-fn respell_label(rng: &mut Rng, side: Side, value: String) -> String {
-    match rng.below(100) {
-        0..5 if value.to_uppercase().to_lowercase() == value.to_lowercase() => value.to_uppercase(),
-        5..8 if side == Side::Vtiger => format!(" {value} "),
-        8..12 => value.replacen(' ', "  ", 1),
-        _ => value,
-    }
-}
-
-fn capitalised_email(value: &str) -> String {
-    let mut chars = value.chars();
-    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
-}
-
-/// One of five ways to write one number; all keep the country code, without which a number is another number.
-fn respell_phone(rng: &mut Rng, value: &str) -> String {
-    let (number, extension) = value.split_once('x').map_or((value, None), |(number, rest)| (number, Some(rest)));
-    let digits = number.trim_start_matches('+');
-    let (country, rest) = digits.split_at(digits.len().saturating_sub(8));
-    let (head, tail) = rest.split_at(rest.len().min(3));
-    let spelled = match rng.below(6) {
-        0 => format!("+{country} {head} {tail}"),
-        1 => format!("00{country} {head}-{tail}"),
-        2 => format!("+{country} ({head}) {tail}"),
-        3 => format!("+{country}.{head}.{tail}"),
-        4 => format!("00{digits}"),
-        _ => number.to_owned(),
-    };
-    match extension {
-        Some(extension) if rng.chance(50) => format!("{spelled} ext. {extension}"),
-        Some(extension) => format!("{spelled} x{extension}"),
-        None => spelled,
     }
 }
 

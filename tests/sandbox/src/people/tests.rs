@@ -194,3 +194,46 @@ fn column_lengths_are_those_of_the_vtiger_server() {
         }
     }
 }
+
+#[test]
+fn families_and_doubles_are_as_many_as_asked_for() {
+    let counts = Counts { families: Families::Mixed(40), doubles: Some(96), ..Counts::of(2_000) };
+    let population = generate_counts(4, counts);
+    for side in [Side::Zoho, Side::Vtiger] {
+        assert_eq!(population.shown(Module::Contacts, side).len(), 2_000, "{side:?}");
+    }
+    let both = population.people.iter().filter(|person| person.zoho.is_some() && person.vtiger.is_some()).count();
+    assert_eq!(both, 1_200);
+    let doubles = population.ambiguous.iter().filter(|group| group.module == Module::Contacts);
+    assert!(doubles.clone().all(|group| group.zoho.len() + group.vtiger.len() == 3));
+    assert_eq!(doubles.count(), 96);
+    assert_eq!(population.families.len(), 40);
+    // Whoever is on both sides is known there by address, first and last name, and nobody else is.
+    let key = |shown: &Shown| {
+        let part = |name: &str| {
+            let value = shown.values.get(name).map_or("", String::as_str);
+            let plain =
+                carry(Module::Contacts.field(name).expect("a mapped field"), value, Side::Zoho).unwrap_or_default();
+            plain.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+        };
+        ["Email", "Last_Name", "First_Name"].map(part)
+    };
+    let mut across = 0;
+    for family in &population.families {
+        let members: Vec<&Person> = family.iter().map(|number| &population.people[*number]).collect();
+        let addresses: HashSet<&str> = members.iter().map(|person| person.truth["Email"].as_str()).collect();
+        assert_eq!((members.len(), addresses.len()), (2, 1));
+        let [one, two] = [members[0], members[1]];
+        across += usize::from(one.zoho.is_some() && two.vtiger.is_some() || two.zoho.is_some() && one.vtiger.is_some());
+        for person in &members {
+            assert!(!person.ambiguous);
+            if let (Some(zoho), Some(vtiger)) = (&person.zoho, &person.vtiger) {
+                let [left, right] = [key(zoho), key(vtiger)];
+                let first_name_tells = one.truth["Last_Name"] == two.truth["Last_Name"];
+                assert_eq!(left[..2], right[..2]);
+                assert!(!first_name_tells || left == right, "{left:?} {right:?}");
+            }
+        }
+    }
+    assert_eq!(across, 40, "both sides know somebody of each family");
+}

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer::Refusal;
 use super::schema::{Field, Kind, Module, Schema};
+use super::store::{Store, User};
 
 /// What a file field says of itself; nothing is uploaded here.
 const UPLOAD_BYTES_MAX: u64 = 32_000_000;
@@ -33,7 +34,8 @@ pub(super) fn list_types(schema: &Schema, field_types: Option<&str>, administrat
 /// # Errors
 ///
 /// A module that the user does not have is denied by name.
-pub(super) fn describe(schema: &Schema, module: &str, administrator: bool) -> Result<Value, Refusal> {
+pub(super) fn describe(store: &Store, module: &str, user: &User) -> Result<Value, Refusal> {
+    let (schema, administrator, may_write) = (&store.schema, user.administrator, !store.is_view_only(user));
     let found = schema.module(module).filter(|module| module.is_visible_to(administrator));
     let module = found.ok_or_else(|| Refusal::denied_for(&format!("name : {module}")))?;
     let is_entity = module.entity.is_entity();
@@ -42,9 +44,9 @@ pub(super) fn describe(schema: &Schema, module: &str, administrator: bool) -> Re
     let mut description = json!({
         "label": module.label,
         "name": module.name,
-        "createable": true,
-        "updateable": true,
-        "deleteable": true,
+        "createable": may_write,
+        "updateable": may_write,
+        "deleteable": may_write,
         "retrieveable": true,
         "fields": fields,
         "idPrefix": module.prefix.to_string(),

@@ -10,7 +10,8 @@
 //! Users, Groups, Currency and CompanyDetails do not exist, nor do the operations for related lists and files. Leads are
 //! converted, and records merged, at the screen only (`screen`).
 //!
-//! A profile is a list of words with commas between: `default`; `plain`, where Contacts have no custom field for keys;
+//! A profile is a list of words with commas between: `default`; `plain`, where Contacts have no custom field for keys; `keyless`, where
+//! `source` is missing as well, as in older releases;
 //! `repaired`, where `sync` and `logout` work; `hidden=20`, where users who are not administrators cannot read so many
 //! percent of the records; `view_only`, where they can change none; `db_zone=-05:00`, where the database keeps its times in
 //! that zone.

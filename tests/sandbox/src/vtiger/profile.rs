@@ -8,6 +8,8 @@ pub(super) struct Profile {
     /// Contacts have a custom field for a connector's keys. `default` says yes, `plain` no; then `source` is the only
     /// marker.
     pub(super) custom_key: bool,
+    /// `keyless`: as `plain`, and no module has `source`, which older releases do not know: nothing can hold a connector's keys.
+    pub(super) source: bool,
     /// `repaired`: `sync` and `logout` work, as on a server that was patched for PHP 8.
     pub(super) repaired: bool,
     /// `hidden=N`: so many percent of the records are unreadable for users who are not administrators.
@@ -25,11 +27,13 @@ impl Profile {
     ///
     /// An unknown word, with the words that there are.
     pub(super) fn parse(words: &str) -> io::Result<Self> {
-        let mut profile = Self { custom_key: true, repaired: false, hidden_percent: 0, view_only: false, db_zone_s: 0 };
+        let mut profile =
+            Self { custom_key: true, source: true, repaired: false, hidden_percent: 0, view_only: false, db_zone_s: 0 };
         for word in words.split(',').map(str::trim) {
             match word {
                 "" | "default" => {}
                 "plain" => profile.custom_key = false,
+                "keyless" => (profile.custom_key, profile.source) = (false, false),
                 "repaired" => profile.repaired = true,
                 "view_only" => profile.view_only = true,
                 _ => profile.set(word).ok_or_else(|| unknown(word))?,
@@ -64,7 +68,7 @@ fn seconds_ahead(offset: &str) -> Option<i64> {
 
 fn unknown(word: &str) -> io::Error {
     let message = format!(
-        "read profile: `{word}` is not one of `default`, `plain`, `repaired`, `view_only`, `hidden=0` to `hidden=100`, \
+        "read profile: `{word}` is not one of `default`, `plain`, `keyless`, `repaired`, `view_only`, `hidden=0` to `hidden=100`, \
              `db_zone=-05:00`"
     );
     io::Error::new(io::ErrorKind::InvalidInput, message)
@@ -80,8 +84,17 @@ mod tests {
             Profile::parse("plain, repaired,hidden=20,view_only,db_zone=-03:30").expect("the profile is valid");
         assert_eq!(
             profile,
-            Profile { custom_key: false, repaired: true, hidden_percent: 20, view_only: true, db_zone_s: -12_600 }
+            Profile {
+                custom_key: false,
+                source: true,
+                repaired: true,
+                hidden_percent: 20,
+                view_only: true,
+                db_zone_s: -12_600
+            }
         );
+        let keyless = Profile::parse("keyless").expect("the profile is valid");
+        assert_eq!((keyless.custom_key, keyless.source), (false, false));
         for wrong in ["cloud", "hidden=101", "hidden", "db_zone=5", "db_zone=+15:00"] {
             let error = Profile::parse(wrong).expect_err(wrong).to_string();
             assert!(error.contains(wrong) && error.contains("`repaired`"), "{error}");

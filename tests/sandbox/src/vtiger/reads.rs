@@ -105,6 +105,7 @@ fn twisted<R: Clone>(page: Vec<R>, twist: Option<Twist>, now_s: i64, modified_s:
     match twist {
         None => page,
         Some(Twist::Empty) => Vec::new(),
+        Some(Twist::Cut { rows }) => page.into_iter().take(rows).collect(),
         Some(Twist::Duplicate) => page.iter().flat_map(|row| [row.clone(), row.clone()]).collect(),
         Some(Twist::Stale { lag_ms }) => {
             page.into_iter().filter(|row| modified_s(row) < now_s - lag_ms / 1_000).collect()

@@ -1,6 +1,7 @@
 //! The modules that this server knows, as tables: `describe`, storage and queries all read them.
 
 use super::tables;
+use crate::crm::FieldRule;
 
 /// The name of the custom field of Contacts that the default profile has, free for a connector's own keys.
 pub const CUSTOM_KEY_FIELD: &str = "cf_901";
@@ -16,7 +17,7 @@ const LEADS_KEY_FIELD: &str = "cf_905";
 /// Measured on a real server: `firstname` 40, `lastname` 80, phones of Contacts 50, streets 250. The others follow the
 /// release's own table definitions.
 pub fn column_chars_max(module: &str, field: &str) -> Option<usize> {
-    let schema = Schema::new(true);
+    let schema = Schema::new(true, true);
     match schema.module(module)?.field(field)?.kind {
         Kind::Text { chars_max } => Some(chars_max),
         _ => None,
@@ -150,7 +151,7 @@ pub(super) struct Schema {
 
 impl Schema {
     /// The tables, with or without the custom field for a connector's keys.
-    pub(super) fn new(custom_key: bool) -> Self {
+    pub(super) fn new(custom_key: bool, source: bool) -> Self {
         let mut records = [tables::leads(), tables::accounts(), tables::contacts()];
         if custom_key {
             for (module, name) in records.iter_mut().zip([LEADS_KEY_FIELD, ACCOUNTS_KEY_FIELD, CUSTOM_KEY_FIELD]) {
@@ -158,9 +159,28 @@ impl Schema {
                 module.fields.insert(after_tags, tables::text(name, "CRMSync Key", 64));
             }
         }
+        if !source {
+            records.iter_mut().for_each(|module| module.fields.retain(|field| field.name != "source"));
+        }
         let (people, settings) =
             ([tables::users(), tables::groups()], [tables::currencies(), tables::company_details()]);
         Self { modules: records.into_iter().chain(people).chain(settings).collect() }
+    }
+
+    /// Changes a field as an administrator does in the settings; false if there is none of this name.
+    pub(super) fn set_field(&mut self, module: &str, name: &str, rule: &FieldRule) -> bool {
+        let module = self.modules.iter_mut().find(|known| known.name == module);
+        let field = module.and_then(|module| module.fields.iter_mut().find(|field| field.name == name));
+        let Some(field) = field else { return false };
+        if let Some(read_only) = rule.read_only {
+            field.editable = !read_only;
+            field.writer = if read_only { Writer::Server } else { Writer::Client };
+        }
+        if let (Some(most), Kind::Text { chars_max }) = (rule.chars_max, &mut field.kind) {
+            *chars_max = most;
+        }
+        field.unique = rule.unique.unwrap_or(field.unique);
+        true
     }
 
     /// Every module in the order of `listtypes`.

@@ -18,7 +18,7 @@ const SALES_GROUP: u64 = 2;
 /// The database of a server that has just been started. The first user of the population is its administrator.
 pub(super) fn seeded(population: &Population, profile: Profile, seed: u64) -> Store {
     let users = users(population, seed);
-    let mut store = Store::new(Schema::new(profile.custom_key), users, groups(), profile);
+    let mut store = Store::new(Schema::new(profile.custom_key, profile.source), users, groups(), profile);
     store.settings = settings(&store.schema, seed);
     for module in Module::ALL {
         for shown in population.shown(module, Side::Vtiger) {

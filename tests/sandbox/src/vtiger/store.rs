@@ -9,6 +9,7 @@ use super::collation::fold;
 use super::html;
 use super::profile::Profile;
 use super::schema::{Entity, Kind, Module, Schema};
+use crate::crm::Rights;
 
 /// The one currency of the installation.
 const CURRENCY_ID: &str = "21x1";
@@ -98,6 +99,36 @@ impl Store {
             next_number: 2,
             made: BTreeMap::new(),
         }
+    }
+
+    /// Whether this user may read records, and neither make nor change nor delete any.
+    pub(super) fn is_view_only(&self, user: &User) -> bool {
+        self.view_only && !user.administrator
+    }
+
+    /// Adds a user, or changes the one of this full name; gives the number.
+    pub(super) fn set_user(&mut self, name: &str, email: &str, active: bool) -> u64 {
+        let (first_name, last_name) = name.rsplit_once(' ').unwrap_or(("", name));
+        let known = |user: &&mut User| user.first_name == first_name && user.last_name == last_name;
+        if let Some(user) = self.users.iter_mut().find(known) {
+            (user.email, user.active) = (email.to_owned(), active);
+            return user.number;
+        }
+        let number = self.users.iter().map(|user| user.number).max().unwrap_or(0) + 1;
+        self.users.push(User {
+            number,
+            name: email.split('@').next().unwrap_or(email).to_owned(),
+            // Whoever is added does not log in through the interface here.
+            access_key: String::new(),
+            first_name: first_name.to_owned(),
+            last_name: last_name.to_owned(),
+            email: email.to_owned(),
+            administrator: false,
+            active,
+            groups: Vec::new(),
+            currency_decimals: self.users.first().map_or(2, |user| user.currency_decimals),
+        });
+        number
     }
 
     /// The user of that number.
@@ -192,9 +223,8 @@ impl Store {
 
     /// Whether a user may read a row: only records can be hidden.
     pub(super) fn may_read(&self, user: &User, record: &Record) -> bool {
-        // A multiplier without factors of 100 spreads neighbouring numbers over the percents.
-        let is_record = self.module_of(record).entity == Entity::Record;
-        user.administrator || !is_record || record.number.wrapping_mul(61) % 100 >= self.hidden_percent
+        let rights = Rights { administrator: user.administrator, hidden_percent: self.hidden_percent };
+        self.module_of(record).entity != Entity::Record || rights.show(record.number)
     }
 
     /// What a user reads in one field of a record.

@@ -62,6 +62,9 @@ pub(super) fn create(
 ) -> Result<Change, Refusal> {
     let module = writable(store, module).ok_or_else(Refusal::denied)?;
     let name = module.name;
+    if store.is_view_only(&author.user) {
+        return Err(Refusal::coded("ACCESS_DENIED", "Permission to write is denied"));
+    }
     check_references(store, module, element)?;
     check_mandatory(module, element, true)?;
     check_unique(store, module, element, None)?;
@@ -142,6 +145,22 @@ pub(super) fn delete(store: &mut Store, id: &str, author: &Author) -> Result<Cha
     Ok(Change { number: before.number, before: Some(before), shown_instead: None, owner_is_missing: false })
 }
 
+/// Takes a record back from the recycle bin, which only people can; its `modifiedtime` is the time of that.
+///
+/// # Errors
+///
+/// For an id that is not in the bin.
+pub(super) fn restore(store: &mut Store, id: &str, author: &Author) -> Result<Change, Refusal> {
+    let number = split_id(id).map(|(_, number)| number);
+    let deleted = number.and_then(|number| store.any(number)).filter(|record| record.deleted);
+    let before = deleted.ok_or_else(Refusal::denied)?.clone();
+    let mut after = before.clone();
+    stamp(store.module_of(&before), &mut after, author);
+    after.deleted = false;
+    store.insert(after);
+    Ok(Change { number: before.number, before: Some(before), shown_instead: None, owner_is_missing: false })
+}
+
 /// The live record of an id.
 ///
 /// # Errors
@@ -162,7 +181,7 @@ pub(super) fn record_by_id<'a>(store: &'a Store, id: &str, user: &User) -> Resul
 /// is gone.
 fn changeable<'a>(store: &'a Store, id: &str, user: &User) -> Result<&'a Record, Refusal> {
     let record = record_by_id(store, id, user)?;
-    if store.view_only && !user.administrator { Err(Refusal::denied()) } else { Ok(record) }
+    if store.is_view_only(user) { Err(Refusal::denied()) } else { Ok(record) }
 }
 
 /// Prefix and number of an id; what follows the `x` is read as PHP reads a number.

@@ -145,6 +145,9 @@ impl Reading<'_> {
             _ => ((number - 1) * per_page, (number - 1) * per_page),
         };
         let start = start.min(records.len());
+        if let Some(Twist::Cut { rows }) = self.twist {
+            records.truncate(start + rows);
+        }
         let rows = &records[start..(start + per_page).min(records.len())];
         if rows.is_empty() || self.twist == Some(Twist::Empty) {
             return Ok(Answer::empty(if since_ms.is_some() && start == 0 { 304 } else { 204 }));
@@ -165,6 +168,7 @@ impl Reading<'_> {
         let since_ms = self.since_ms()?;
         let name = self.module.api_name;
         let found = self.store.get(name, id).or_else(|| self.store.converted_lead(name, id));
+        let found = found.filter(|record| self.store.rights.show(record.id));
         let Some(record) = found.filter(|_| self.twist != Some(Twist::Empty)) else {
             return Ok(Answer::empty(204));
         };
@@ -216,7 +220,8 @@ impl Reading<'_> {
 
     /// `GET /crm/v8/{module}/actions/count`.
     pub(super) fn count(&self) -> Answer {
-        let count = if self.twist == Some(Twist::Empty) { 0 } else { self.store.live(self.module).len() };
+        let seen = self.store.live(self.module).keys().filter(|id| self.store.rights.show(**id));
+        let count = if self.twist == Some(Twist::Empty) { 0 } else { seen.count() };
         Answer::json(200, JSON, &json!({"count": count}))
     }
 
@@ -240,8 +245,11 @@ impl Reading<'_> {
         Value::Object(row)
     }
 
-    /// Whether a lagging replica, if the fault plan asks for one, already knows the record as it is.
+    /// Whether the user sees the record, and a lagging replica, if the fault plan asks for one, already knows it as it is.
     pub(super) fn is_known(&self, record: &Record) -> bool {
+        if !self.store.rights.show(record.id) {
+            return false;
+        }
         match self.twist {
             Some(Twist::Stale { lag_ms }) => record.modified_ms < self.now_ms.saturating_sub(lag_ms),
             _ => true,

@@ -33,7 +33,7 @@ pub(super) fn users(store: &Store, params: &Params, id: Option<&str>) -> Result<
         .iter()
         .enumerate()
         .filter(|(place, member)| id.map_or_else(|| wanted(member, *place), |id| id == member.id))
-        .map(|(place, member)| user(member, place, store.zone))
+        .map(|(place, member)| user(member, place, store))
         .collect();
     let start = ((page - 1) * per_page).min(found.len());
     let rows = &found[start..(start + per_page).min(found.len())];
@@ -45,10 +45,12 @@ pub(super) fn users(store: &Store, params: &Params, id: Option<&str>) -> Result<
     Ok(Answer::json(200, JSON, &json!({"users": rows, "info": info})).with_rows(rows.len()))
 }
 
-fn user(member: &Member, place: usize, zone: UtcOffset) -> Value {
-    let (first, last) = member.name.split_once(' ').unwrap_or(("", member.name));
-    let profile =
-        if place == 0 { ("Administrator", "5725767000000026011") } else { ("Standard", "5725767000000026014") };
+fn user(member: &Member, place: usize, store: &Store) -> Value {
+    let (first, last) = member.name.split_once(' ').unwrap_or(("", &member.name));
+    let profile = match place == 0 && store.rights.administrator {
+        true => ("Administrator", "5725767000000026011"),
+        false => ("Standard", "5725767000000026014"),
+    };
     json!({
         "id": member.id,
         "full_name": member.name,
@@ -60,7 +62,7 @@ fn user(member: &Member, place: usize, zone: UtcOffset) -> Value {
         "zuid": format!("69{:07}", 4_000_001 + place),
         "role": {"name": if place == 0 { "CEO" } else { "Manager" }, "id": "5725767000000026005"},
         "profile": {"name": profile.0, "id": profile.1},
-        "time_zone": zone_name(zone),
+        "time_zone": zone_name(store.zone),
         "locale": "en_US",
         "type__s": "Regular User",
     })

@@ -25,11 +25,11 @@ mod write;
 mod tests;
 
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value, json};
 
-use crate::crm::{CallInfo, Crm, Shared, Twist};
+use crate::crm::{CallInfo, Crm, FieldRule, Rights, Shared, Twist, UserRule};
 use crate::history::{Actor, CallKind};
 use crate::http::{Answer, Request};
 use crate::people;
@@ -54,7 +54,8 @@ pub struct Zoho {
     url: String,
     shared: Shared,
     profile: Profile,
-    modules: Vec<Module>,
+    /// What the administrator made of the modules. A call keeps what it found.
+    modules: Mutex<Arc<Vec<Module>>>,
     state: Mutex<State>,
 }
 
@@ -81,16 +82,27 @@ impl Zoho {
             limits: Limits::default(),
             pages: PageTokens::new(options.seed),
         };
-        Ok(Zoho { url: url.to_owned(), shared, profile, modules, state: Mutex::new(state) })
+        Ok(Zoho {
+            url: url.to_owned(),
+            shared,
+            profile,
+            modules: Mutex::new(Arc::new(modules)),
+            state: Mutex::new(state),
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn schema(&self) -> Arc<Vec<Module>> {
+        Arc::clone(&self.modules.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Authentication, scope and credits, then the call itself.
     fn api(&self, request: &Request, twist: Option<Twist>) -> Result<Answer, Refusal> {
         let now_ms = self.shared.clock.now_ms();
+        let modules = self.schema();
         let path: Vec<&str> = request.path.strip_prefix("/crm/v8/").unwrap_or_default().split('/').collect();
         let mut state = self.state();
         let scopes = authenticate(&state.oauth, request, now_ms)?;
@@ -106,15 +118,13 @@ impl Zoho {
             ("GET", ["users"]) => metadata::users(&state.store, &params, None),
             ("GET", ["users", id]) => metadata::users(&state.store, &params, Some(id)),
             ("GET", ["org"]) => Ok(metadata::org(self.profile.zone)),
-            ("GET", ["settings", what @ ..]) => {
-                metadata::settings(&self.modules, what, &params, request, &self.profile)
-            }
+            ("GET", ["settings", what @ ..]) => metadata::settings(&modules, what, &params, request, &self.profile),
             (_, ["users" | "org" | "settings", ..]) => Err(wrong_method()),
             ("GET", [module, rest @ ..]) => {
                 let state = &mut *state;
                 let reading = Reading {
                     store: &state.store,
-                    module: metadata::find(&self.modules, module)?,
+                    module: metadata::find(&modules, module)?,
                     params: &params,
                     modified_since: request.header("if-modified-since"),
                     twist,
@@ -133,7 +143,7 @@ impl Zoho {
             (method, [module, rest @ ..]) => {
                 let writing = Writing {
                     store: &mut state.store,
-                    module: metadata::find(&self.modules, module)?,
+                    module: metadata::find(&modules, module)?,
                     shared: &self.shared,
                     unmodified_since_ms: write::unmodified_since(request)?,
                     now_ms,
@@ -150,7 +160,8 @@ impl Zoho {
         module: &str,
         edit: impl FnOnce(&mut Writing<'_>) -> Result<T, Refusal>,
     ) -> Result<T, String> {
-        let module = metadata::find(&self.modules, module).map_err(say)?;
+        let modules = self.schema();
+        let module = metadata::find(&modules, module).map_err(say)?;
         let mut state = self.state();
         let mut writing = Writing {
             store: &mut state.store,
@@ -260,17 +271,18 @@ impl Crm for Zoho {
     }
 
     fn modules(&self) -> Vec<&'static str> {
-        self.modules.iter().map(|module| module.api_name).collect()
+        self.schema().iter().map(|module| module.api_name).collect()
     }
 
     fn records(&self, module: &str) -> Option<Vec<Value>> {
-        let module = metadata::find(&self.modules, module).ok()?;
+        let modules = self.schema();
+        let module = metadata::find(&modules, module).ok()?;
         let state = self.state();
         Some(state.store.live(module).values().map(|record| state.store.show_all(module, record)).collect())
     }
 
     fn record_count(&self, module: &str) -> usize {
-        metadata::find(&self.modules, module).map_or(0, |module| self.state().store.live(module).len())
+        metadata::find(&self.schema(), module).map_or(0, |module| self.state().store.live(module).len())
     }
 
     fn person_create(&self, module: &str, set: &Map<String, Value>) -> Result<Value, String> {
@@ -301,10 +313,19 @@ impl Crm for Zoho {
         })
     }
 
+    fn person_restore(&self, module: &str, id: &str) -> Result<Value, String> {
+        self.at_the_screen(module, |writing| {
+            let restored = id.parse().ok().filter(|id| writing.restore(*id));
+            let id = restored.ok_or_else(|| Refusal::invalid_id(id))?;
+            Ok(writing.shown(id).unwrap_or_default())
+        })
+    }
+
     fn person_convert(&self, lead: &str) -> Result<Value, String> {
+        let modules = self.schema();
         self.at_the_screen(store::LEADS, |writing| {
             let id = writing.live_id(lead).ok_or_else(|| Refusal::invalid_id(lead))?;
-            let module = |name| metadata::find(&self.modules, name);
+            let module = |name| metadata::find(&modules, name);
             Ok(writing.convert(id, module("Accounts")?, module("Contacts")?))
         })
     }
@@ -316,6 +337,23 @@ impl Crm for Zoho {
             writing.merge(lost, kept);
             Ok(writing.shown(kept).unwrap_or_default())
         })
+    }
+
+    fn set_field(&self, module: &str, field: &str, rule: &FieldRule) -> Result<(), String> {
+        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = Arc::make_mut(&mut modules).iter_mut().find(|known| known.api_name == module);
+        match known.is_some_and(|known| known.set_field(field, rule)) {
+            true => Ok(()),
+            false => Err(format!("{module} has no field `{field}`")),
+        }
+    }
+
+    fn set_user(&self, user: &UserRule) -> Result<String, String> {
+        Ok(self.state().store.set_member(&user.name, &user.email, user.active))
+    }
+
+    fn grant(&self, rights: Rights) {
+        self.state().store.rights = rights;
     }
 
     fn expire_sessions(&self) {

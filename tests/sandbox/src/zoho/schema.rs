@@ -1,6 +1,7 @@
 //! The modules and fields that this server knows, as tables: metadata, validation and lists all read them.
 
 use super::profile::Profile;
+use crate::crm::FieldRule;
 
 /// The unique custom field that each module has in the default profile, free for a connector's own keys.
 pub const CUSTOM_KEY_FIELD: &str = "crmsync_key";
@@ -116,7 +117,7 @@ fn field(api_name: &'static str, label: &'static str, kind: Kind) -> Field {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Module {
     pub(super) api_name: &'static str,
     pub(super) singular: &'static str,
@@ -133,6 +134,15 @@ pub(super) struct Module {
 impl Module {
     pub(super) fn field(&self, api_name: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.api_name == api_name)
+    }
+
+    /// Changes a field; false if there is none of this name.
+    pub(super) fn set_field(&mut self, api_name: &str, rule: &FieldRule) -> bool {
+        let Some(field) = self.fields.iter_mut().find(|field| field.api_name == api_name) else { return false };
+        field.read_only = rule.read_only.unwrap_or(field.read_only);
+        field.chars_max = rule.chars_max.unwrap_or(field.chars_max);
+        field.unique = rule.unique.unwrap_or(field.unique);
+        true
     }
 
     /// Fields of which no two records may have the same value.

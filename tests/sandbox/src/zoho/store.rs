@@ -7,21 +7,24 @@ use time::UtcOffset;
 
 use super::schema::{Field, Kind, Module};
 use super::when;
+use crate::crm::Rights;
 use crate::people::{self, Population, Side};
 
 /// A record that somebody deleted is in the recycle bin for so long; then only the fact remains.
 const BIN_DAYS_MS: i64 = 60 * 24 * 3_600_000;
 /// New ids begin here, above all seeded ones.
 const NEW_ID_FIRST: u64 = 5_725_767_000_001_000_001;
+/// Ids of users who are added later; those of the population are below.
+const MEMBER_ID_FIRST: u64 = 5_725_767_000_000_320_001;
 /// The module whose records can be converted.
 pub(super) const LEADS: &str = "Leads";
 
 /// A user of the organization.
 #[derive(Debug, Clone)]
 pub(super) struct Member {
-    pub(super) id: &'static str,
-    pub(super) name: &'static str,
-    pub(super) email: &'static str,
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) email: String,
     pub(super) active: bool,
 }
 
@@ -39,6 +42,8 @@ pub(super) struct Record {
 /// A record in the recycle bin, or what is left of it.
 #[derive(Debug, Clone)]
 struct Deleted {
+    /// As it was.
+    record: Record,
     name: String,
     deleted_ms: i64,
     deleted_by: usize,
@@ -59,6 +64,8 @@ pub(super) struct Store {
     /// Who holds which value of a unique field, by module, field and value in lower case.
     holders: HashMap<(&'static str, &'static str), HashMap<String, u64>>,
     next_id: u64,
+    /// What the programs' user, the first member, sees.
+    pub(super) rights: Rights,
 }
 
 impl Store {
@@ -67,7 +74,12 @@ impl Store {
         let members = population
             .users_of(Side::Zoho)
             .filter_map(|user| {
-                Some(Member { id: user.zoho_id?, name: user.name, email: user.email, active: user.active })
+                Some(Member {
+                    id: user.zoho_id?.to_owned(),
+                    name: user.name.to_owned(),
+                    email: user.email.to_owned(),
+                    active: user.active,
+                })
             })
             .collect();
         let mut store = Store {
@@ -78,6 +90,7 @@ impl Store {
             converted: BTreeMap::new(),
             holders: HashMap::new(),
             next_id: NEW_ID_FIRST,
+            rights: Rights { administrator: true, hidden_percent: 0 },
         };
         for module in people::Module::ALL {
             for shown in population.shown(module, Side::Zoho) {
@@ -150,6 +163,7 @@ impl Store {
             deleted_ms: when::second(now_ms),
             deleted_by: by,
             created_by: record.created_by,
+            record,
             merged: false,
         };
         self.bin.entry(module.api_name).or_default().insert(id, deleted);
@@ -157,6 +171,33 @@ impl Store {
         for record in self.live.values_mut().flat_map(BTreeMap::values_mut) {
             record.values.retain(|name, value| !is_lookup_to(module.api_name, name) || value.as_str() != Some(&id));
         }
+    }
+
+    /// Takes a record back from the recycle bin; false if it is not there, or not to be had any more. The service's description does
+    /// not say what becomes of the modified time: it moves here, so that a list of changes shows what came back.
+    pub(super) fn restore(&mut self, module: &Module, id: u64, by: usize, now_ms: i64) -> bool {
+        let bin = self.bin.entry(module.api_name).or_default();
+        let kept = |deleted: &Deleted| !deleted.merged && deleted.deleted_ms + BIN_DAYS_MS > now_ms;
+        if !bin.get(&id).is_some_and(kept) {
+            return false;
+        }
+        let Some(Deleted { mut record, .. }) = bin.remove(&id) else { return false };
+        record.modified_ms = when::second(now_ms).max(record.modified_ms);
+        record.modified_by = by;
+        self.hold(module, id, &record.values);
+        self.live.entry(module.api_name).or_default().insert(id, record);
+        true
+    }
+
+    /// Adds a user, or changes the one of this name; gives the id.
+    pub(super) fn set_member(&mut self, name: &str, email: &str, active: bool) -> String {
+        if let Some(member) = self.members.iter_mut().find(|member| member.name == name) {
+            (member.email, member.active) = (email.to_owned(), active);
+            return member.id.clone();
+        }
+        let id = format!("{}", MEMBER_ID_FIRST + self.members.len() as u64);
+        self.members.push(Member { id: id.clone(), name: name.to_owned(), email: email.to_owned(), active });
+        id
     }
 
     /// Takes a lead from the live ones and notes what became of it; nothing else of it changes.
@@ -303,7 +344,7 @@ impl Store {
     }
 
     fn by(&self, member: usize) -> Value {
-        self.owner(self.members[member].id)
+        self.owner(&self.members[member].id)
     }
 
     fn lookup(&self, target: &str, id: &str) -> Value {

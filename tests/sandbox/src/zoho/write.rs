@@ -216,6 +216,16 @@ impl Writing<'_> {
         self.note(actor, id, "delete", before, None, (u32::from(starts_workflows), 0));
     }
 
+    /// Takes a record from the recycle bin, as a person; false if it is not there.
+    pub(super) fn restore(&mut self, id: u64) -> bool {
+        let restored = self.store.restore(self.module, id, member(Actor::Person), self.now_ms);
+        if restored {
+            let after = self.shown(id);
+            self.note(Actor::Person, id, "restore", None, after, (0, 0));
+        }
+        restored
+    }
+
     /// Refuses values of unique fields that another record has.
     pub(super) fn refuse_duplicates(
         &self,

@@ -6,7 +6,7 @@ use crate::people::{Counts, Module, Side, generate_counts};
 #[tokio::test]
 async fn a_new_server_holds_the_vtiger_half_of_the_population() {
     let client = start("default").await;
-    let population = generate_counts(7, Counts { contacts: 10, organizations: 3, leads: 0 });
+    let population = generate_counts(7, Counts { leads: 0, organizations: 3, ..Counts::of(10) });
     let records = client.control("records/Contacts", None).await;
     let records = records["records"].as_array().expect("a list");
     assert_eq!(records.len(), 10);

@@ -44,3 +44,35 @@ async fn a_merged_record_is_deleted_and_the_survivor_has_what_it_lacked() {
     let merge = events.iter().find(|event| event["op"] == "merge").expect("a merge");
     assert_eq!((&merge["id"], &merge["after"]["into"]), (&json!(lost), &json!(kept)));
 }
+
+#[tokio::test]
+async fn what_comes_back_from_the_bin_is_news_under_its_old_id() {
+    let client = start("default").await;
+    let id = create(&client, "Contacts", json!({ "lastname": "Back", "title": "Chair" })).await;
+    let restore = json!({ "module": "Contacts", "id": id });
+    assert!(client.control("person/restore", Some(restore.clone())).await["error"].is_string(), "it is not in the bin");
+    client.control("person/delete", Some(restore.clone())).await;
+    client.advance_s(5).await;
+    client.control("person/restore", Some(restore)).await;
+    let shown = client.retrieve(&id).await;
+    assert_eq!((&shown["id"], &shown["title"]), (&json!(id), &json!("Chair")));
+    assert_ne!(shown["modifiedtime"], shown["createdtime"]);
+}
+
+#[tokio::test]
+async fn an_administrator_changes_fields_and_adds_users() {
+    let client = start("default").await;
+    let rule = json!({ "module": "Contacts", "field": "title", "rule": { "read_only": true } });
+    client.control("admin/field", Some(rule)).await;
+    let described = client.get("describe", &[("elementType", "Contacts")]).await["result"].clone();
+    let title = described["fields"].as_array().expect("fields").iter().find(|field| field["name"] == "title").cloned();
+    assert_eq!(title.expect("a title")["editable"], json!(false));
+    let record = client.create("Contacts", json!({ "lastname": "Titled", "title": "Ignored" })).await;
+    assert_eq!(record["title"], json!(""), "without a word");
+    let user = json!({ "name": "Kim New", "email": "kim@acme.example" });
+    let kim = client.control("admin/user", Some(user)).await["user"]["id"].clone();
+    let users = client.query("select id,email1,status from Users;").await;
+    let listed = users.as_array().expect("users").iter().find(|user| user["id"] == kim).cloned();
+    let listed = listed.expect("the new user");
+    assert_eq!((&listed["email1"], &listed["status"]), (&json!("kim@acme.example"), &json!("Active")));
+}

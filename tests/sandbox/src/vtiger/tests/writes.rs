@@ -361,4 +361,11 @@ async fn who_may_only_read_is_denied_as_if_the_record_were_gone() {
     assert_eq!(client.retrieve(&id).await["lastname"], json!("Kept"));
     assert_eq!(client.change("revise", json!({ "id": id, "lastname": "Changed" })).await, denied(""));
     assert_eq!(client.post("delete", &[("id", &id)]).await.json(), denied(""));
+    let element = json!({ "lastname": "New", "assigned_user_id": "19x5" }).to_string();
+    let created = client.post("create", &[("elementType", "Contacts"), ("element", &element)]).await.json();
+    assert_eq!(created, failure("ACCESS_DENIED", "Permission to write is denied"));
+    let described = client.get("describe", &[("elementType", "Contacts")]).await["result"].clone();
+    for (right, has) in [("createable", false), ("updateable", false), ("deleteable", false), ("retrieveable", true)] {
+        assert_eq!(described[right], json!(has), "{right}");
+    }
 }

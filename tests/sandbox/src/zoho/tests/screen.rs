@@ -1,4 +1,4 @@
-//! Converted leads and merged records, as the API shows them afterwards.
+//! What people and the administrator do at the screen, as the API shows it afterwards.
 
 use serde_json::{Value, json};
 
@@ -75,4 +75,48 @@ async fn a_merged_record_is_gone_for_good_and_the_survivor_has_what_it_lacked() 
     let events = client.control("history", None).await["events"].as_array().expect("events").clone();
     let merge = events.iter().find(|event| event["op"] == "merge").expect("a merge");
     assert_eq!((&merge["id"], &merge["after"]["into"]), (&json!(lost), &json!(kept)));
+}
+
+#[tokio::test]
+async fn what_comes_back_from_the_bin_is_news_under_its_old_id() {
+    let client = start("default", 10).await;
+    let id = create(&client, "Contacts", json!({"Last_Name": "Back", "Title": "Chair"})).await;
+    let restore = json!({"module": "Contacts", "id": id});
+    assert!(client.control("person/restore", Some(restore.clone())).await["error"].is_string(), "it is not in the bin");
+    client.control("person/delete", Some(restore.clone())).await;
+    client.advance_ms(5_000).await;
+    client.control("person/restore", Some(restore)).await;
+    let shown = client.get(&format!("Contacts/{id}")).await.json()["data"][0].clone();
+    assert_eq!((&shown["id"], &shown["Title"]), (&json!(id), &json!("Chair")));
+    assert_ne!(shown["Modified_Time"], shown["Created_Time"]);
+    assert_eq!(client.get("Contacts/deleted").await.status, 204);
+}
+
+#[tokio::test]
+async fn an_administrator_changes_fields_and_adds_users() {
+    let client = start("default", 10).await;
+    let set = async |rule: Value| {
+        client.control("admin/field", Some(json!({"module": "Contacts", "field": "Title", "rule": rule}))).await
+    };
+    let id = create(&client, "Contacts", json!({"Last_Name": "Titled", "Title": "Chair"})).await;
+    let write =
+        async |title: &str| client.write("PUT", "Contacts", json!({"data": [{"id": id, "Title": title}]})).await.rows();
+    set(json!({"chars_max": 3})).await;
+    assert_eq!(write("Clerk").await, (400, vec!["INVALID_DATA".to_owned()]));
+    set(json!({"chars_max": 50, "read_only": true})).await;
+    let fields = client.get("settings/fields?module=Contacts").await.json();
+    let title = fields["fields"].as_array().expect("fields").iter().find(|field| field["api_name"] == "Title").cloned();
+    assert_eq!(title.expect("a title")["field_read_only"], true);
+    assert_eq!(write("Clerk").await.0, 200);
+    assert_eq!(
+        client.get(&format!("Contacts/{id}")).await.json()["data"][0]["Title"],
+        "Chair",
+        "ignored without a word"
+    );
+
+    let user = json!({"name": "Kim New", "email": "kim@acme.example"});
+    let kim = client.control("admin/user", Some(user)).await["user"]["id"].clone();
+    let owned = create(&client, "Contacts", json!({"Last_Name": "Owned", "Owner": {"id": kim}})).await;
+    let shown = client.get(&format!("Contacts/{owned}")).await.json()["data"][0]["Owner"].clone();
+    assert_eq!((&shown["id"], &shown["email"]), (&kim, &json!("kim@acme.example")));
 }

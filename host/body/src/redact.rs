@@ -11,18 +11,28 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::Error;
 use super::json::{Pointer, Scanner, Shape, Value, array_index};
 use super::records::BodyFault;
 
 /// Shorter secrets are not looked for: they would be found by chance, and masking them would destroy data.
-pub(super) const SECRET_BYTES_MIN: usize = 6;
+pub const SECRET_BYTES_MIN: usize = 6;
 
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// Why something cannot be kept out of answers. Reads as a sentence about a grant.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotRedactable {
+    /// The secrets are too large to be looked for.
+    #[error("its secrets cannot be kept out of answers: {0}")]
+    Secrets(String),
+    /// What the manifest calls a secret field is no JSON pointer.
+    #[error("the secret field `{0}` is not a JSON pointer")]
+    Field(String),
+}
+
 /// Finds live secrets.
 #[derive(Debug, Default)]
-pub(super) struct Redactor {
+pub struct Redactor {
     forms: Option<AhoCorasick>,
 }
 
@@ -31,7 +41,7 @@ impl Redactor {
     ///
     /// # Errors
     /// The secrets are too large to be looked for.
-    pub(super) fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Result<Redactor, Error> {
+    pub fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Result<Redactor, NotRedactable> {
         let mut forms = BTreeSet::new();
         secrets
             .into_iter()
@@ -43,19 +53,19 @@ impl Redactor {
         let forms = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostLongest)
             .build(forms)
-            .map_err(|error| Error::BadGrant(format!("its secrets cannot be kept out of answers: {error}")))?;
+            .map_err(|error| NotRedactable::Secrets(error.to_string()))?;
         Ok(Redactor { forms: Some(forms) })
     }
 
     /// Overwrites every secret.
-    pub(super) fn mask(&self, bytes: &mut [u8]) {
+    pub fn mask(&self, bytes: &mut [u8]) {
         let Some(forms) = &self.forms else { return };
         let found: Vec<Range<usize>> = forms.find_iter(&*bytes).map(|found| found.range()).collect();
         found.into_iter().for_each(|range| bytes[range].fill(b'*'));
     }
 
     /// A text with every secret overwritten.
-    pub(super) fn masked(&self, text: &str) -> String {
+    pub fn masked(&self, text: &str) -> String {
         let mut bytes = text.as_bytes().to_vec();
         self.mask(&mut bytes);
         String::from_utf8_lossy(&bytes).into_owned()
@@ -64,23 +74,21 @@ impl Redactor {
 
 /// A field of answers that the manifest calls secret: an RFC 6901 pointer, in which the segment `*` stands for every element.
 #[derive(Clone, Debug)]
-pub(super) struct SecretField(Pointer);
+pub struct SecretField(Pointer);
 
 impl SecretField {
     /// Reads the manifest's pointer.
     ///
     /// # Errors
     /// It is not one.
-    pub(super) fn parse(pointer: &str) -> Result<SecretField, Error> {
-        Pointer::parse(pointer)
-            .map(SecretField)
-            .ok_or_else(|| Error::BadGrant(format!("the secret field `{pointer}` is not a JSON pointer")))
+    pub fn parse(pointer: &str) -> Result<SecretField, NotRedactable> {
+        Pointer::parse(pointer).map(SecretField).ok_or_else(|| NotRedactable::Field(pointer.to_owned()))
     }
 }
 
 /// Overwrites the values of secret fields. A body that looks like JSON but is not is blanked as a whole, because nobody can say where
 /// its secrets are.
-pub(super) fn mask_fields(body: &mut [u8], fields: &[SecretField]) {
+pub fn mask_fields(body: &mut [u8], fields: &[SecretField]) {
     for field in fields {
         let mut found = Vec::new();
         if find(body, &field.0, &mut found).is_err() && body.iter().any(|byte| matches!(byte, b'{' | b'[')) {

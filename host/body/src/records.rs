@@ -81,7 +81,7 @@ pub fn read_pointer(body: &[u8], pointer: &str) -> Result<Option<String>, BodyFa
 
 /// The text of the scalar at a pointer: a string without its quotes, a number or boolean as it is spelled. None for null, arrays,
 /// objects, nothing, and for a body that is not JSON: the gate asks this of answers of any kind.
-pub(super) fn scalar_at(body: &[u8], pointer: &str) -> Option<String> {
+pub fn scalar_at(body: &[u8], pointer: &str) -> Option<String> {
     let pointer = Pointer::parse(pointer)?;
     let mut scanner = Scanner::new(body).ok()?;
     let value = seek(&mut scanner, &pointer.segments, &mut |scanner| scanner.value()).ok()??;

@@ -1,7 +1,7 @@
 use std::fmt::Write as _;
 
 use super::*;
-use crate::egress::testing::Rng;
+use crmsync_sandbox::rng::Rng;
 
 fn columns(names: &[(&str, Kind)]) -> Vec<(String, Kind)> {
     names.iter().map(|&(name, kind)| (name.to_owned(), kind)).collect()
@@ -130,7 +130,7 @@ fn the_reader_agrees_with_a_tree() {
         }
         for _ in 0..3 {
             let at = rng.below(body.len());
-            body[at] = rng.next() as u8;
+            body[at] = rng.next_u64() as u8;
         }
         if let Ok((batch, _)) = parse_records(&body, "/data", &wanted) {
             assert!(batch.check(wanted.len()).is_ok(), "seed {seed}");

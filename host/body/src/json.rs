@@ -7,13 +7,13 @@
 use super::records::BodyFault;
 
 /// Levels of arrays and objects that a body may have.
-pub(super) const DEPTH_MAX: usize = 64;
+pub(crate) const DEPTH_MAX: usize = 64;
 /// Bytes of a pointer, or of a column's name: the longest name of a field in any CRM is far shorter, and a guest writes them.
-pub(super) const POINTER_BYTES_MAX: usize = 1_024;
+pub(crate) const POINTER_BYTES_MAX: usize = 1_024;
 
 /// Reads one JSON text from left to right.
 #[derive(Clone, Debug)]
-pub(super) struct Scanner<'a> {
+pub(crate) struct Scanner<'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
@@ -22,7 +22,7 @@ pub(super) struct Scanner<'a> {
 
 /// One value; arrays and objects as their source text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     Null,
     Boolean(bool),
     /// The number's spelling.
@@ -34,7 +34,7 @@ pub(super) enum Value<'a> {
 
 /// What the next value is, before it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(crate) enum Shape {
     Array,
     Object,
     Scalar,
@@ -42,14 +42,14 @@ pub(super) enum Shape {
 
 /// A JSON string as it stands between its quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Text<'a> {
-    pub(super) source: &'a str,
+pub(crate) struct Text<'a> {
+    pub(crate) source: &'a str,
     escaped: bool,
 }
 
 impl<'a> Text<'a> {
     /// The text; none if it has half of a surrogate pair, which is no text. `scratch` is used only if there is an escape.
-    pub(super) fn decode<'b>(self, scratch: &'b mut String) -> Option<&'b str>
+    pub(crate) fn decode<'b>(self, scratch: &'b mut String) -> Option<&'b str>
     where
         'a: 'b,
     {
@@ -69,7 +69,7 @@ impl<'a> Text<'a> {
     }
 
     /// Whether this is the text `name`.
-    pub(super) fn is(self, name: &str) -> bool {
+    pub(crate) fn is(self, name: &str) -> bool {
         match self.escaped {
             false => self.source == name,
             true => self.decode(&mut String::new()) == Some(name),
@@ -82,7 +82,7 @@ impl<'a> Scanner<'a> {
     ///
     /// # Errors
     /// The bytes are not UTF-8.
-    pub(super) fn new(body: &'a [u8]) -> Result<Scanner<'a>, BodyFault> {
+    pub(crate) fn new(body: &'a [u8]) -> Result<Scanner<'a>, BodyFault> {
         let text = std::str::from_utf8(body)
             .map_err(|error| BodyFault::NotJson(format!("at byte {}: not UTF-8", error.valid_up_to())))?;
         // Some servers put a byte order mark before their JSON.
@@ -91,28 +91,28 @@ impl<'a> Scanner<'a> {
     }
 
     /// Whether nothing but blanks is left.
-    pub(super) fn is_at_end(&mut self) -> bool {
+    pub(crate) fn is_at_end(&mut self) -> bool {
         self.blanks();
         self.at == self.bytes.len()
     }
 
     /// Makes sure that nothing but blanks is left.
-    pub(super) fn end(&mut self) -> Result<(), BodyFault> {
+    pub(crate) fn end(&mut self) -> Result<(), BodyFault> {
         if self.is_at_end() { Ok(()) } else { Err(self.fault("more after the end")) }
     }
 
     /// Bytes read so far.
-    pub(super) fn position(&self) -> usize {
+    pub(crate) fn position(&self) -> usize {
         self.at
     }
 
     /// The text read since a position.
-    pub(super) fn since(&self, start: usize) -> &'a str {
+    pub(crate) fn since(&self, start: usize) -> &'a str {
         &self.text[start..self.at]
     }
 
     /// What comes next; blanks before it are passed over.
-    pub(super) fn shape(&mut self) -> Shape {
+    pub(crate) fn shape(&mut self) -> Shape {
         self.blanks();
         match self.bytes.get(self.at) {
             Some(b'{') => Shape::Object,
@@ -122,7 +122,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Goes into the array or object that comes next.
-    pub(super) fn open(&mut self) -> Result<(), BodyFault> {
+    pub(crate) fn open(&mut self) -> Result<(), BodyFault> {
         self.at += 1;
         self.depth += 1;
         if self.depth > DEPTH_MAX {
@@ -132,7 +132,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next member's name, with the reader before its value; none at the object's end, which is then left.
-    pub(super) fn member(&mut self, first: &mut bool) -> Result<Option<Text<'a>>, BodyFault> {
+    pub(crate) fn member(&mut self, first: &mut bool) -> Result<Option<Text<'a>>, BodyFault> {
         if !self.next_of(b'}', first)? {
             return Ok(None);
         }
@@ -143,12 +143,12 @@ impl<'a> Scanner<'a> {
     }
 
     /// Whether there is a next element; at the array's end it is left.
-    pub(super) fn element(&mut self, first: &mut bool) -> Result<bool, BodyFault> {
+    pub(crate) fn element(&mut self, first: &mut bool) -> Result<bool, BodyFault> {
         self.next_of(b']', first)
     }
 
     /// Reads the next value whole.
-    pub(super) fn value(&mut self) -> Result<Value<'a>, BodyFault> {
+    pub(crate) fn value(&mut self) -> Result<Value<'a>, BodyFault> {
         self.blanks();
         let start = self.at;
         match self.bytes.get(self.at) {
@@ -302,14 +302,14 @@ impl<'a> Scanner<'a> {
 
 /// An RFC 6901 pointer, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Pointer {
-    pub(super) segments: Vec<String>,
+pub(crate) struct Pointer {
+    pub(crate) segments: Vec<String>,
 }
 
 impl Pointer {
     /// Reads `""` (the whole text) or `/a/b`, with `~1` for `/` and `~0` for `~`; none if it is neither, or points deeper than any text
     /// may be.
-    pub(super) fn parse(text: &str) -> Option<Pointer> {
+    pub(crate) fn parse(text: &str) -> Option<Pointer> {
         // Before anything is built: each segment costs far more than the byte that begins it.
         let segments = text.bytes().filter(|&byte| byte == b'/').take(DEPTH_MAX + 1).count();
         if text.len() > POINTER_BYTES_MAX || segments > DEPTH_MAX {
@@ -324,14 +324,14 @@ impl Pointer {
 }
 
 /// The place of an element that a segment means, if it means one: digits without a leading zero.
-pub(super) fn array_index(segment: &str) -> Option<usize> {
+pub(crate) fn array_index(segment: &str) -> Option<usize> {
     let plain = segment == "0" || (segment.bytes().all(|byte| byte.is_ascii_digit()) && !segment.starts_with('0'));
     if plain { segment.parse().ok() } else { None }
 }
 
 /// Walks to the value at a pointer and lets `take` read it there; reads the rest as well, so that a text which passes is JSON as a
 /// whole. Of two members with one name the last counts.
-pub(super) fn seek<'a, T>(
+pub(crate) fn seek<'a, T>(
     scanner: &mut Scanner<'a>,
     segments: &[String],
     take: &mut impl FnMut(&mut Scanner<'a>) -> Result<T, BodyFault>,
@@ -399,7 +399,7 @@ fn unescape_unit(rest: &str) -> Option<(char, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::egress::testing::Rng;
+    use crmsync_sandbox::rng::Rng;
 
     fn whole(text: &[u8]) -> Result<(), BodyFault> {
         let mut scanner = Scanner::new(text)?;

@@ -22,7 +22,7 @@ use super::json::{Scanner, Shape, Text, Value};
 /// | reference | `"Module/id"` |
 /// | list | an array of strings |
 /// | rows | an array of objects |
-pub(super) fn convert<'v>(value: Value<'v>, kind: Kind, scratch: &'v mut String) -> (Cell<'v>, bool) {
+pub(crate) fn convert<'v>(value: Value<'v>, kind: Kind, scratch: &'v mut String) -> (Cell<'v>, bool) {
     match value {
         Value::Null => (Cell::Empty, true),
         Value::Boolean(yes) => match kind {

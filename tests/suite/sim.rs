@@ -4,7 +4,7 @@ use crmsync_core::sabotage::Sabotage;
 use crmsync_sim::{Cut, Hunt, SCENARIOS, bite, crash_points, hunt, live};
 
 /// Seeds of every `cargo test`, in two parts that are lived through side by side.
-const SEEDS: u64 = 4;
+const SEEDS: u64 = 2;
 
 fn check(from: u64) {
     let account = hunt(&Hunt { from, seeds: SEEDS, time: None, tells: false });
@@ -18,7 +18,7 @@ fn random_worlds_come_to_rest_with_nothing_lost_or_doubled() {
 
 #[test]
 fn and_so_do_others() {
-    check(SEEDS);
+    check(4);
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn small_worlds_come_to_what_they_must() {
 
 #[test]
 fn a_host_may_be_killed_at_every_point_and_once_more_while_it_recovers() {
-    let report = crash_points(|first, second| (first + 5 * second) % 41 == 0);
+    let report = crash_points(|first, second| (first + 5 * second) % 211 == 0);
     assert!(report.points.len() >= 40, "{report}");
     assert!(report.wrong.is_empty(), "{report}");
 }
@@ -46,7 +46,7 @@ fn a_host_may_be_killed_at_every_point_and_once_more_while_it_recovers() {
 /// One bug for each way of finding them; all of them with `crmsync-sim --sabotages`.
 #[test]
 fn planted_bugs_are_found() {
-    for sabotage in [Sabotage::IgnoreTheFence, Sabotage::DropTheIntent, Sabotage::DeleteAgainstEdit] {
+    for sabotage in [Sabotage::NoSafetyStop, Sabotage::ConvertedIsGone, Sabotage::DeleteAgainstEdit] {
         let bite = bite(sabotage, 6);
         assert!(bite.found.is_some(), "{} survives: {}", sabotage.name(), sabotage.story());
     }

@@ -113,9 +113,18 @@ impl People {
         if crm == 2 { vec![EXTRA] } else { FIELDS[EDITED..].to_vec() }
     }
 
+    /// What is away, or cannot be written, is on nobody's form.
+    fn is_closed(&self, crm: usize, field: &str) -> bool {
+        let state = self.crms[crm].lock();
+        state.vanished.contains(field) || state.read_only.contains(field)
+    }
+
     fn create(&mut self, crm: usize, token: String) {
         let code = format!("n{}", self.tokens);
         let field = self.typed_in(crm)[0];
+        if self.is_closed(crm, field) {
+            return;
+        }
         let mut fields =
             BTreeMap::from([("Code".to_owned(), Value::text(&code)), (field.to_owned(), Value::text(&token))]);
         if self.rng.chance(50) {
@@ -129,11 +138,7 @@ impl People {
         let mut choice = self.typed_in(crm);
         choice.extend((self.crms.len() > 2 && crm == 0).then_some(EXTRA));
         let field = *self.rng.pick(&choice);
-        let is_closed = {
-            let state = self.crms[crm].lock();
-            state.vanished.contains(field) || state.read_only.contains(field)
-        };
-        if is_closed || avoid.contains(&(id.to_owned(), field.to_owned())) {
+        if self.is_closed(crm, field) || avoid.contains(&(id.to_owned(), field.to_owned())) {
             return;
         }
         let typed = match self.rng.below(20) {

@@ -15,6 +15,7 @@ use crate::merge::{self, ListView, Merged, Outcome, settle_conflict, union};
 use crate::normalise::same;
 use crate::policy::{FirstSync, Policy, Winner};
 use crate::record::{Presence, RemovalReason, Side};
+use crate::sabotage::{Sabotage, is_on};
 use crate::value::Value;
 
 /// Stable codes of why something was left out, waits or needs a person. Never renamed: people script against them.
@@ -163,12 +164,13 @@ impl RowView {
             Side::Right => self.right_is_receipt,
         };
         let field = self.side(side);
-        field.base.as_ref().is_some_and(|base| base.edited(&field.shown, is_receipt))
+        let base = if is_on(Sabotage::OneBaseForBothSides) { &self.left.base } else { &field.base };
+        base.as_ref().is_some_and(|base| base.edited(&field.shown, is_receipt))
     }
 
     /// Whether this side has something to tell the other: an edit, or one that is still owed.
     pub fn has_news(&self, side: Side) -> bool {
-        self.owed.to(side.other()) || self.edited(side)
+        (self.owed.to(side.other()) && !is_on(Sabotage::ForgetDebts)) || self.edited(side)
     }
 
     /// Whether both sides showed all of the row's fields.
@@ -440,6 +442,9 @@ fn decide_pair(view: &View, mapping: &PairMapping, policy: &Policy) -> Decision 
         match merge::merge_row(row, cell) {
             Merged::First => first_time(index, row, view, policy, &mut decision, &mut writes),
             Merged::Settled => settle(index, cell, &mut decision),
+            Merged::Take(from) if is_on(Sabotage::CompareTimes) => {
+                take(index, row, cell, policy, view.saved_last.unwrap_or(from), &mut decision, &mut writes)
+            }
             Merged::Take(from) => take(index, row, cell, policy, from, &mut decision, &mut writes),
             Merged::Conflict => {
                 conflict(index, row, view, policy, reason::BOTH_CHANGED_ASK, &mut decision, &mut writes)
@@ -452,7 +457,7 @@ fn decide_pair(view: &View, mapping: &PairMapping, policy: &Policy) -> Decision 
             decision.verdict = Verdict::Write;
         }
     }
-    if let Some(side) = view.marked {
+    if let Some(side) = view.marked.filter(|_| !is_on(Sabotage::MarkStays)) {
         decision.writes.push(Write { side, operation: Operation::Unmark, rows: vec![] });
         decision.verdict = Verdict::Write;
     }
@@ -479,9 +484,13 @@ fn first_time(
     }
     let filled = |side: Side| cell.side(side).shown.iter().any(Value::is_filled);
     match (filled(Side::Left), filled(Side::Right)) {
+        (true, false) if is_on(Sabotage::BlankWins) => fill(index, row, cell, policy, Side::Right, decision, writes),
         (true, false) => fill(index, row, cell, policy, Side::Left, decision, writes),
         (false, true) => fill(index, row, cell, policy, Side::Right, decision, writes),
         _ => match policy.first_sync {
+            FirstSync::FillEmpty if is_on(Sabotage::FillReplaces) => {
+                conflict(index, row, view, policy, reason::DIFFERS_ASK, decision, writes)
+            }
             FirstSync::FillEmpty => {
                 decision.settled.push(index);
                 decision.differs.push(index);
@@ -563,6 +572,9 @@ fn take(
 
 /// Whether the side shows these values, or what it made of them when they were sent without an answer.
 fn stands_already(values: &[Value], field: &FieldView) -> bool {
+    if is_on(Sabotage::WriteWhatStands) {
+        return false;
+    }
     same(values, &field.shown, crate::mapping::Sameness::Text)
         || field.base.as_ref().is_some_and(|base| base.arrived(values, &field.shown))
 }
@@ -629,7 +641,9 @@ fn conflict(
         None => join(index, row, cell, decision, writes),
     }
     // Also where the winner's value is held back: once it can be carried it replaces the loser's without another look.
-    decision.conflicts.push(Conflict { row: index, winner });
+    if !is_on(Sabotage::LoserIsForgotten) {
+        decision.conflicts.push(Conflict { row: index, winner });
+    }
 }
 
 /// Each side gets the other's entries besides its own. A side that has them all is not written.

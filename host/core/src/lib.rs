@@ -25,6 +25,7 @@ pub mod normalise;
 pub mod policy;
 pub mod record;
 pub mod retry;
+pub mod sabotage;
 pub mod value;
 
 pub use filter::Filter;

@@ -1,6 +1,7 @@
 //! One thing known on both sides: what each side showed last, kept apart for each side and field.
 
 use crate::record::Side;
+use crate::sabotage::{Sabotage, is_on};
 use crate::value::Value;
 use serde::{Deserialize, Serialize};
 
@@ -85,7 +86,8 @@ impl Base {
             return false;
         }
         match &self.sent {
-            Some(sent) => !version_is_receipt && !made_of(sent, shown),
+            Some(_) if is_on(Sabotage::EchoIsEdit) => true,
+            Some(sent) => (!version_is_receipt || is_on(Sabotage::ReceiptIsForgotten)) && !made_of(sent, shown),
             None => true,
         }
     }

@@ -3,6 +3,7 @@
 use crate::mapping::{MappingRow, MatchRule, Sameness};
 use crate::normalise::{comparable, folded, names_agree};
 use crate::record::Side;
+use crate::sabotage::{Sabotage, is_on};
 use crate::value::Value;
 
 /// Separates the parts of a key; it cannot be typed into a CRM's field.
@@ -25,7 +26,7 @@ pub fn key<'a>(rule: &MatchRule, rows: &[MappingRow], values: impl Fn(usize) -> 
             key.push_str(&part);
             key.push(PART);
         }
-        if !filled {
+        if !filled && !is_on(Sabotage::BlanksMatch) {
             return None;
         }
     }
@@ -60,7 +61,8 @@ pub fn in_doubt<'a>(
     right: impl Fn(usize) -> &'a [Value],
 ) -> bool {
     let name = |values: &[Value]| values.iter().map(Value::display).collect::<Vec<_>>().join(" ");
-    rule.guards.iter().any(|&row| !names_agree(&name(left(row)), &name(right(row))))
+    !is_on(Sabotage::MatchByMailAlone)
+        && rule.guards.iter().any(|&row| !names_agree(&name(left(row)), &name(right(row))))
 }
 
 /// One row's values on one side, by index, as [`key`] wants them.

@@ -7,6 +7,7 @@ use crate::mapping::MappingRow;
 use crate::normalise::{list_elements, same};
 use crate::policy::Winner;
 use crate::record::Side;
+use crate::sabotage::{Sabotage, is_on};
 use crate::value::Value;
 
 /// What a three-way merge says about one mapping row.
@@ -186,6 +187,7 @@ pub(crate) struct ListView<'a> {
 pub(crate) fn union(own: ListView<'_>, other: ListView<'_>) -> Value {
     let Some(Value::List(more)) = other.carried else { return own.shown.clone() };
     let mut elements = match own.shown {
+        Value::List(_) if is_on(Sabotage::UnionWithoutOwn) => vec![],
         Value::Empty => vec![],
         Value::List(own) => list_elements(own),
         _ => return own.shown.clone(),

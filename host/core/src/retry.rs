@@ -1,6 +1,7 @@
 //! When to try again, park, or give up: one fault and a count of attempts in, the next step out.
 
 use crate::record::Fault;
+use crate::sabotage::{Sabotage, is_on};
 
 /// Attempts of one intent before a person is asked.
 pub const ATTEMPTS_MAX: u32 = 6;
@@ -32,7 +33,10 @@ pub fn after_fault(fault: &Fault, attempts: u32, now_ms: i64) -> Next {
         Fault::RateLimited(wait_ms) => {
             Next::RetryAt(now_ms.saturating_add(i64::try_from(*wait_ms).unwrap_or(i64::MAX)))
         }
-        Fault::Transient(_) if attempts < ATTEMPTS_MAX => Next::RetryAt(now_ms + backoff_ms(attempts)),
+        Fault::UnknownOutcome(_) if is_on(Sabotage::RetryAfterCut) => Next::RetryAt(now_ms),
+        Fault::Transient(_) if attempts < ATTEMPTS_MAX || is_on(Sabotage::RetryForEver) => {
+            Next::RetryAt(now_ms + backoff_ms(attempts))
+        }
         Fault::Changed => Next::DecideAgain,
         Fault::UnknownOutcome(_) => Next::FindOut,
         Fault::LoggedOut => Next::PauseConnection,

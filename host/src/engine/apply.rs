@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crmsync_core::decide::{Operation, reason};
 use crmsync_core::retry::{ATTEMPTS_MAX, Next, after_fault};
+use crmsync_core::sabotage::{Sabotage, is_on};
 use crmsync_core::{DeletePolicy, Fault, Side, Value};
 use futures_util::future::BoxFuture;
 
@@ -135,7 +136,7 @@ async fn drain_one(
         let halves = refused_alone < REFUSED_ROWS_MAX;
         let pushed = push(run, pair, side, &due, read_at_ms, halves, &mut drained).await?;
         super::call::renew(run).await?;
-        if (pushed.broken || pushed.refused && halves) && due.len() > 1 {
+        if (pushed.broken || pushed.refused && halves) && due.len() > 1 && !is_on(Sabotage::PoisonStopsAll) {
             // I12: whichever row breaks the connector, or makes the CRM refuse the whole call, is found by halves, and the others go on.
             portion = due.len() / 2;
             continue;
@@ -181,7 +182,7 @@ async fn give_up_on_hopeless(run: &RunSetup, pair: &PairSetup, due: Vec<IntentRo
     // Where the CRM enforces our key a create may be repeated freely; without its key a late one would be taken for somebody else.
     let is_hopeless = |intent: &IntentRow| {
         let safe = intent.operation == Operation::Create && pair.module(intent.side).create_class == CreateClass::A;
-        intent.attempts >= ATTEMPTS_MAX && !safe
+        intent.attempts >= ATTEMPTS_MAX && !safe && !is_on(Sabotage::RetryForEver)
     };
     let (hopeless, kept): (Vec<_>, Vec<_>) = due.into_iter().partition(is_hopeless);
     let settlements = hopeless.iter().map(|intent| {
@@ -219,7 +220,7 @@ async fn still_as_read(
     drained: &mut Drained,
 ) -> Result<Vec<IntentRow>, Error> {
     let ids: Vec<String> = due.iter().map(|intent| intent.target.clone()).collect();
-    let absent: BTreeSet<String> = if pair.module(side).conditional_updates {
+    let absent: BTreeSet<String> = if pair.module(side).conditional_updates || is_on(Sabotage::WriteUnread) {
         BTreeSet::new()
     } else {
         reread(run, pair, side, &ids).await?.into_iter().collect()
@@ -303,7 +304,8 @@ async fn push(
         fields: fields.clone(),
         automations: pair.automations,
         for_good: pair.policy.deletes == DeletePolicy::Delete && due.iter().all(super::leaving::goes_for_good),
-        read_at_ms: (read_at_ms > 0 && pair.module(side).conditional_updates).then_some(read_at_ms),
+        read_at_ms: (read_at_ms > 0 && pair.module(side).conditional_updates && !is_on(Sabotage::NoCondition))
+            .then_some(read_at_ms),
     };
     let admitted = Arc::new(OutboxGate::new(run, due));
     let gate: Arc<dyn Admissions> = admitted.clone();
@@ -438,7 +440,7 @@ fn push_row(pair: &PairSetup, side: Side, fields: &[(String, u8)], intent: &Inte
         operation: intent.operation,
         id: intent.target.clone(),
         version: told_version(&intent.target_version).to_owned(),
-        key: intent.create_key.clone(),
+        key: if is_on(Sabotage::CreateWithoutKey) { String::new() } else { intent.create_key.clone() },
         values: fields
             .iter()
             .map(|(name, _)| values.get(name.as_str()).map_or(Value::Absent, |value| (*value).clone()))

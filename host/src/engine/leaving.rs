@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crmsync_core::decide::{Decision, Operation, Verdict, reason};
+use crmsync_core::sabotage::{Sabotage, is_on};
 use crmsync_core::{Away, Filter, LeavePolicy, Presence, RemovalReason, Side, Value};
 
 use super::apply::leave_out_what_was_looked_at;
@@ -152,7 +153,9 @@ pub(super) async fn still_to_do(
     let is_hidden = !gone.is_empty() && super::call::visible_scope(run, side).await? != run.side(side).scope_at_login;
     let (mut kept, mut settlements, mut again) = (Vec::with_capacity(due.len()), Vec::new(), 0);
     for intent in due {
-        if changed.contains(&intent.target) || !sources.left.contains(&intent.source) {
+        if (changed.contains(&intent.target) && !is_on(Sabotage::DeleteWhatCameBack))
+            || (!sources.left.contains(&intent.source) && !is_on(Sabotage::DeleteWhatCameBack))
+        {
             again += 1;
             settlements.push(Settlement::Withdraw { intent: intent.id, note: None, counts: false });
         } else if !gone.contains(&intent.target) {

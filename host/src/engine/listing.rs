@@ -2,6 +2,7 @@
 //! was not listed (S5).
 
 use crmsync_core::decide::{HeldRow, Operation, Verdict, reason};
+use crmsync_core::sabotage::{Sabotage, is_on};
 use crmsync_core::{Side, Value};
 
 use super::error::Error;
@@ -128,7 +129,7 @@ pub(super) async fn hold_back_unlisted(
             wanted.push(replacement);
         }
     }
-    if wanted.is_empty() {
+    if wanted.is_empty() || is_on(Sabotage::IgnoreListing) {
         return Ok(0);
     }
     let unseen = run.store.not_listed(&run.lease, preview, pair.id, wanted).await?;

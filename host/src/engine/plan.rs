@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crmsync_core::decide::{Decision, HeldRow, Operation, Scope, Verdict, View, Write, decide, reason};
+use crmsync_core::sabotage::{Sabotage, is_on};
 use crmsync_core::{Away, Base, Owed, PairMapping, Presence, RemovalReason, Role, RowKey, Side, Value};
 
 use super::carry::carry_all;
@@ -303,7 +304,11 @@ impl Decided {
 
     fn save_bases(&self, link: &mut crate::store::LinkRow, mapping: &PairMapping, paused: &[String]) {
         // S12: a row that was taken out of the mapping is no agreement any more; should it come back, it is adopted anew.
-        link.bases.retain(|key, _| paused.contains(key) || mapping.rows.iter().any(|row| row.key.0 == *key));
+        link.bases.retain(|key, _| {
+            is_on(Sabotage::RowsAreRemembered)
+                || (paused.contains(key) && !is_on(Sabotage::PauseForgets))
+                || mapping.rows.iter().any(|row| row.key.0 == *key)
+        });
         for (index, row) in mapping.rows.iter().enumerate() {
             if matches!(row.role, Role::Constant(_)) {
                 continue;
@@ -356,7 +361,7 @@ impl Decided {
             let presence = self.view.presence(source_side);
             body.leaving = Some(leaving::leaving(run, pair, &self.unit, presence, write.side, write.operation));
         }
-        if write.operation == Operation::Delete {
+        if write.operation == Operation::Delete && !is_on(Sabotage::NoPreImage) {
             body.rows = self.pre_image(&pair.mapping, write.side);
         }
         let mut create_key = String::new();

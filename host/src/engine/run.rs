@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crmsync_core::Side;
 use crmsync_core::decide::reason;
+use crmsync_core::sabotage::{Sabotage, is_on};
 
 use super::apply::{Drained, drain};
 use super::error::Error;
@@ -89,7 +90,8 @@ pub async fn run(setup: &RunSetup, options: &RunOptions) -> Result<RunReport, Er
     let mut trial = options.trial.map(|records| Trial::new(records, setup.pairs.len()));
     for (pair, pulled) in setup.pairs.iter().zip(pulled) {
         // S13: a first sync never deletes.
-        let careful = options.first_sync.as_ref().map(|_| pair.without_deletes());
+        let careful =
+            options.first_sync.as_ref().filter(|_| !is_on(Sabotage::FirstSyncDeletes)).map(|_| pair.without_deletes());
         let ended = run_pair(setup, careful.as_ref().unwrap_or(pair), pulled, options, trial.as_mut()).await?;
         report.pairs.push(ended.report);
         report.alarms.extend(ended.alarms);
@@ -164,7 +166,7 @@ async fn check_still_as_approved(setup: &RunSetup, approved: &BTreeMap<String, u
             let then = approved.get(&name).copied().unwrap_or(0);
             // Fewer writes than approved do no harm: an earlier run that was cut short may have done some of them.
             let most = then + (then / 20).max(1);
-            if count > most {
+            if count > most && !is_on(Sabotage::IgnoreApproval) {
                 let names = [&setup.sides[0].connection, &setup.sides[1].connection];
                 let what = match what.as_str() {
                     "linked" => "records to link".to_owned(),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crmsync_core::sabotage::{Sabotage, is_on};
 use crmsync_core::{Fault, PairMapping, RemovalReason, Role, Side, Value, matching};
 
 use super::error::Error;
@@ -36,7 +37,11 @@ pub(super) async fn pull_to_head(run: &RunSetup, pair: &PairSetup, side: Side) -
     let fields = pair.read_fields(side);
     // Another filter may mean records that nobody has touched since.
     let filter = pair.filters[side as usize].as_ref().map(|filter| format!("{filter:?}"));
-    let field_set = texts_hash(&fields.iter().cloned().chain(filter).collect::<Vec<_>>());
+    // I7: what changed while the login did not see it is listed by no stream of changes when it does again.
+    let setup = run.side(side);
+    let scope = Some(setup.visible_scope.clone())
+        .filter(|scope| *scope != setup.scope_at_login && !is_on(Sabotage::HiddenIsSkipped));
+    let field_set = texts_hash(&fields.iter().cloned().chain(filter).chain(scope).collect::<Vec<_>>());
     let what = format!("read {} from {}", pair.module(side).name, run.side(side).connection);
     let known = run.store.cursor(run.tenant(), pair.id, side).await?;
     // A first scan shows what is there: looking for what is not makes sense only later.
@@ -66,6 +71,7 @@ pub(super) async fn pull_to_head(run: &RunSetup, pair: &PairSetup, side: Side) -
         let (cursor, head_at_ms) = after.clone().unzip();
         let page = match super::call::pull(run, pair, side, &fields, cursor).await? {
             Ok(page) => page,
+            Err(CallError::Fault(Fault::CursorExpired)) if is_on(Sabotage::ExpiredIsNoNews) => return Ok(pulled),
             Err(CallError::Fault(Fault::CursorExpired)) if !restarted && after.is_some() => {
                 run.store.reset_cursor(&run.lease, pair.id, side).await?;
                 (after, restarted, whole_walk, began_at_ms) = (None, true, true, None);
@@ -76,7 +82,7 @@ pub(super) async fn pull_to_head(run: &RunSetup, pair: &PairSetup, side: Side) -
         };
         let more = page.more;
         // S2: nothing is decided before a scan has shown everything.
-        let incomplete = scanning && !more && !page.complete;
+        let incomplete = scanning && !more && !page.complete && !is_on(Sabotage::IncompleteIsWhole);
         let head_at_ms = if more { head_at_ms.unwrap_or(0) } else { asked_at_ms };
         let next = page.next.clone();
         pulled.read += page.live.len() as u64;
@@ -92,6 +98,10 @@ pub(super) async fn pull_to_head(run: &RunSetup, pair: &PairSetup, side: Side) -
         };
         let cursor = (!incomplete).then_some(cursor);
         let staged = StagedPage { whole, cursor, ..staged_page(pair, side, &fields, page.live, page.removed) };
+        if is_on(Sabotage::CursorMovesEarly) {
+            let ahead = StagedPage { live: vec![], removed: vec![], ..staged.clone() };
+            run.store.stage_page(&run.lease, pair.id, side, ahead).await?;
+        }
         // Rule 2: the page and the cursor behind it.
         pulled.fresh += run.store.stage_page(&run.lease, pair.id, side, staged).await?;
         if incomplete {

@@ -1,5 +1,6 @@
 //! Looks for known records where a CRM does not announce removals. Absence is a removal only after all checks (rule 5, S13).
 
+use crmsync_core::sabotage::{Sabotage, is_on};
 use crmsync_core::{RemovalReason, Side};
 
 use super::error::Error;
@@ -156,13 +157,16 @@ struct Asked {
 fn why_not_believed(run: &RunSetup, side: Side, scope: &str, module: &str, asked: &Asked) -> Option<String> {
     let setup = run.side(side);
     let &Asked { known, population, absent, announced } = asked;
-    if scope != setup.scope_at_login {
+    if is_on(Sabotage::TrustAbsence) {
+        return None;
+    }
+    if scope != setup.scope_at_login && !is_on(Sabotage::IgnoreScope) {
         return Some(format!(
             "{absent} {module} are not visible any more, and what this login may see changed from `{}` to `{scope}`; nothing is taken for deleted",
             setup.scope_at_login
         ));
     }
-    if absent == known && known >= ALL_AT_ONCE_MIN {
+    if absent == known && known >= ALL_AT_ONCE_MIN && !is_on(Sabotage::AllMayLeave) {
         return Some(format!(
             "none of the {known} known {module} is there any more, which is no news to believe; nothing is taken for deleted: see what this login may read"
         ));
@@ -196,6 +200,9 @@ async fn still_absent(
     side: Side,
     absent: Vec<String>,
 ) -> Result<Vec<(String, RemovalReason)>, Error> {
+    if is_on(Sabotage::NoSecondLook) {
+        return Ok(absent.into_iter().map(|id| (id, RemovalReason::Unknown)).collect());
+    }
     tokio::time::sleep(std::time::Duration::from_millis(run.limits.sweep_grace_ms.max(0) as u64)).await;
     let mut gone = Vec::new();
     for chunk in absent.chunks(pair.module(side).fetch_rows.max(1)) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crmsync_core::decide::{Operation, reason};
+use crmsync_core::sabotage::{Sabotage, is_on};
 use crmsync_core::{Resemblance, Role, Side, retry};
 
 use super::error::Error;
@@ -31,6 +32,9 @@ pub(super) struct StillUnknown {
 
 /// Records that arrived by themselves and carry the key of an unanswered create: it happened, and this is its record.
 pub(super) async fn adopt_arrivals(run: &RunSetup, pair: &PairSetup) -> Result<u64, Error> {
+    if is_on(Sabotage::ForgetArrivals) {
+        return Ok(0);
+    }
     let arrived = run.store.arrived_creates(run.tenant(), pair.id).await?;
     let count = arrived.len() as u64;
     let settlements = arrived.into_iter().map(|(intent, row)| happened(&intent, row.record)).collect();
@@ -106,7 +110,7 @@ fn certain_at_ms(run: &RunSetup, pair: &PairSetup, intent: &IntentRow, read_at_m
     let module = pair.module(intent.side);
     // The CRM itself says whether it has our key; or nobody will ever know.
     let is_create = intent.operation == Operation::Create;
-    if is_create && module.create_class != CreateClass::B {
+    if (is_create && module.create_class != CreateClass::B) || is_on(Sabotage::SkipQuiesce) {
         return None;
     }
     // Until then the CRM may still carry it out. That holds for updates too: what comes late would look like a person's edit.

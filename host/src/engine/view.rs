@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crmsync_core::decide::{Carried, FieldView, RowView, Scope, View};
+use crmsync_core::sabotage::{Sabotage, is_on};
 use crmsync_core::{Base, MappingRow, Owed, PairMapping, Presence, Side, Value, matching, policy};
 
 use super::leaving::is_outside;
@@ -57,7 +58,12 @@ fn side_values(unit: &UnitRow, row: &MappingRow, side: Side) -> Vec<Value> {
 
 /// The values of one mapping row in a record's image.
 pub(super) fn values_of(image: &BTreeMap<String, Value>, row: &MappingRow, side: Side) -> Vec<Value> {
-    row.fields(side).iter().map(|field| image.get(&field.name).cloned().unwrap_or(Value::Absent)).collect()
+    row.fields(side).iter().map(|field| image.get(&field.name).cloned().unwrap_or(nothing())).collect()
+}
+
+/// What stands for a field that was not read (rule 4).
+fn nothing() -> Value {
+    if is_on(Sabotage::AbsentIsEmpty) { Value::Empty } else { Value::Absent }
 }
 
 /// The sides that still have to be told of this row.

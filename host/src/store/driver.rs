@@ -6,6 +6,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 use tokio::sync::oneshot;
 
+use crmsync_core::sabotage;
+
+use super::points::{self, Moment};
 use super::{Sealer, migrate};
 
 /// Steps that may wait for the writer before callers are held up.
@@ -77,9 +80,13 @@ impl Store {
         connection.set_prepared_statement_cache_capacity(128);
         migrate::run(&connection)?;
         let (queue, jobs) = sync_channel::<Job>(QUEUE_STEPS_MAX);
+        let planted = sabotage::planted();
         std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || write_loop(&connection, &jobs))
+            .spawn(move || {
+                sabotage::plant(planted);
+                write_loop(&connection, &jobs);
+            })
             .map_err(|error| Error::File { path: "store-writer".into(), why: error.to_string() })?;
         Ok(Store { queue, sealer })
     }
@@ -90,6 +97,8 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T, Error> + Send + 'static,
     {
+        let name = points::name_of::<F>();
+        points::reach(name, Moment::Before).await;
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
             let result = connection.and_then(|connection| in_savepoint(connection, step));
@@ -103,7 +112,9 @@ impl Store {
             .await
             .map_err(|_| Error::Closed)?
             .map_err(|_| Error::Closed)?;
-        answered.await.map_err(|_| Error::Closed)?
+        let result = answered.await.map_err(|_| Error::Closed)?;
+        points::reach(name, Moment::After).await;
+        result
     }
 
     /// Runs one step for a caller that cannot wait in a task any more, as it is being dropped: returns when it is done, or after a second.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crmsync_core::sabotage::{Sabotage, is_on};
 use crmsync_core::{Side, Value};
 
 use super::choice::{Choice, choice_of};
@@ -135,6 +136,7 @@ pub(super) fn refresh_pairings(tx: &Tx<'_>, tenant: &str, pair: PairId, rules: u
         "UPDATE match_key SET verdict = 'open' WHERE tenant = ?1 AND pair = ?2 AND verdict <> 'open'",
         (tenant, pair),
     )?;
+    let most = if is_on(Sabotage::GuessAmongSeveral) { i64::MAX } else { 1 };
     for rule in 0..rules as i64 {
         // A record that a stronger rule has judged takes no part in a weaker one.
         tx.execute(
@@ -144,9 +146,9 @@ pub(super) fn refresh_pairings(tx: &Tx<'_>, tenant: &str, pair: PairId, rules: u
              LEFT JOIN choice c ON c.tenant = k.tenant AND c.pair = k.pair AND c.side = k.side AND c.record = k.record
              WHERE k.tenant = ?1 AND k.pair = ?2 AND k.rule = ?3 AND k.verdict = 'open'
              GROUP BY k.key
-             HAVING SUM(CASE WHEN k.side = 'left' THEN 1 ELSE 0 END) = 1 AND SUM(CASE WHEN k.side = 'right' THEN 1 ELSE 0 END) = 1
+             HAVING SUM(CASE WHEN k.side = 'left' THEN 1 ELSE 0 END) BETWEEN 1 AND ?4 AND SUM(CASE WHEN k.side = 'right' THEN 1 ELSE 0 END) BETWEEN 1 AND ?4
                 AND COUNT(c.record) = 0",
-            (tenant, pair, rule),
+            (tenant, pair, rule, most),
         )?;
         let judge = |verdict: &str, condition: &str| {
             tx.execute(

@@ -1,5 +1,7 @@
 //! The right to run a flow, until it expires. Each holder gets a larger fencing token than the one before.
 
+use crmsync_core::sabotage::{Sabotage, is_on};
+
 use super::{Error, Store, Tx};
 
 /// A lease that was granted. Every commit of a run names it (rule 7).
@@ -21,7 +23,7 @@ impl Lease {
             (&self.tenant, &self.flow),
             |row| row.get::<_, i64>(0),
         )?;
-        if current == Some(self.fence) { Ok(()) } else { Err(Error::LeaseLost) }
+        if current == Some(self.fence) || is_on(Sabotage::IgnoreTheFence) { Ok(()) } else { Err(Error::LeaseLost) }
     }
 }
 

@@ -24,6 +24,7 @@ mod listing;
 mod migrate;
 mod outbox;
 mod places;
+mod points;
 mod references;
 mod schedule;
 mod scope;
@@ -47,6 +48,9 @@ pub use leaving::{Leaving, Mark, MarkField};
 pub use listing::{ListedItem, ListingCount, ListingRow, Replacement};
 pub use outbox::{IntentBody, IntentRow, IntentState, RowChange, Settlement};
 pub use places::RecordPlace;
+pub use points::Moment;
+#[cfg(feature = "simulation")]
+pub use points::{Watch, watch};
 pub use schedule::{ScheduleChange, ScheduleRow, Scheduled};
 pub use seal::Sealer;
 pub use staging::{CursorRow, InboxRow, InboxState, PresenceWord, Staged, StagedPage, told_version};

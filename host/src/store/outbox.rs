@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crmsync_core::decide::Operation;
+use crmsync_core::sabotage::{Sabotage, is_on};
 use crmsync_core::{Base, Side, Value};
 use rusqlite::Row;
 
@@ -194,6 +195,9 @@ impl Store {
                     _ => doubt_mark(tx, &lease.tenant, pair, &intent)?,
                 }
             }
+            if is_on(Sabotage::AdmittedIsUnsent) {
+                tx.execute("UPDATE intent SET state = 'planned', attempts = 0 WHERE state = 'admitted'", [])?;
+            }
             tx.execute(
                 "UPDATE intent SET state = 'unknown', detail = 'the host stopped before the answer came' WHERE tenant = ?1 AND pair = ?2 AND state = 'admitted'",
                 (&lease.tenant, pair),
@@ -293,6 +297,9 @@ impl Store {
         let lease = lease.clone();
         self.step(move |tx| {
             lease.check(tx)?;
+            if is_on(Sabotage::DropTheIntent) {
+                return Ok(());
+            }
             for id in ids {
                 let admitted = tx.execute(
                     "UPDATE intent SET state = 'admitted', attempts = attempts + 1, admitted_at_ms = ?2 WHERE id = ?1 AND state = 'planned'",

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crmsync_core::decide::{Operation, reason};
+use crmsync_core::sabotage::{Sabotage, is_on};
 use crmsync_core::{Away, Base, RemovalReason, Side, Value};
 
 use super::decisions::{LinkRow, OutcomeNote, add_outcome, find_link, forget_outcomes, link_by_id, save_link};
@@ -199,6 +200,9 @@ fn link_in_the_way(
     intent: &IntentRow,
     record: &str,
 ) -> Result<Option<LinkRow>, Error> {
+    if is_on(Sabotage::LinkTwice) {
+        return Ok(None);
+    }
     match find_link(tx, tenant, pair, intent.side, record)? {
         Some(link) => Ok(Some(link)),
         None => find_link(tx, tenant, pair, intent.side.other(), &intent.source),
@@ -270,7 +274,9 @@ fn settle_update(
     for change in &intent.body.rows {
         let bases = link.bases.entry(change.row.clone()).or_default();
         *bases.side_mut(intent.side) = Some(answer.base(change));
-        bases.owed = bases.owed.without(intent.side);
+        if !is_on(Sabotage::DebtStays) {
+            bases.owed = bases.owed.without(intent.side);
+        }
     }
     // The answer shows an edit of another field, made since the record was read: with its version unknown the next pull stages it.
     let version = if answer.shows_news(intent, &link) { "" } else { answer.version.as_str() };
@@ -375,6 +381,7 @@ fn withdraw(tx: &Tx<'_>, lease: &Lease, pair: PairId, intent: &IntentRow, counts
     end_intent(tx, intent.id)?;
     tx.execute("UPDATE inbox SET state = 'staged' WHERE seq = ?1 AND state = 'deciding'", [intent.source_seq])?;
     match intent.operation {
+        _ if is_on(Sabotage::WithdrawnIsForgotten) => Ok(()),
         Operation::Create => Ok(()),
         _ => {
             if counts {
@@ -393,9 +400,16 @@ pub(super) fn withdraw_unsent(tx: &Tx<'_>, tenant: &str, pair: PairId) -> Result
         (tenant, pair),
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
-    for (side, target) in &updates {
+    for (side, target) in updates.iter().filter(|_| !is_on(Sabotage::UnsentIsForgotten)) {
         touch(tx, tenant, pair, if side == "left" { Side::Left } else { Side::Right }, target)?;
     }
+    // I13: an attempt that failed counts for the record, whatever becomes of this intent.
+    tx.execute(
+        "UPDATE link SET attempts = (SELECT max(i.attempts) FROM intent i WHERE i.link = link.id AND i.state = 'planned')
+         WHERE id IN (SELECT i.link FROM intent i JOIN link l ON l.id = i.link
+                      WHERE i.tenant = ?1 AND i.pair = ?2 AND i.state = 'planned' AND i.operation = 'update' AND i.attempts > l.attempts)",
+        (tenant, pair),
+    )?;
     tx.execute(
         "UPDATE inbox SET state = 'staged' WHERE state = 'deciding' AND seq IN (SELECT source_seq FROM intent
          WHERE tenant = ?1 AND pair = ?2 AND state = 'planned' AND (operation = 'update' OR attempts = 0))",

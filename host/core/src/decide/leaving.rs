@@ -3,6 +3,7 @@
 use super::{Decision, Operation, Scope, Verdict, View, Write, has_news, reason};
 use crate::policy::{DeletePolicy, LeavePolicy, Policy};
 use crate::record::{Away, RemovalReason, Side};
+use crate::sabotage::{Sabotage, is_on};
 
 /// S18: what the filter does not mean is neither created nor updated. Of a linked record that left it the other side's may be marked or
 /// recycled; one that was edited there stays (S14), and so do records that both filters say are none of theirs.
@@ -33,15 +34,15 @@ pub(super) fn decide_outside(view: &View, policy: &Policy) -> Decision {
 /// One side left. In every mode an edit on the other side survives and is put before a person (S14).
 pub(super) fn decide_removed(view: &View, policy: &Policy, gone: Side, why: RemovalReason) -> Decision {
     let survivor = gone.other();
-    if why == RemovalReason::Converted {
+    if why == RemovalReason::Converted && !is_on(Sabotage::ConvertedIsGone) {
         return Decision::only(Verdict::OutOfScope(reason::CONVERTED.into()));
     }
-    if has_news(view, survivor) {
+    if has_news(view, survivor) && !is_on(Sabotage::DeleteAgainstEdit) {
         return Decision::only(Verdict::NeedsAttention(reason::DELETE_AGAINST_EDIT.into()));
     }
     let mut decision = Decision::only(Verdict::Removed(gone, why));
     // Rule 5: what is only hidden, or lives on in another record, was not deleted.
-    let is_delete = matches!(why, RemovalReason::Deleted | RemovalReason::Unknown);
+    let is_delete = matches!(why, RemovalReason::Deleted | RemovalReason::Unknown) || is_on(Sabotage::MergedIsDeleted);
     // S18: what left the filter is not touched any more.
     if !is_delete || matches!(view.scope, Scope::Outside(_)) || !policy.direction.writes(survivor) {
         return decision;

@@ -9,24 +9,28 @@ use crmsync_core::{DeletePolicy, RemovalReason, Side};
 use crate::scenarios::{kind, unless, world};
 use crate::world::{FLOWS, TENANT, World};
 
-/// Three records are merged away on the right; one of the others is kept, one is created there again, and one is merged away as well.
+/// Records are merged away on the right; of the others one is kept, one is created there again, one is merged away as well, and one is
+/// deleted because a person says so.
 pub(crate) fn merged() -> Vec<String> {
     world(kind(DeletePolicy::Report), async |world| {
         world.settle().await;
         let pairs = world.linked_pairs().await;
-        let [kept, restored, merged] = &pairs[..3] else { return vec!["there are no three linked records".into()] };
-        for [_, right] in &pairs[..3] {
+        let [kept, restored, merged, deleted, ..] = &pairs[..] else {
+            return vec!["there are no four linked records".into()];
+        };
+        for [_, right] in &pairs[..4] {
             world.crms[1].person_ends(right, RemovalReason::Merged);
         }
         world.runs(1).await;
         let points = world.merged_points().await;
         let about = |left: &str| points.iter().find(|point| point.left == left).cloned().expect("it is listed");
-        let mut wrong = unless(points.len() == 3, format!("not all three are listed: {points:?}"));
+        let mut wrong = unless(points.len() == 4, format!("not all are listed: {points:?}"));
         wrong.extend(unless(guide(reason::MERGED).fix.contains("merge the other one"), "nobody is told what to do"));
         wrong.extend(unless(world.deleted_by_host() == 0, "what was merged was deleted"));
 
         world.answer(about(&kept[0]), Answer::Keep).await;
         world.answer(about(&restored[0]), Answer::Restore).await;
+        world.answer(about(&deleted[0]), Answer::Delete).await;
         world.crms[0].person_ends(&merged[0], RemovalReason::Merged);
         world.runs(2).await;
         wrong.extend(unless(world.merged_points().await.is_empty(), "an answer was not carried out"));
@@ -35,6 +39,8 @@ pub(crate) fn merged() -> Vec<String> {
         let copies = |id: &str| right.values().filter(|fields| fields["Code"] == code(id)).count();
         wrong.extend(unless((copies(&kept[0]), copies(&restored[0])) == (0, 1), "not what people said"));
         wrong.extend(unless(!left.contains_key(&merged[0]), "a merged record is back"));
+        wrong.extend(unless(!left.contains_key(&deleted[0]), "what a person deleted is there"));
+        wrong.extend(unless(world.deleted_by_host() == 1, "another one was deleted than a person said"));
         let before = world.writes();
         world.runs(1).await;
         wrong.extend(unless(world.writes() == before, "something is left to do"));

@@ -269,12 +269,13 @@ impl Door {
             // Only now the credential: it must not even be fetched for an address that is refused.
             let pass = self.pass(scope).await?;
             let outgoing = order.outgoing(url, &pass)?;
+            let mut timeout = self.timeout(scope, order)?;
             if *stage == Stage::Kept {
                 self.admit(scope, order).await?;
                 *stage = Stage::Admitted;
+                // Once more: a process that was frozen meanwhile must not send what others take for dead.
+                timeout = self.timeout(scope, order)?;
             }
-            // Looked at last: a process that was frozen meanwhile must not send what others take for dead.
-            let timeout = self.timeout(scope, order)?;
             *stage = Stage::Sent;
             self.count(order);
             let sent = Sent { at_ms: self.desk.now_ms(), bytes: outgoing.body.as_ref().map_or(0, Vec::len) };

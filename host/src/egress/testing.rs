@@ -199,6 +199,8 @@ async fn read_request(stream: &mut TcpStream) -> Option<Seen> {
 #[derive(Default)]
 pub(crate) struct Intents {
     pub(crate) refuse: bool,
+    /// An admission takes so long, as in a process that is frozen meanwhile.
+    pub(crate) takes: Duration,
     pub(crate) admitted: AtomicU64,
     pub(crate) retracted: AtomicU64,
 }
@@ -206,8 +208,11 @@ pub(crate) struct Intents {
 impl Admissions for Intents {
     fn admit<'a>(&'a self, _: &'a [u32]) -> BoxFuture<'a, Result<(), String>> {
         self.admitted.fetch_add(1, Ordering::Relaxed);
-        let refused = self.refuse;
-        Box::pin(async move { if refused { Err("no stored intent".to_owned()) } else { Ok(()) } })
+        let (refused, takes) = (self.refuse, self.takes);
+        Box::pin(async move {
+            tokio::time::sleep(takes).await;
+            if refused { Err("no stored intent".to_owned()) } else { Ok(()) }
+        })
     }
 
     fn retract(&self, _: &[u32]) {

@@ -243,6 +243,17 @@ async fn time_ends() {
 }
 
 #[tokio::test]
+async fn what_was_admitted_too_late_is_not_sent() {
+    let crm = crm(Reply::ok("{}")).await;
+    let door = door(grant(&crm, KEY), &vault());
+    let frozen = Arc::new(Intents { takes: Duration::from_millis(400), ..Intents::default() });
+    let time = Duration::from_millis(door.config.connect_timeout_ms + 1_200);
+    let scope = CallScope { deadline: Instant::now() + time, ..writing(&frozen) };
+    assert_eq!(door.send(&scope, post("/v1/x", Payload::None)).await.err(), Some(Refusal::Cancelled));
+    assert_eq!((crm.seen().len(), frozen.retracted.load(Ordering::Relaxed)), (0, 1));
+}
+
+#[tokio::test]
 async fn no_write_without_its_intent() {
     let crm = crm(Reply::ok("{}")).await;
     let door = door(grant(&crm, KEY), &vault());

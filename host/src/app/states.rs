@@ -14,8 +14,16 @@ use crate::store::{ConnectionRow, Error, Store};
 /// The caches of all connections that this host has used.
 #[derive(Default)]
 pub(super) struct States {
-    /// By tenant and connection; the plugin is noted, as a connection of that name may come to be of another one.
-    open: Mutex<HashMap<(String, String), (String, Arc<StateCache>)>>,
+    open: Mutex<HashMap<Key, State>>,
+}
+
+/// Tenant and connection.
+type Key = (String, String);
+
+struct State {
+    /// Whose it is: a connection of that name may come to be of another plugin.
+    plugin: String,
+    cache: Arc<StateCache>,
 }
 
 /// Where the store keeps a plugin's cache, beside what the CRM said: both are forgotten together.
@@ -33,14 +41,12 @@ impl States {
     ) -> Result<Arc<StateCache>, Error> {
         let mut open = self.open.lock().await;
         let key = (tenant.to_owned(), connection.name.clone());
-        if let Some((plugin, cache)) = open.get(&key)
-            && *plugin == connection.plugin
-        {
-            return Ok(Arc::clone(cache));
+        if let Some(state) = open.get(&key).filter(|state| state.plugin == connection.plugin) {
+            return Ok(Arc::clone(&state.cache));
         }
         let kept = store.metadata(tenant, &connection.name, &topic(&connection.plugin)).await?;
         let cache = Arc::new(StateCache::with(kept.map(|(document, _)| read(&document)).unwrap_or_default()));
-        open.insert(key, (connection.plugin.clone(), Arc::clone(&cache)));
+        open.insert(key, State { plugin: connection.plugin.clone(), cache: Arc::clone(&cache) });
         Ok(cache)
     }
 
@@ -52,9 +58,9 @@ impl States {
     /// Keeps what a tenant's caches have come to hold.
     pub(super) async fn keep(&self, store: &Store, tenant: &str, now_ms: i64) -> Result<(), Error> {
         let open = self.open.lock().await;
-        for ((of, connection), (plugin, cache)) in open.iter().filter(|((of, _), _)| of == tenant) {
-            if let Some(values) = cache.news() {
-                store.put_metadata(of, connection, &topic(plugin), spelled(&values), now_ms).await?;
+        for ((of, connection), state) in open.iter().filter(|((of, _), _)| of == tenant) {
+            if let Some(values) = state.cache.news() {
+                store.put_metadata(of, connection, &topic(&state.plugin), spelled(&values), now_ms).await?;
             }
         }
         Ok(())

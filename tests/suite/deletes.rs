@@ -12,6 +12,7 @@ use crmsync_tests::workplace::{FLOW, Workplace, flow_file};
 use serde_json::json;
 
 use crate::product::run;
+use crate::reasons::LEADS;
 
 const RECORDS: usize = 40;
 const QUIESCE_MS: u64 = 600;
@@ -284,8 +285,8 @@ fn what_is_hidden_from_a_user_without_all_rights_is_not_deleted() {
     });
 }
 
-/// Leads alone, both ways, with the rows that they cannot do without.
-const LEADS: &str = r#"
+/// A flow whose deletes travel; its modules follow.
+const RECYCLES: &str = r#"
 format = 1
 name = "people"
 between = ["zoho", "vtiger"]
@@ -293,23 +294,6 @@ winner = "zoho"
 deletes = "recycle"
 [owners]
 fallback = { zoho = "office@acme.example", vtiger = "office@acme.example" }
-[[module]]
-zoho = "Leads"
-vtiger = "Leads"
-fields = "none"
-match = ["Email"]
-  [[module.field]]
-  zoho = "Last_Name"
-  vtiger = "lastname"
-  [[module.field]]
-  zoho = "Company"
-  vtiger = "company"
-  [[module.field]]
-  zoho = "Email"
-  vtiger = "email"
-  [[module.field]]
-  zoho = "Owner"
-  vtiger = "assigned_user_id"
 "#;
 
 #[test]
@@ -324,7 +308,7 @@ fn a_converted_lead_is_no_deleted_one() {
             crms.screen(Side::Zoho, "create", &lead(name)).await.unwrap();
         }
         let workplace = Workplace::open(crms, QUIESCE_MS).await.unwrap();
-        service::apply(&workplace.app, LOCAL_TENANT, "people.toml", LEADS).await.unwrap();
+        service::apply(&workplace.app, LOCAL_TENANT, "people.toml", &format!("{RECYCLES}{LEADS}")).await.unwrap();
         workplace.preview_and_approve().await.unwrap();
         workplace.crms.advance(APART_MS).await.unwrap();
         workplace.run(false).await.unwrap();

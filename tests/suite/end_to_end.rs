@@ -1,5 +1,12 @@
 //! The demo, as people run it: judged by the sandbox's own table of expected values.
 
+use std::sync::Arc;
+
+use crmsync::app::{App, LOCAL_TENANT};
+use crmsync::service::{self, RunRequest};
+use crmsync_tests::crms::Crms;
+use crmsync_tests::workplace::{FLOW, Silent, Workplace};
+
 use crate::product::{product, run};
 
 async fn demo(seed: &str) {
@@ -25,5 +32,19 @@ fn the_demo_converges_for_every_seed() {
         for seed in ["1", "2", "7"] {
             demo(seed).await;
         }
+    });
+}
+
+#[test]
+fn the_next_process_does_not_ask_for_the_fields_again() {
+    run(async {
+        let workplace = Workplace::open(Crms::here(20, 3).await.unwrap(), 600).await.unwrap();
+        workplace.preview_and_approve().await.unwrap();
+        workplace.run(false).await.unwrap();
+        let metadata = async || workplace.crms.counts().await.unwrap().map(|counts| counts.metadata);
+        let before = metadata().await;
+        let next = App::open(workplace.data()).unwrap();
+        service::run(&next, LOCAL_TENANT, FLOW, RunRequest::default(), Arc::new(Silent)).await.unwrap();
+        assert_eq!(metadata().await, before);
     });
 }

@@ -14,4 +14,4 @@ mod redact;
 pub use records::{
     BATCH_COLUMNS_MAX, BATCH_ROWS_MAX, BATCH_TEXT_BYTES_MAX, BodyFault, parse_records, read_pointer, scalar_at,
 };
-pub use redact::{NotRedactable, Redactor, SECRET_BYTES_MIN, SecretField, mask_fields};
+pub use redact::{NotRedactable, Redactor, SecretField, mask_fields};

@@ -15,7 +15,7 @@ use super::json::{Pointer, Scanner, Shape, Value, array_index};
 use super::records::BodyFault;
 
 /// Shorter secrets are not looked for: they would be found by chance, and masking them would destroy data.
-pub const SECRET_BYTES_MIN: usize = 6;
+const SECRET_BYTES_MIN: usize = 6;
 
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 

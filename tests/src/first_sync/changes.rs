@@ -7,25 +7,7 @@ use crmsync_sandbox::people::{Kind, Module, Side};
 use serde_json::Value;
 
 use crate::Outcome;
-use crate::crms::{Crms, SIDES};
-
-/// Fields that servers set by themselves, and the one that holds our keys: nobody's values.
-const SYSTEM_FIELDS: [&str; 14] = [
-    "id",
-    "label",
-    "Modified_Time",
-    "Modified_By",
-    "Created_Time",
-    "Created_By",
-    "Last_Activity_Time",
-    "modifiedtime",
-    "modifiedby",
-    "createdtime",
-    "Full_Name",
-    "source",
-    "crmsync_key",
-    "cf_crmsync_key",
-];
+use crate::crms::{Crms, SIDES, SYSTEM_FIELDS};
 
 /// One field of one record that an update of ours changed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

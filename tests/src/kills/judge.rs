@@ -12,24 +12,8 @@ use serde_json::Value;
 use super::Report;
 use super::people::{Edit, People, Roster, TAG_FIELD, What, rosters, text};
 use crate::Outcome;
-use crate::crms::{SIDES, field_name};
+use crate::crms::{SIDES, SYSTEM_FIELDS, field_name};
 use crate::workplace::Workplace;
-
-/// Fields that servers set by themselves: a write that changes nothing else wrote what was there already.
-const SYSTEM_FIELDS: [&str; 12] = [
-    "id",
-    "label",
-    "Modified_Time",
-    "Modified_By",
-    "Created_Time",
-    "Created_By",
-    "Last_Activity_Time",
-    "modifiedtime",
-    "modifiedby",
-    "createdtime",
-    "Full_Name",
-    "source",
-];
 
 /// Everything that a world leaves behind.
 pub(super) struct Evidence<'a> {

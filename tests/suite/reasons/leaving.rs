@@ -11,7 +11,7 @@ use super::desk::{CONTACTS, Desk};
 use crate::product::run;
 
 /// Leads, with the rows that they cannot do without.
-pub(super) const LEADS: &str = r#"[[module]]
+pub(crate) const LEADS: &str = r#"[[module]]
 zoho = "Leads"
 vtiger = "Leads"
 fields = "none"

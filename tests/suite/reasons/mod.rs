@@ -9,6 +9,8 @@ mod refusals;
 mod scope;
 mod values;
 
+pub(crate) use leaving::LEADS;
+
 use crmsync::service::{AnswerWord, guide};
 use crmsync_core::decide::reason;
 

@@ -22,11 +22,7 @@ impl Store {
     ) -> Result<BTreeMap<String, String>, Error> {
         let tenant = tenant.to_owned();
         self.step(move |tx| {
-            let sql = format!(
-                "SELECT {other} FROM link WHERE tenant = ?1 AND pair = ?2 AND {own} = ?3 AND state <> 'ended' AND state = 'active'",
-                own = id_column(side),
-                other = id_column(side.other())
-            );
+            let sql = linked_to(side);
             let mut found = BTreeMap::new();
             for record in records {
                 let linked = tx.one(&sql, (&tenant, pair, &record), |row| row.get::<_, String>(0))?;
@@ -82,5 +78,35 @@ impl Store {
             Ok(touched)
         })
         .await
+    }
+}
+
+/// What a record is linked to. That the link has not ended is said as well, in the words of the index: SQLite does not conclude it.
+fn linked_to(side: Side) -> String {
+    format!(
+        "SELECT {other} FROM link WHERE tenant = ?1 AND pair = ?2 AND {own} = ?3 AND state <> 'ended' AND state = 'active'",
+        own = id_column(side),
+        other = id_column(side.other())
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Sealer;
+
+    #[tokio::test]
+    async fn a_link_is_found_by_index() {
+        let folder = std::env::temp_dir().join(format!("crmsync-references-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder can be made");
+        let sealer = Sealer::from_file(&folder.join("key")).expect("a key can be made");
+        let store = Store::open(&folder.join("state.db"), sealer).expect("a database can be made");
+        for side in Side::BOTH {
+            let sql = format!("EXPLAIN QUERY PLAN {}", linked_to(side));
+            let plan = store.step(move |tx| tx.all(&sql, ("t", 1, "r"), |row| row.get::<_, String>(3))).await;
+            let plan = plan.expect("it is a statement").join("; ");
+            assert!(plan.contains(&format!("link_by_{}", side.as_str())), "{plan}");
+        }
+        std::fs::remove_dir_all(&folder).expect("the folder can be removed");
     }
 }

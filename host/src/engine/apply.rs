@@ -286,8 +286,9 @@ struct Pushed {
     refused: bool,
 }
 
-/// Sends one portion and settles it. A refusal of the whole call is no outcome of its rows if they are sent again by `halves`. Receipts are stored before anything else is asked of the CRM, and a login that does not work any
-/// more is reported last: what was written must never be forgotten.
+/// Sends one portion and settles it. A refusal of the whole call is no outcome of its rows if they are sent again by `halves`. Receipts
+/// are stored before anything else is asked of the CRM, and a login that does not work any more is reported last: what was written must
+/// never be forgotten.
 async fn push(
     run: &RunSetup,
     pair: &PairSetup,

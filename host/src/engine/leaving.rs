@@ -1,4 +1,5 @@
-//! Records that leave their CRM or the filter: how many may go without consent, what is looked at once more before one is sent, and what is left to do of one.
+//! Records that leave their CRM or the filter: how many may go without consent, what is looked at once more before one is sent, and
+//! what is left to do of one.
 
 use std::collections::BTreeSet;
 

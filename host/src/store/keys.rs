@@ -44,9 +44,8 @@ pub(super) fn rekey(
     references: &[BTreeMap<String, PairId>; 2],
     keys: &impl Fn(Side, &BTreeMap<String, Value>, &KnownAs<'_>) -> Result<Vec<(usize, String)>, Error>,
 ) -> Result<(), Error> {
-    // In the order of the row numbers as they lie on disk: an index would have all rows sorted anew for each portion.
     let sql = format!(
-        "SELECT {INBOX_COLUMNS} FROM inbox i NOT INDEXED WHERE tenant = ?1 AND pair = ?2 AND seq > ?3 AND presence = 'live'
+        "SELECT {INBOX_COLUMNS} FROM inbox i WHERE tenant = ?1 AND pair = ?2 AND seq > ?3 AND presence = 'live'
          AND NOT EXISTS (SELECT 1 FROM link l WHERE l.tenant = ?1 AND l.pair = ?2 AND i.side = 'left' AND l.left_id = i.record AND l.state <> 'ended')
          AND NOT EXISTS (SELECT 1 FROM link l WHERE l.tenant = ?1 AND l.pair = ?2 AND i.side = 'right' AND l.right_id = i.record AND l.state <> 'ended')
          ORDER BY seq LIMIT ?4"

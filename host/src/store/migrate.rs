@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::Error;
 
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     include_str!("../../migrations/0001_init.sql"),
     include_str!("../../migrations/0002_attempts.sql"),
     include_str!("../../migrations/0003_schedule.sql"),
@@ -14,6 +14,7 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("../../migrations/0007_leaving.sql"),
     include_str!("../../migrations/0008_outcome_by_reason.sql"),
     include_str!("../../migrations/0009_delete_asked.sql"),
+    include_str!("../../migrations/0010_inbox_live.sql"),
 ];
 
 /// "crms" in the file's header: so that a foreign SQLite file is never taken for ours.

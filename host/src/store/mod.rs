@@ -5,7 +5,8 @@
 //! (group commit), each inside a savepoint of its own, and answered only after the commit is on disk. Start at [`Store`];
 //! the steps of a run are in `staging.rs` (rule 2), `decisions.rs` (rules 1 and 3), `outbox.rs` (rules 1 and 7) and `settle.rs` (rule 3);
 //! `keys.rs` matches, `references.rs` tells what is linked, `leaving.rs` settles deletes, `consent.rs` keeps what the safety stop holds,
-//! `attention.rs` carries out what people decide about single records, `choice.rs` keeps it, `places.rs` finds the record that they name, `undo.rs` reads back what was written.
+//! `attention.rs` carries out what people decide about single records, `choice.rs` keeps it, `places.rs` finds the record that they
+//! name, `undo.rs` reads back what was written.
 //!
 //! One SQL text serves SQLite now and PostgreSQL later: tenant first in every key, `BIGINT` times, no dialect beyond both.
 

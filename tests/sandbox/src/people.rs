@@ -2,8 +2,8 @@
 //! shows of them.
 //!
 //! About six in ten records exist on both sides; the rest on one side only. Contacts belong to organizations of their own side, some
-//! of which the other side does not have, and report to other contacts; organizations are members of others. The data is as untidy as real data: names
-//! in capitals, phones in five spellings of one number, blanks where the other side has a value, different values in
+//! of which the other side does not have, and report to other contacts; organizations are members of others. The data is as untidy as
+//! real data: names in capitals, phones in five spellings of one number, blanks where the other side has a value, different values in
 //! one field, families that share an e-mail address, and a few records that fit two candidates on the other side. How many families
 //! and such records there are can be chosen.
 //! Every side's text is kept here as that side shows it, so expectations can be worked out without either server.

@@ -6,8 +6,8 @@ use super::*;
 use crate::scenario::carry::carry;
 use crate::vtiger::column_chars_max;
 
-/// The match rules, written once more: the name of an organization; e-mail address and last name, or for records without an address the names and
-/// the mobile number.
+/// The match rules, written once more: the name of an organization; e-mail address and last name, or for records without an address the
+/// names and the mobile number.
 fn match_key(module: Module, shown: &Shown) -> String {
     let part = |name: &str| {
         let value = shown.values.get(name).map_or("", String::as_str);

@@ -209,6 +209,9 @@ fn a_command_waits_for_the_run_that_is_going_on() {
         workplace.crms.faults(Side::Zoho, &slow).await.unwrap();
         let service = serve(&workplace).await;
         service.until(FLOW, SOON, |flow| flow["state"] == "running").await.unwrap();
+        // A run takes the flow once it has read its settings; until then a command may be quicker.
+        let is_taken = async || Ok(!workplace.app.store().lease_holder(LOCAL_TENANT, FLOW).await.unwrap().is_empty());
+        eventually("the service's run takes the flow", SOON, is_taken).await.unwrap();
         let impatient = ["flow", "run", FLOW, "--wait", "0", "--json"];
         let answer = product().ask(&workplace.data(), &impatient).await.unwrap();
         assert_eq!((answer.code, answer.error_code().as_str()), (1, "flow.busy"), "{}", answer.stdout);

@@ -424,7 +424,7 @@ async fn not_checked(
 pub async fn fields(app: &App, tenant: &str, name: &str, module: &str) -> Result<Vec<FieldInfo>, Failure> {
     let row = get(app, tenant, name).await?;
     usable(app, &row).await?;
-    let crm = app.crm(tenant, &row).await?;
+    let crm = app.crm_anew(tenant, &row).await?;
     let modules = crm.modules().await.map_err(|error| call_failed(name, "list the modules", &error))?;
     if !modules.iter().any(|known| known.name == module) {
         let known: Vec<&str> = modules.iter().map(|module| module.name.as_str()).collect();

@@ -15,8 +15,9 @@ const QUIESCE_MS: u64 = 300_000;
 /// Descriptions that one call may ask for to learn the prefixes of reference targets.
 const TARGETS_MAX: usize = 4;
 
-/// What `describe` said of a module serves `modules` for so long: the host asks for both every hour, and anew whenever people look.
-const RECENT_MS: i64 = 2 * 60 * 60 * 1_000;
+/// What `describe` said of a module serves `modules` for so long. The host asks for both every hour, so that `modules` tells what was true
+/// when the last run with news of that kind began; whenever people look, it drops what is remembered and both are asked for.
+const RECENT_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// Keys of the cache carry the number of their content's form.
 const MODULES_KEY: &str = "1/prefixes";

@@ -38,8 +38,9 @@ pub(crate) struct Required {
     pub(crate) fields: BTreeSet<String>,
 }
 
-/// What `describe` said of a module serves `modules` for so long: the host asks for both every hour, and anew whenever people look.
-const RECENT_MS: i64 = 2 * 60 * 60 * 1_000;
+/// What `describe` said of a module serves `modules` for so long. The host asks for both every hour, so that `modules` tells what was true
+/// when the last run with news of that kind began; whenever people look, it drops what is remembered and both are asked for.
+const RECENT_MS: i64 = 24 * 60 * 60 * 1_000;
 /// Layouts are asked for once a day. One that demands more meanwhile is told by the refusal of a record that lacks it.
 const LAYOUTS_RECENT_MS: i64 = 24 * 60 * 60 * 1_000;
 

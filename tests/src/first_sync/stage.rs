@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use super::report::Report;
 use crate::Outcome;
 use crate::crms::{Crms, SIDES};
-use crate::product::{Product, peak_rss_mib};
+use crate::product::Product;
 use crate::workplace::{FLOW, Workplace, flow_file_of, told};
 
 /// An unanswered write of these CRMs is certain after this time.
@@ -33,8 +33,8 @@ pub(super) struct Stage {
     pub(super) workplace: Workplace,
     pub(super) scenario: Scenario,
     product: Product,
-    /// The command that took the most memory so far.
-    heaviest: Mutex<String>,
+    /// The most memory that a command took so far, in MiB, and the command.
+    heaviest: Mutex<(f64, String)>,
 }
 
 impl Stage {
@@ -72,21 +72,23 @@ impl Stage {
         Ok(())
     }
 
-    /// The most memory that a command took so far, and which one did. Both CRMs still run and do not count.
+    /// The most memory that a command took so far, and which one did.
     pub(super) fn weigh(&self, report: &mut Report) {
-        if peak_rss_mib() > report.peak_rss_mib {
-            report.peak_rss_mib = peak_rss_mib();
-            report.heaviest = self.heaviest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let heaviest = self.heaviest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if heaviest.0 > report.peak_rss_mib {
+            (report.peak_rss_mib, report.heaviest) = heaviest;
         }
     }
 
     /// One command of the product, and its answer.
     pub(super) async fn ask<T: DeserializeOwned>(&self, arguments: &[&str]) -> Outcome<T> {
         let arguments = [arguments, &["--json"]].concat();
-        let before = peak_rss_mib();
         let answer = self.product.ask_within(&self.workplace.data(), &arguments, COMMAND_MAX).await?;
-        if peak_rss_mib() > before {
-            *self.heaviest.lock().unwrap_or_else(PoisonError::into_inner) = arguments.join(" ");
+        {
+            let mut heaviest = self.heaviest.lock().unwrap_or_else(PoisonError::into_inner);
+            if answer.peak_rss_mib > heaviest.0 {
+                *heaviest = (answer.peak_rss_mib, arguments.join(" "));
+            }
         }
         serde_json::from_str(&answer.stdout).map_err(|error| {
             let text: String = answer.stdout.chars().take(2_000).collect();

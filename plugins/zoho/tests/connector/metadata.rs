@@ -77,7 +77,7 @@ fn modules_are_those_that_can_be_synced() {
 }
 
 #[test]
-fn what_was_described_within_the_hour_is_not_described_again() {
+fn what_was_described_within_the_day_is_not_described_again() {
     let (zoho, crm) = zoho::start();
     let path = |request: &Request| request.path().trim_start_matches("/crm/v8/").to_owned();
     let paths = |crm: &Crm| crm.requests().iter().map(path).collect::<Vec<_>>();

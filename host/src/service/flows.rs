@@ -433,6 +433,12 @@ pub async fn log(app: &App, tenant: &str, name: &str, query: JournalQuery) -> Re
     Ok(lines)
 }
 
+/// The names of a flow's connections, left first; `left` and `right` of one that was removed, whose log can still be read.
+pub async fn between(app: &App, tenant: &str, name: &str) -> Result<[String; 2], Failure> {
+    let flow = app.store().flow(tenant, name).await?;
+    Ok(flow.map_or_else(|| ["left".to_owned(), "right".to_owned()], |flow| sides_of(&flow)))
+}
+
 /// Records and fields of a flow that are not simply in step.
 pub async fn outcomes(app: &App, tenant: &str, name: &str) -> Result<Vec<OutcomeRow>, Failure> {
     get(app, tenant, name).await?;

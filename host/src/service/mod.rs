@@ -37,8 +37,9 @@ pub use attention::{
 pub use connections::{NewConnection, Revoked, Withdrawn, add, change, check, fields, list, receivers, remove, users};
 pub use failure::{Failure, Kind};
 pub use flows::{
-    Applied, Checked, FlowSummary, ModuleSummary, RunRequest, apply, approve, approve_deletes, check as check_flow,
-    document, list as list_flows, log, outcomes, preview, remove as remove_flow, run, runs, set, show,
+    Applied, Checked, FlowSummary, ModuleSummary, RunRequest, apply, approve, approve_deletes, between,
+    check as check_flow, document, list as list_flows, log, outcomes, preview, remove as remove_flow, run, runs, set,
+    show,
 };
 pub use guide::{AnswerWord, Guide, guide};
 pub use links::{link, unlink};
@@ -54,7 +55,7 @@ pub use samples::{Sample, samples};
 pub use schedule::{Timetable, ask_for_run, pause, resume, set_debug};
 pub use serve::{ServeOptions, Served, run_when_free, running_at};
 pub use setup::{ConnectorInfo, SettingInfo, Wish, connectors, draft, modules_between};
-pub use story::{Story, StoryLine, story};
+pub use story::{Story, StoryLine, in_words, story};
 pub use trial::{Tried, tried};
 pub use undo::{settle, undo};
 pub use upkeep::{DEBUG_LINES_MAX, debug_lines, remove_old};

@@ -9,6 +9,7 @@ mod effort;
 mod failure;
 mod flows;
 mod guide;
+mod identity;
 mod links;
 mod listing;
 mod login;
@@ -34,7 +35,7 @@ pub use attention::{
     decide as decide_attention, list as list_attention, points as attention_points, retry as retry_attention,
     show as show_attention,
 };
-pub use connections::{NewConnection, Revoked, Withdrawn, add, change, check, fields, list, receivers, remove, users};
+pub use connections::{NewConnection, Revoked, Withdrawn, add, change, fields, list, receivers, remove, users};
 pub use failure::{Failure, Kind};
 pub use flows::{
     Applied, Checked, FlowSummary, ModuleSummary, RunRequest, apply, approve, approve_deletes, between,
@@ -42,6 +43,7 @@ pub use flows::{
     show,
 };
 pub use guide::{AnswerWord, Guide, guide};
+pub use identity::check;
 pub use links::{link, unlink};
 pub use listing::{ListingPage, listing, listing_pages};
 pub use login::{CALLBACK_PORT, Login, callback_address, login_with_code, login_with_session, parse_callback, scopes};

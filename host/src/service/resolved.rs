@@ -7,9 +7,10 @@ use std::sync::Arc;
 use crmsync_core::Side;
 use serde::Serialize;
 
-use super::connections::{self, StoredCheck};
+use super::connections;
 use super::failure::{Failure, call_failed};
 use super::flows::{Checked, ModuleSummary, RowSummary, to_json};
+use super::identity::{self, StoredCheck};
 use super::outlook;
 use crate::app::App;
 use crate::engine::{
@@ -451,7 +452,7 @@ async fn check_or_recent(
         Some(known) if metadata == Metadata::Recent && app.now_ms() - known.last_at_ms < METADATA_LIFE_MS => {
             Ok(known.last)
         }
-        _ => connections::check(app, tenant, &connection.name).await,
+        _ => identity::check(app, tenant, &connection.name).await,
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use crmsync::app::LOCAL_TENANT;
+use crmsync::service;
 use crmsync_sandbox::history::{Actor, Event};
 use crmsync_sandbox::people::Side;
 use crmsync_tests::crms::{Crms, SIDES};
-use crmsync_tests::workplace::Workplace;
+use crmsync_tests::workplace::{FLOW, Workplace, flow_file_of};
 use serde_json::{Value, json};
 
 use crate::product::run;
@@ -79,6 +81,34 @@ fn a_contact_is_created_with_its_new_organization() {
             ours(crms, Side::Vtiger, &id(&contact)).await.into_iter().map(|event| event.op).collect();
         assert_eq!(ops, ["create"], "the reference was in the create already");
         writes_nothing(&workplace).await;
+    });
+}
+
+#[test]
+fn a_reference_to_what_the_run_creates_is_listed_and_then_replaced() {
+    run(async {
+        let crms = Crms::here(10, 25).await.unwrap();
+        let old = json!({ "accountname": "Old Employer Ltd" });
+        let old = crms.create_in(Side::Vtiger, "Accounts", &old).await.unwrap();
+        let new = crms.create_in(Side::Zoho, "Accounts", &json!({ "Account_Name": "New Employer Ltd" })).await.unwrap();
+        let mover = json!({ "Last_Name": "Mover", "Email": "mover@job.example", "Account_Name": new });
+        crms.create_in(Side::Zoho, "Contacts", &mover).await.unwrap();
+        let mover = json!({ "lastname": "Mover", "email": "mover@job.example", "account_id": old });
+        crms.create_in(Side::Vtiger, "Contacts", &mover).await.unwrap();
+        let workplace = Workplace::with_modules(crms, QUIESCE_MS, &MODULES).await.unwrap();
+        let file = flow_file_of(&MODULES).replace("\"fill-empty\"", "\"winner\"");
+        service::apply(&workplace.app, LOCAL_TENANT, "people.toml", &file).await.unwrap();
+        workplace.preview_and_approve().await.unwrap();
+        let listed = service::listing(&workplace.app, LOCAL_TENANT, FLOW, "replaced", usize::MAX).await.unwrap();
+        let line = listed.rows.iter().find(|row| row.before.ends_with(&old)).expect("the value is listed");
+        // It has no id there yet.
+        assert_eq!(line.after, format!("Accounts/(copy of Accounts/{new})"));
+
+        let report = workplace.run(false).await.unwrap();
+        assert_eq!(report.unlisted, 0, "{report:?}");
+        let contact = find(&workplace.crms, Side::Vtiger, "Contacts", "lastname", "Mover").await;
+        let account = find(&workplace.crms, Side::Vtiger, "Accounts", "accountname", "New Employer Ltd").await;
+        assert_eq!(contact["account_id"], account["id"]);
     });
 }
 

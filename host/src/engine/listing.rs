@@ -3,10 +3,11 @@
 
 use crmsync_core::decide::{HeldRow, Operation, Verdict, reason};
 use crmsync_core::sabotage::{Sabotage, is_on};
-use crmsync_core::{Side, Value};
+use crmsync_core::{Role, Side, Value};
 
 use super::error::Error;
 use super::plan::{Decided, field_label};
+use super::references;
 use super::setup::{PairSetup, RunSetup};
 use crate::store::{ListedItem, Replacement};
 
@@ -92,6 +93,7 @@ impl Decided {
                     field: pair.mapping.rows[change.row].key.0.clone(),
                     before: shown(before),
                     after: shown(&change.values),
+                    promised: promised_of(pair, change.row, &change.values, &cell.side(write.side.other()).shown),
                 };
                 found.push((change.row, replacement));
             }
@@ -138,6 +140,16 @@ pub(super) async fn hold_back_unlisted(
         decided[unit].leave_to_a_person(row, side);
     }
     Ok(unseen.len() as u64)
+}
+
+/// How the preview listed this reference if the record that it points to now was not there yet; "" for what is no reference.
+fn promised_of(pair: &PairSetup, row: usize, values: &[Value], source: &[Value]) -> String {
+    match (&pair.mapping.rows[row].role, values, source) {
+        (Role::Reference, [value], [source]) if source.reference().is_some() => {
+            value.reference().map(|(module, _)| references::promised(module, &source.display())).unwrap_or_default()
+        }
+        _ => String::new(),
+    }
 }
 
 /// The values of one mapping row as people read them.

@@ -43,7 +43,7 @@ pub(super) async fn linked_references(
         if let Some(planned) = planned {
             let new = ids.iter().map(|id| format!("{module}/{id}")).filter(|text| planned.is_created(from, text));
             // Only counted, never sent: the record has no id yet.
-            linked.extend(new.map(|text| (text.clone(), format!("{other_module}/for {text}"))));
+            linked.extend(new.map(|text| (text.clone(), promised(other_module, &text))));
         }
         let found = run.store.linked_to(run.tenant(), target.id, from, ids.into_iter().collect()).await?;
         for (id, other) in found {
@@ -51,6 +51,11 @@ pub(super) async fn linked_references(
         }
     }
     Ok(linked)
+}
+
+/// How a preview names the record that the run will create for this one (`Module/id`): it has no id yet.
+pub(super) fn promised(module: &str, source: &str) -> String {
+    format!("{module}/(copy of {source})")
 }
 
 /// A CRM that deletes a record empties the references to it, mostly without a trace in the records that had them. That is nobody's edit:

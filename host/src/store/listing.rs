@@ -89,6 +89,8 @@ pub struct Replacement {
     pub before: String,
     /// What it would show.
     pub after: String,
+    /// What a preview listed in its place before the record that it points to was there; "" if that cannot be.
+    pub promised: String,
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<ListingRow> {
@@ -213,10 +215,10 @@ impl Store {
             for (index, value) in wanted.iter().enumerate() {
                 let found = tx.one(
                     "SELECT 1 FROM listing WHERE tenant = ?1 AND flow = ?2 AND preview = ?3 AND pair = ?4 AND left_id = ?5 AND field = ?6
-                     AND kind = 'replaced' AND right_id = ?7 AND side = ?8 AND before = ?9 AND after = ?10 LIMIT 1",
+                     AND kind = 'replaced' AND right_id = ?7 AND side = ?8 AND before = ?9 AND (after = ?10 OR (?11 <> '' AND after = ?11)) LIMIT 1",
                     rusqlite::params![
                         lease.tenant, lease.flow, preview, pair, value.left_id, value.field, value.right_id,
-                        value.side.as_str(), value.before, value.after
+                        value.side.as_str(), value.before, value.after, value.promised
                     ],
                     |row| row.get::<_, i64>(0),
                 )?;

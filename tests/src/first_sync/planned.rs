@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crmsync::engine::Preview;
 use crmsync::store::ListingRow;
+use crmsync_core::decide::reason;
 use crmsync_sandbox::history::Event;
 use crmsync_sandbox::people::{Module, Side};
 use crmsync_sandbox::scenario::{Exception, Phase};
@@ -47,6 +48,16 @@ pub(super) async fn replacing(product: &Product, options: &Options, report: &mut
     stage.apply_with("first_sync   = \"fill-empty\"", "first_sync   = \"winner\"").await?;
     let (preview, listing) = previewed(&stage, report).await?;
     let events = synced(&stage, report).await?;
+    let outcomes = stage.workplace.outcomes().await?;
+    let alone = outcomes.iter().filter(|outcome| outcome.reason == reason::DIFFERS_ASK).map(|outcome| {
+        let lines = listing.iter().filter(|row| row.left_id == outcome.record && row.field == outcome.field);
+        format!("{outcome:?} was listed as {:?}", lines.collect::<Vec<_>>())
+    });
+    report.none(
+        PART,
+        "values that a person is asked about although the preview listed them",
+        &alone.collect::<Vec<_>>(),
+    );
     let replaced = changes::of_updates(&events).into_iter().filter(Change::replaces).count();
     report.some(PART, "values that the winner replaced", replaced);
     counts(&preview, &events, report);
@@ -137,14 +148,25 @@ fn values(listing: &[ListingRow], events: &[Vec<Event>; 2], report: &mut Report)
     report.none(PART, "values written over others than those listed", &otherwise);
 }
 
-/// Whether a line's text is this value: references are listed with their module, flags in words.
+/// Whether a line's text is this value: references are listed with their module, flags in words, numbers without zeros at the end.
 fn says(listed: &str, shown: &str) -> bool {
     let as_flag = match shown {
         "0" | "false" => "no",
         "1" | "true" => "yes",
         other => other,
     };
-    listed == shown || listed == as_flag || listed.rsplit('/').next() == Some(shown) || listed.trim() == shown.trim()
+    listed == shown
+        || listed == as_flag
+        || short_number(shown).is_some_and(|number| number == listed)
+        || listed.rsplit('/').next() == Some(shown)
+        || listed.trim() == shown.trim()
+}
+
+/// A decimal number without zeros at its end; none if the text is not one.
+fn short_number(text: &str) -> Option<&str> {
+    let (whole, part) = text.split_once('.')?;
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    (digits(whole.trim_start_matches('-')) && digits(part)).then(|| text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// Exactly the records of whom nobody can tell need a person, and nothing was written for them.

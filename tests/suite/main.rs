@@ -11,6 +11,7 @@ mod first_sync;
 mod guest_memory;
 mod interrupt;
 mod login;
+mod mapping_changes;
 mod matching;
 mod preview;
 mod product;

@@ -13,13 +13,13 @@ use serde_json::Value;
 /// The CRMs' clocks are moved so far between people's work and runs, because a CRM tells times in whole seconds.
 const APART_MS: i64 = 1_300;
 /// An unanswered write of these CRMs is certain after so long.
-pub(super) const QUIESCE_MS: u64 = 300;
+pub(crate) const QUIESCE_MS: u64 = 300;
 const SEED: u64 = 5;
 /// The address of a user whom both CRMs have.
-pub(super) const OFFICE: &str = "office@acme.example";
+pub(crate) const OFFICE: &str = "office@acme.example";
 
 /// Contacts with their default rows.
-pub(super) const CONTACTS: &str = "[[module]]\nzoho = \"Contacts\"\nvtiger = \"Contacts\"\n";
+pub(crate) const CONTACTS: &str = "[[module]]\nzoho = \"Contacts\"\nvtiger = \"Contacts\"\n";
 
 /// Fields that a linked contact has to show alike on both servers, by their Zoho names. All of them are carried as they are typed here.
 const ALIKE: [&str; 9] = [
@@ -34,24 +34,24 @@ const ALIKE: [&str; 9] = [
     "Mailing_State",
 ];
 
-pub(super) struct Desk {
-    pub(super) workplace: Workplace,
+pub(crate) struct Desk {
+    pub(crate) workplace: Workplace,
     file: String,
 }
 
 impl Desk {
     /// Two CRMs without contacts, and a flow of these modules that was previewed, approved and run once.
-    pub(super) async fn open(head: &str, modules: &str) -> Desk {
+    pub(crate) async fn open(head: &str, modules: &str) -> Desk {
         Desk::at(Crms::here(0, SEED).await.unwrap(), head, modules).await
     }
 
     /// The same between these CRMs.
-    pub(super) async fn at(crms: Crms, head: &str, modules: &str) -> Desk {
+    pub(crate) async fn at(crms: Crms, head: &str, modules: &str) -> Desk {
         Desk::with(crms, QUIESCE_MS, OFFICE, head, modules).await
     }
 
     /// The same; an unanswered write is certain after `quiesce_ms`, and Vtiger's fallback owner is the one of this address.
-    pub(super) async fn with(crms: Crms, quiesce_ms: u64, fallback: &str, head: &str, modules: &str) -> Desk {
+    pub(crate) async fn with(crms: Crms, quiesce_ms: u64, fallback: &str, head: &str, modules: &str) -> Desk {
         let file = format!(
             "format = 1\nname = \"people\"\nbetween = [\"zoho\", \"vtiger\"]\nwinner = \"zoho\"\n{head}\n[owners]\n\
              fallback = {{ zoho = \"{OFFICE}\", vtiger = \"{fallback}\" }}\n\n{modules}"
@@ -63,17 +63,17 @@ impl Desk {
         desk
     }
 
-    pub(super) fn crms(&self) -> &Crms {
+    pub(crate) fn crms(&self) -> &Crms {
         &self.workplace.crms
     }
 
     /// The flow file as it was applied last.
-    pub(super) fn file(&self) -> &str {
+    pub(crate) fn file(&self) -> &str {
         &self.file
     }
 
     /// Somebody changes the flow file and applies it; its preview is looked at and approved. Gives what the check found.
-    pub(super) async fn change(&mut self, old: &str, new: &str) -> Vec<String> {
+    pub(crate) async fn change(&mut self, old: &str, new: &str) -> Vec<String> {
         let changed = self.file.replace(old, new);
         assert_ne!(changed, self.file);
         self.file = changed;
@@ -81,7 +81,7 @@ impl Desk {
     }
 
     /// The same with lines of its own at the end.
-    pub(super) async fn add(&mut self, lines: &str) -> Vec<String> {
+    pub(crate) async fn add(&mut self, lines: &str) -> Vec<String> {
         self.file.push_str(lines);
         self.apply().await
     }
@@ -95,7 +95,7 @@ impl Desk {
     }
 
     /// One run that looks for what was deleted as well, in a moment of its own.
-    pub(super) async fn run(&self) -> RunReport {
+    pub(crate) async fn run(&self) -> RunReport {
         self.crms().advance(APART_MS).await.unwrap();
         let report = self.workplace.run(true).await.map_err(told).unwrap();
         self.crms().advance(APART_MS).await.unwrap();
@@ -103,7 +103,7 @@ impl Desk {
     }
 
     /// A contact of this last name, with an address of its own and whatever else.
-    pub(super) async fn person(&self, side: Side, last: &str, more: &[(&str, &str)]) -> String {
+    pub(crate) async fn person(&self, side: Side, last: &str, more: &[(&str, &str)]) -> String {
         let email = format!("{}@reasons.example", last.to_lowercase());
         let mut set = BTreeMap::from([("Last_Name", last.to_owned()), ("Email", email)]);
         set.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
@@ -111,26 +111,26 @@ impl Desk {
     }
 
     /// A contact that both CRMs have, by a run; Zoho's id and Vtiger's.
-    pub(super) async fn pair(&self, last: &str, more: &[(&str, &str)]) -> [String; 2] {
+    pub(crate) async fn pair(&self, last: &str, more: &[(&str, &str)]) -> [String; 2] {
         let left = self.person(Side::Zoho, last, more).await;
         self.run().await;
         let right = self.partner(&left).await.unwrap();
         [left, right]
     }
 
-    pub(super) async fn edit(&self, side: Side, id: &str, field: &str, value: &str) {
+    pub(crate) async fn edit(&self, side: Side, id: &str, field: &str, value: &str) {
         self.crms().edit(side, id, &BTreeMap::from([(field, value.to_owned())])).await.unwrap();
     }
 
     /// The right record of a left one, as the sync log tells.
-    pub(super) async fn partner(&self, left: &str) -> Option<String> {
+    pub(crate) async fn partner(&self, left: &str) -> Option<String> {
         let story = service::story(&self.workplace.app, LOCAL_TENANT, FLOW, left).await.ok()?;
         Some(story.ids[1].clone()).filter(|id| !id.is_empty())
     }
 
     /// Asserts that this record is listed for this reason, alone or in a field, with the fix that the guide has; gives all that is
     /// shown of it.
-    pub(super) async fn is_listed(&self, record: &str, reason: &str) -> RecordInNeed {
+    pub(crate) async fn is_listed(&self, record: &str, reason: &str) -> RecordInNeed {
         let app = &self.workplace.app;
         let need = service::show_attention(app, LOCAL_TENANT, FLOW, record).await.map_err(told).unwrap();
         let point = need.points.iter().find(|point| point.point.reason == reason);
@@ -143,14 +143,14 @@ impl Desk {
     }
 
     /// Asserts that nothing is listed about this record.
-    pub(super) async fn is_clear(&self, record: &str) {
+    pub(crate) async fn is_clear(&self, record: &str) {
         let shown = service::show_attention(&self.workplace.app, LOCAL_TENANT, FLOW, record).await;
         let code = shown.map(|need| need.points).map_err(|failure| failure.code);
         assert_eq!(code.unwrap_err(), "attention.nothing", "{record}");
     }
 
     /// Asserts that this record is not listed for this reason any more.
-    pub(super) async fn is_over(&self, record: &str, reason: &str) {
+    pub(crate) async fn is_over(&self, record: &str, reason: &str) {
         let outcomes = self.workplace.outcomes().await.unwrap();
         let still: Vec<_> =
             outcomes.iter().filter(|outcome| outcome.record == record && outcome.reason == reason).collect();
@@ -158,7 +158,7 @@ impl Desk {
     }
 
     /// Somebody answers what is open about this record.
-    pub(super) async fn answer(&self, record: &str, reason: &str, word: AnswerWord, with: Option<&str>) {
+    pub(crate) async fn answer(&self, record: &str, reason: &str, word: AnswerWord, with: Option<&str>) {
         let filter = PointFilter { record: record.to_owned(), reason: reason.to_owned(), ..PointFilter::default() };
         let said = Said { word, with: with.map(str::to_owned) };
         let app = &self.workplace.app;
@@ -170,34 +170,34 @@ impl Desk {
     }
 
     /// `attention retry --reason REASON`.
-    pub(super) async fn retry(&self, reason: &str) {
+    pub(crate) async fn retry(&self, reason: &str) {
         let filter = PointFilter { reason: reason.to_owned(), ..PointFilter::default() };
         assert!(service::retry_attention(&self.workplace.app, LOCAL_TENANT, FLOW, &filter).await.unwrap() > 0);
     }
 
     /// One record as its server has it; null if it is not there.
-    pub(super) async fn shown(&self, side: Side, module: &str, id: &str) -> Value {
+    pub(crate) async fn shown(&self, side: Side, module: &str, id: &str) -> Value {
         let records = self.crms().records_of(side, module).await.unwrap();
         records.into_iter().find(|record| record["id"] == id).unwrap_or_default()
     }
 
     /// A contact's field, by its Zoho name.
-    pub(super) async fn value(&self, side: Side, id: &str, field: &str) -> String {
+    pub(crate) async fn value(&self, side: Side, id: &str, field: &str) -> String {
         let record = self.shown(side, "Contacts", id).await;
         assert!(!record.is_null(), "{side:?} has no {id}");
         record[field_name(side, field)].as_str().unwrap_or_default().to_owned()
     }
 
-    pub(super) async fn has(&self, side: Side, id: &str) -> bool {
+    pub(crate) async fn has(&self, side: Side, id: &str) -> bool {
         !self.shown(side, "Contacts", id).await.is_null()
     }
 
-    pub(super) async fn count(&self, side: Side) -> usize {
+    pub(crate) async fn count(&self, side: Side) -> usize {
         self.crms().records(side).await.unwrap().len()
     }
 
     /// Asserts that both servers show this contact alike, and that nothing is listed about it.
-    pub(super) async fn is_in_step(&self, left: &str) {
+    pub(crate) async fn is_in_step(&self, left: &str) {
         let right = self.partner(left).await.unwrap_or_else(|| panic!("{left} has no counterpart"));
         for field in ALIKE {
             assert_eq!(
@@ -211,7 +211,7 @@ impl Desk {
     }
 
     /// Asserts that another run writes to neither server.
-    pub(super) async fn is_at_rest(&self) {
+    pub(crate) async fn is_at_rest(&self) {
         let writes = async || self.crms().counts().await.unwrap().map(|counts| counts.write);
         let before = writes().await;
         self.run().await;
@@ -219,14 +219,14 @@ impl Desk {
     }
 
     /// Nothing goes wrong any more at either server.
-    pub(super) async fn mend(&self) {
+    pub(crate) async fn mend(&self) {
         for side in SIDES {
             self.crms().faults(side, &serde_json::json!({})).await.unwrap();
         }
     }
 
     /// The next `times` writes whose path has this text meet this.
-    pub(super) async fn writes_meet(&self, side: Side, path: &str, times: u32, what: Value) {
+    pub(crate) async fn writes_meet(&self, side: Side, path: &str, times: u32, what: Value) {
         let on = serde_json::json!({ "kind": "write", "path_contains": path, "times": times });
         self.crms().faults(side, &serde_json::json!({ "faults": [{ "on": on, "do": what }] })).await.unwrap();
     }

@@ -1,7 +1,7 @@
 //! For every reason code: it is brought about against both sandbox CRMs, listed, and mended by doing literally what `attention show`
 //! says; then the record is in step on both servers and nothing is left to write. Every answer that is offered is given.
 
-mod desk;
+pub(crate) mod desk;
 mod differences;
 mod identity;
 mod leaving;

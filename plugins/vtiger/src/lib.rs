@@ -27,6 +27,7 @@ mod pull;
 mod push;
 mod reader;
 mod schema;
+mod sync;
 #[cfg(test)]
 mod tests;
 mod vtql;

@@ -46,6 +46,17 @@ impl Login {
         self.fact("is-admin") == "on"
     }
 
+    /// Whether an owner is a user, and not this one. Groups are nobody.
+    pub(crate) fn is_somebody_else(&self, owner: &str) -> bool {
+        let user_id = self.fact("user-id");
+        owner != user_id && prefix_of(owner).is_some() && prefix_of(owner) == prefix_of(user_id)
+    }
+
+    /// The host's clock at the start of the call, in milliseconds since 1970.
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.facts.now_ms()
+    }
+
     /// Milliseconds after which an unanswered write is surely over.
     pub(crate) fn quiesce_ms(&self) -> u64 {
         self.setting("quiesce_ms").parse().unwrap_or(QUIESCE_MS)

@@ -7,14 +7,14 @@
 //!   word about the others. A user who is no administrator is refused the type that lists all.
 //! - *Full*: all changes of all owners, and ids of deleted records.
 //!
-//! A server is taken for full only after it has shown a record of another user: in the page that was asked for, or in a page
-//! from the second of a record that a query has just shown. Whatever else happens leads to queries, which all servers can do:
-//! a refusal, an answer that contradicts itself, times in another zone than UTC, a module where one user owns everything.
-//! What was found out is kept for a day, so that it costs nothing in the usual pull: one call on a broken server, none to two
-//! on others.
+//! A server is taken for full only after it has shown a record of another user: in the page that was asked for, or in a
+//! page from the second of a record that a query has just shown. Whatever else happens leads to queries, which all servers
+//! can do: a refusal, an answer that contradicts itself, times in another zone than UTC, a module where one user owns
+//! everything. What was found out is kept for a day, so that it costs nothing in the usual pull; to find out takes one call
+//! on a broken server, and up to three a module on others.
 //!
 //! `deleted` lists converted leads as well, so what became of a lead is looked for before anything is said of it. What is
-//! listed as changed and as deleted at once is neither, until the next reading of its second tells.
+//! listed as changed and as deleted at once counts as changed; the next reading of its second tells.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +35,7 @@ use crate::wire;
 /// The type that lists the records of all owners.
 const ALL_OWNERS: &str = "application";
 
-/// Fields that `sync` spells otherwise than queries do, or for another user. A record that changed by who listed it would be an edit.
+/// Fields that `sync` may spell otherwise than queries do. A record that differs by who listed it would look like an edit.
 const SPELLED_OTHERWISE: [&str; 2] = ["tags", "starred"];
 
 /// How long what was found out holds.
@@ -64,7 +64,7 @@ pub(crate) struct Listed {
 /// What `sync` said.
 pub(crate) enum Said {
     /// A page.
-    Page(Listed),
+    Page(Box<Listed>),
     /// Nothing to rely on: queries tell.
     Nothing,
     /// The same, after so many requests that the query has to wait for the next call.
@@ -112,7 +112,7 @@ pub(crate) fn ask(reader: &Reader, changes: &Changes) -> Result<Said, Fault> {
             return Ok(Said::NothingYet);
         }
     }
-    Ok(Said::Page(listed))
+    Ok(Said::Page(Box::new(listed)))
 }
 
 /// What became of records that `sync` listed as deleted, as far as the CRM tells it now.
@@ -266,8 +266,8 @@ fn ids(answer: &Answer) -> Result<Vec<String>, Fault> {
 /// What was found out about one module; it may vanish with the cache.
 #[derive(Serialize, Deserialize)]
 struct Verdict {
-    /// It is about this user.
-    user: String,
+    /// It is about this user of this installation.
+    login: String,
     /// All records are listed.
     full: bool,
     /// When it was found out, by the host's clock.
@@ -280,18 +280,21 @@ impl Verdict {
     fn known(login: &Login, module: &str) -> Option<bool> {
         let verdict: Verdict = serde_json::from_slice(&state::get(&key(module))?).ok()?;
         let age_ms = login.now_ms() - verdict.since_ms;
-        let holds = (0..verdict.holds_ms).contains(&age_ms) && verdict.user == login.fact("user-id");
+        let holds = (0..verdict.holds_ms).contains(&age_ms) && verdict.login == who(login);
         holds.then_some(verdict.full)
     }
 
     /// A full cache only costs requests, so nobody asks whether it took the verdict.
     fn keep(login: &Login, module: &str, full: bool, holds_ms: i64) {
-        let user = login.fact("user-id").to_owned();
-        let verdict = Verdict { user, full, since_ms: login.now_ms(), holds_ms };
+        let verdict = Verdict { login: who(login), full, since_ms: login.now_ms(), holds_ms };
         if let Ok(bytes) = serde_json::to_vec(&verdict) {
             state::set(&key(module), &bytes);
         }
     }
+}
+
+fn who(login: &Login) -> String {
+    format!("{} {}", login.fact("user-id"), login.setting("base_url"))
 }
 
 fn key(module: &str) -> String {

@@ -45,6 +45,8 @@ pub(super) enum Sync {
     OwnerOnly,
     /// It is refused.
     Denied,
+    /// The server is out of order for a moment.
+    Busy,
     /// It works.
     Full,
 }
@@ -121,6 +123,7 @@ impl Fake {
         crm.fact("is-admin", "on");
         crm.fact("setting.base_url", "https://crm.acme.example/");
         let fake = Fake { crm, world };
+        fake.tell_time();
         // Found out by an earlier run: what it costs has tests of its own.
         let broken = Fault::Unsupported("operation `sync`".to_owned());
         sync::give_up(&Login::now(), "Contacts", broken).expect("no trouble with the connection");
@@ -190,20 +193,20 @@ impl Fake {
         world.converted.insert(number);
     }
 
-    /// A day passes, by the host's clock as well, so that what was found out counts no more.
-    pub(super) fn day_passes(&self) {
-        self.advance(24 * HOUR_MS);
-        let now_ms = self.world.borrow().now_ms;
-        self.crm.fact("now-ms", now_ms.to_string());
-    }
-
     /// Moves the database to another zone, as the end of daylight saving time does.
     pub(super) fn shift_zone(&self, by_s: i64) {
         self.world.borrow_mut().zone_s += by_s;
     }
 
+    /// Time passes, for the host as well: what was found out about `sync` counts for a day.
     pub(super) fn advance(&self, by_ms: i64) {
         self.world.borrow_mut().now_ms += by_ms;
+        self.tell_time();
+    }
+
+    fn tell_time(&self) {
+        let now_ms = self.world.borrow().now_ms;
+        self.crm.fact("now-ms", now_ms.to_string());
     }
 
     /// Lets the clock show the moment of the last write again, to write once more in its second.
@@ -342,6 +345,7 @@ impl World {
         }
         let own = match self.sync {
             Sync::Broken => return Reply::empty(500),
+            Sync::Busy => return Reply::empty(503),
             Sync::Denied => return failure(json!("ACCESS_DENIED"), "Only admin users can perform application sync"),
             Sync::OwnerOnly => Some("19x1"),
             Sync::Full => None,

@@ -36,7 +36,9 @@ fn only_a_server_that_shows_all_records_is_relied_on() {
         for _ in 0..2 {
             assert_eq!(host.operations(&fake), [later], "{name}: nothing new");
         }
-        fake.day_passes();
+        fake.advance(15 * HOUR_MS);
+        assert_eq!(host.operations(&fake), [later], "{name}: found out today");
+        fake.advance(HOUR_MS);
         assert_eq!(host.operations(&fake).len(), finding_out.len(), "{name}: once a day");
         assert_eq!(host.operations(&fake), [later], "{name}");
     };
@@ -69,6 +71,35 @@ fn another_zone_is_not_relied_on() {
         assert_eq!(host.operations(&fake), ["query"], "{zone_s}");
         assert_eq!(host.contents(), fake.contents(), "{zone_s}");
     }
+}
+
+#[test]
+fn a_broken_server_is_broken_for_all_modules() {
+    for (sync, once) in [(Sync::Broken, true), (Sync::Denied, false)] {
+        let fake = Fake::with_sync(sync, 5);
+        let mut contacts = Host::default();
+        contacts.pull();
+        contacts.pull();
+        fake.with_leads();
+        let mut leads = Host { reads_leads: true, ..Host::default() };
+        leads.pull();
+        assert_eq!(leads.operations(&fake).contains(&"sync".to_owned()), !once, "{sync:?}");
+    }
+}
+
+#[test]
+fn a_server_that_is_out_of_order_is_asked_again_within_the_hour() {
+    let fake = Fake::with_sync(Sync::Full, 5);
+    let mut host = begun(&fake);
+    fake.own(2, OTHER);
+    fake.sync(Sync::Busy);
+    assert_eq!(host.operations(&fake), ["sync", "query"]);
+    fake.sync(Sync::Full);
+    assert_eq!(host.operations(&fake), ["query"]);
+    fake.own(3, OTHER);
+    fake.advance(HOUR_MS);
+    assert_eq!(host.operations(&fake), ["sync"]);
+    assert_eq!(host.contents(), fake.contents());
 }
 
 /// What the walk reads anyway may show enough.
@@ -179,7 +210,7 @@ fn queries_go_on_where_it_fails() {
             fake.revise(5, &[("lastname", "by query")]);
             host.pull();
             fake.sync(Sync::Full);
-            fake.day_passes();
+            fake.advance(24 * HOUR_MS);
             fake.own(6, OTHER);
             fake.revise(7, &[("lastname", "by sync")]);
             host.pull();
@@ -210,7 +241,7 @@ fn it_goes_on_in_the_middle_of_a_walk() {
     let first = pull(known);
     assert_eq!((first.live.ids.len(), first.more), (100, true), "by query");
     fake.sync(Sync::Full);
-    fake.day_passes();
+    fake.advance(24 * HOUR_MS);
     // In the middle nothing is found out; that it is relied on was found out elsewhere.
     let mut other = begun(&fake);
     other.pull();
@@ -239,7 +270,7 @@ fn a_server_that_lists_less_than_before_hides_nothing_for_good() {
         if breaks {
             fake.sync(Sync::Broken);
         } else {
-            fake.day_passes();
+            fake.advance(24 * HOUR_MS);
         }
         host.pull();
         assert_eq!(host.contents(), fake.contents());

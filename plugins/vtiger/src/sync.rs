@@ -11,7 +11,7 @@
 //! page from the second of a record that a query has just shown. Whatever else happens leads to queries, which all servers
 //! can do: a refusal, an answer that contradicts itself, times in another zone than UTC, a module where one user owns
 //! everything. What was found out is kept for a day, so that it costs nothing in the usual pull; to find out takes one call
-//! on a broken server, and up to three a module on others.
+//! on a broken server, and up to four a module on others.
 //!
 //! `deleted` lists converted leads as well, so what became of a lead is looked for before anything is said of it. What is
 //! listed as changed and as deleted at once counts as changed; the next reading of its second tells.
@@ -57,8 +57,10 @@ pub(crate) struct Listed {
     pub(crate) gone: Vec<String>,
     /// What it showed of the place.
     pub(crate) seen: Seen,
-    /// It shows records of others than this user.
+    /// It shows records of others than this user, and that its times are those of the records.
     pub(crate) proven: bool,
+    /// Its time is that of its newest record. Where the newest change was a delete, it is later, or in another zone.
+    in_zone: bool,
 }
 
 /// What `sync` said.
@@ -160,12 +162,13 @@ fn page(login: &Login, reader: &Reader, behind: i64) -> Result<Listed, Fault> {
     if !is_upto {
         return Err(contradiction("a time that does not fit its records"));
     }
+    let in_zone = newest.as_ref().is_some_and(|(second, _)| *second == upto);
     let last = newest.filter(|(second, _)| *second == upto).map(|(_, id)| id).or_else(|| deleted.last().cloned());
     let last = last.filter(|_| !is_empty).map(|id| (upto, id));
     let seen = Seen { rows: rows.len() as u64, last, clock: login.clock(&answer), more, whole: true };
-    let proven = rows.iter().any(|row| login.is_somebody_else(row.text(owner)));
+    let proven = in_zone && rows.iter().any(|row| login.is_somebody_else(row.text(owner)));
     let (removed, gone) = left(reader.module(), &rows, deleted);
-    Ok(Listed { rows, removed, gone, seen, proven })
+    Ok(Listed { rows, removed, gone, seen, proven, in_zone })
 }
 
 /// Time and id of the newest row, after making sure that the page is what it should be.
@@ -190,13 +193,13 @@ fn check(reader: &Reader, rows: &Rows, deleted: &[String], behind: i64) -> Resul
 }
 
 /// Of the records listed as deleted those that surely are, and those to look for.
-fn left(module: &str, rows: &Rows, mut deleted: Vec<String>) -> (Vec<Removal>, Vec<String>) {
+fn left(module: &str, rows: &Rows, mut gone: Vec<String>) -> (Vec<Removal>, Vec<String>) {
     let live: BTreeSet<&str> = rows.iter().map(|row| reader::id(&row)).collect();
-    deleted.retain(|id| !live.contains(id.as_str()));
+    gone.retain(|id| !live.contains(id.as_str()));
     if module == LEADS {
-        return (Vec::new(), deleted);
+        return (Vec::new(), gone);
     }
-    (deleted.iter().map(|id| self::deleted(id)).collect(), Vec::new())
+    (gone.iter().map(|id| deleted(id)).collect(), Vec::new())
 }
 
 fn deleted(id: &str) -> Removal {
@@ -219,7 +222,12 @@ fn shows_others(login: &Login, reader: &Reader) -> Result<bool, Fault> {
         .filter(|row| reader::second(row) == Some(second) && login.is_somebody_else(row.text(reader.wire().len())))
         .map(|row| reader::id(&row))
         .collect();
-    Ok(others.iter().filter(|row| row.text(modified) == newest).all(|row| shown.contains(row.text(id))))
+    let all = others.iter().filter(|row| row.text(modified) == newest).all(|row| shown.contains(row.text(id)));
+    if all && !listed.in_zone {
+        // A page from behind their second must not list them, or the server means another second.
+        page(login, reader, second)?;
+    }
+    Ok(all)
 }
 
 /// Notes that `sync` is not to be relied on for a while.

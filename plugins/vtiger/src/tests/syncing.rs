@@ -60,17 +60,38 @@ fn only_a_server_that_shows_all_records_is_relied_on() {
 
 #[test]
 fn another_zone_is_not_relied_on() {
-    for zone_s in [-7_200, -3_600, -1, 1, 3_600] {
+    for (zone_s, deletes) in
+        [-7_200, -3_600, -1, 1, 3_600].into_iter().flat_map(|zone_s| [(zone_s, false), (zone_s, true)])
+    {
         let fake = Fake::with_sync(Sync::Full, 5);
         fake.php_in_zone(zone_s);
         let mut host = Host::default();
         host.pull();
+        if deletes {
+            // Its time is not told, so the page could end with it.
+            fake.advance(5_000);
+            fake.delete(4);
+            host.records.remove("12x4");
+        }
         host.pull();
         fake.advance(HOUR_MS);
         fake.own(3, OTHER);
-        assert_eq!(host.operations(&fake), ["query"], "{zone_s}");
-        assert_eq!(host.contents(), fake.contents(), "{zone_s}");
+        assert_eq!(host.operations(&fake), ["query"], "{zone_s} {deletes}");
+        assert_eq!(host.contents(), fake.contents(), "{zone_s} {deletes}");
     }
+}
+
+#[test]
+fn a_delete_as_the_newest_change_does_not_hide_what_it_is_good_for() {
+    let fake = Fake::with_sync(Sync::Full, 5);
+    let mut host = Host::default();
+    host.pull();
+    fake.advance(5_000);
+    fake.delete(4);
+    // The page, the newest record of somebody else, the pages from its second and from the one behind it.
+    assert_eq!(host.operations(&fake), ["sync", "query", "sync", "sync"]);
+    assert_eq!(host.contents(), fake.contents());
+    assert_eq!(host.operations(&fake), ["sync"]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crmsync::app::LOCAL_TENANT;
 use crmsync::engine::{PairReport, RunReport};
 use crmsync::service;
+use crmsync_sandbox::history::{Call, CallKind};
 use crmsync_sandbox::people::Side;
 use crmsync_tests::crms::{Crms, SIDES};
 use crmsync_tests::workplace::{FLOW, Workplace, flow_file};
@@ -69,6 +70,29 @@ impl Story {
     async fn ids(&self, side: Side) -> BTreeSet<String> {
         let records = self.workplace.crms.records(side).await.unwrap();
         records.iter().map(|record| record["id"].as_str().expect("an id").to_owned()).collect()
+    }
+
+    /// Pairs whose Vtiger record belongs to somebody else than the user who is logged in there.
+    async fn of_others(&self) -> Vec<usize> {
+        let records = self.workplace.crms.records(Side::Vtiger).await.unwrap();
+        let is_other = |pair: &usize| {
+            let known = |record: &&serde_json::Value| record["id"] == *self.pairs[*pair][Side::Vtiger as usize];
+            records.iter().find(known).is_some_and(|record| record["assigned_user_id"] != "19x1")
+        };
+        (0..self.pairs.len()).filter(is_other).collect()
+    }
+
+    /// What Vtiger was asked for data in a run with nothing to do, when nothing is in doubt any more.
+    async fn quiet_run(&self) -> Vec<String> {
+        for _ in 0..4 {
+            self.workplace.hours_pass(2).await.unwrap();
+            self.run(false).await;
+        }
+        let calls = async || self.workplace.crms.calls(Side::Vtiger).await.unwrap();
+        let place = calls().await.last().map_or(0, |call| call.seq);
+        assert_eq!(writes(&self.run(false).await), 0);
+        let is_data = |call: &Call| call.seq > place && matches!(call.kind, CallKind::Read | CallKind::Write);
+        calls().await.into_iter().filter(is_data).map(|call| call.path).collect()
     }
 
     async fn has(&self, side: Side, pair: usize) -> bool {
@@ -285,6 +309,36 @@ fn what_is_hidden_from_a_user_without_all_rights_is_not_deleted() {
     });
 }
 
+/// Vtiger's `sync` tells deletes together with changes, on servers where it works and lists the records of all users. On others nothing
+/// but queries and the sweep can be relied on. Either way a run without news is one call.
+#[test]
+fn a_vtiger_that_lists_deletes_needs_no_sweep() {
+    run(async {
+        for (seed, profile, listed) in [(12, "repaired", true), (13, "own_sync", false), (14, "default", false)] {
+            let crms = Crms::here_as(RECORDS, seed, ["default", profile]).await.unwrap();
+            let story = Story::begin_with(crms, "deletes = \"recycle\"").await;
+            let quiet = story.quiet_run().await;
+            let operation = if listed { "operation=sync" } else { "operation=query" };
+            assert!(quiet.len() == 1 && quiet[0].contains(operation), "{profile}: {quiet:?}");
+            let others = story.of_others().await;
+            story.delete(Side::Vtiger, others[0]).await;
+            let report = story.run(false).await;
+            assert_eq!(deleted(&report), [u64::from(listed), 0], "{profile}: {report:?}");
+            assert_eq!(report.alarms, [""; 0], "{profile}");
+            let edit = BTreeMap::from([("Description", "typed by somebody else".to_owned())]);
+            story.workplace.crms.edit(Side::Vtiger, &story.pairs[others[1]][1], &edit).await.unwrap();
+            let report = story.run(false).await;
+            assert_eq!(report.pairs[0].updated_left, 1, "{profile}: {report:?}");
+            // Whoever edits makes the sweep due.
+            assert_eq!(deleted(&report), [u64::from(!listed), 0], "{profile}: {report:?}");
+            assert!(!story.has(Side::Zoho, others[0]).await, "{profile}");
+            for _ in 0..2 {
+                assert_eq!(writes(&story.run(true).await), 0, "{profile}: nothing is left to do");
+            }
+        }
+    });
+}
+
 /// A flow whose deletes travel; its modules follow.
 const RECYCLES: &str = r#"
 format = 1
@@ -298,51 +352,66 @@ fallback = { zoho = "office@acme.example", vtiger = "office@acme.example" }
 
 #[test]
 fn a_converted_lead_is_no_deleted_one() {
-    run(async {
-        let crms = Crms::here(0, 7).await.unwrap();
-        let lead = |name: &str| {
-            json!({ "module": "Leads", "set":
+    run(one_of_three_leads_is_deleted("default", true));
+}
+
+/// The same where `sync` lists converted leads as deleted ones, without a sweep.
+#[test]
+fn a_converted_lead_that_is_listed_as_deleted_is_none() {
+    run(one_of_three_leads_is_deleted("repaired", false));
+}
+
+async fn one_of_three_leads_is_deleted(profile: &str, sweep: bool) {
+    let crms = Crms::here_as(0, 7, ["default", profile]).await.unwrap();
+    let lead = |name: &str| {
+        json!({ "module": "Leads", "set":
                 { "Last_Name": name, "Company": format!("{name} Ltd"), "Email": format!("{name}@lead.example") } })
-        };
-        for name in ["Anders", "Berg", "Conti"] {
-            crms.screen(Side::Zoho, "create", &lead(name)).await.unwrap();
-        }
-        let workplace = Workplace::open(crms, QUIESCE_MS).await.unwrap();
-        service::apply(&workplace.app, LOCAL_TENANT, "people.toml", &format!("{RECYCLES}{LEADS}")).await.unwrap();
-        workplace.preview_and_approve().await.unwrap();
-        workplace.crms.advance(APART_MS).await.unwrap();
-        workplace.run(false).await.unwrap();
-        let log = workplace.log().await.unwrap();
-        let ours = log.iter().filter(|line| line.action == "created" && line.after.contains("@lead.example"));
-        let pairs: Vec<_> = ours.map(|line| (&line.left_id, &line.right_id)).collect();
-        assert_eq!(pairs.len(), 3, "{log:?}");
-        // One is converted in Zoho, which lists converted leads when asked; one in Vtiger, which hides them; one is deleted in Vtiger.
-        workplace.crms.screen(Side::Zoho, "convert", &json!({ "id": pairs[0].0 })).await.unwrap();
-        workplace.crms.screen(Side::Vtiger, "convert", &json!({ "id": pairs[1].1 })).await.unwrap();
-        workplace.crms.screen(Side::Vtiger, "delete", &json!({ "module": "Leads", "id": pairs[2].1 })).await.unwrap();
-        workplace.crms.advance(APART_MS).await.unwrap();
-        let report = workplace.run(true).await.unwrap();
-        assert_eq!((deleted(&report), &report.alarms), ([1, 0], &vec![]), "{report:?}");
-        let outcomes = workplace.outcomes().await.unwrap();
-        let converted: Vec<_> = outcomes.iter().filter(|outcome| outcome.reason == "converted").collect();
-        assert_eq!(converted.len(), 2, "{outcomes:?}");
-        let left = |side: Side| {
-            let crms = &workplace.crms;
-            async move { crms.records_of(side, "Leads").await.unwrap() }
-        };
-        let has = |records: &[serde_json::Value], id: &str| records.iter().any(|record| record["id"] == *id);
-        assert!(has(&left(Side::Vtiger).await, pairs[0].1), "the counterpart of a converted lead stays");
-        assert!(has(&left(Side::Zoho).await, pairs[1].0), "the counterpart of a converted lead stays");
-        assert!(!has(&left(Side::Zoho).await, pairs[2].0), "a delete is a delete");
-        // A converted lead gets no more updates, and gives none.
-        let edit = json!({ "module": "Leads", "id": pairs[0].1, "set": { "company": "Other Ltd" } });
-        workplace.crms.screen(Side::Vtiger, "edit", &edit).await.unwrap();
+    };
+    for name in ["Anders", "Berg", "Conti"] {
+        crms.screen(Side::Zoho, "create", &lead(name)).await.unwrap();
+    }
+    let workplace = Workplace::open(crms, QUIESCE_MS).await.unwrap();
+    service::apply(&workplace.app, LOCAL_TENANT, "people.toml", &format!("{RECYCLES}{LEADS}")).await.unwrap();
+    workplace.preview_and_approve().await.unwrap();
+    workplace.crms.advance(APART_MS).await.unwrap();
+    workplace.run(false).await.unwrap();
+    let log = workplace.log().await.unwrap();
+    let ours = log.iter().filter(|line| line.action == "created" && line.after.contains("@lead.example"));
+    let pairs: Vec<_> = ours.map(|line| (&line.left_id, &line.right_id)).collect();
+    assert_eq!(pairs.len(), 3, "{log:?}");
+    if !sweep {
+        // The next walk knows where it is, and the one behind it what `sync` is good for.
         for _ in 0..2 {
             workplace.crms.advance(APART_MS).await.unwrap();
-            let report = workplace.run(true).await.unwrap();
-            assert_eq!((writes(&report), &report.alarms), (0, &vec![]), "{report:?}");
+            workplace.run(false).await.unwrap();
         }
-        let outcomes = workplace.outcomes().await.unwrap();
-        assert_eq!(outcomes.iter().filter(|outcome| outcome.reason == "converted").count(), 2, "{outcomes:?}");
-    });
+    }
+    // One is converted in Zoho, which lists converted leads when asked; one in Vtiger, which hides them; one is deleted in Vtiger.
+    workplace.crms.screen(Side::Zoho, "convert", &json!({ "id": pairs[0].0 })).await.unwrap();
+    workplace.crms.screen(Side::Vtiger, "convert", &json!({ "id": pairs[1].1 })).await.unwrap();
+    workplace.crms.screen(Side::Vtiger, "delete", &json!({ "module": "Leads", "id": pairs[2].1 })).await.unwrap();
+    workplace.crms.advance(APART_MS).await.unwrap();
+    let report = workplace.run(sweep).await.unwrap();
+    assert_eq!((deleted(&report), &report.alarms), ([1, 0], &vec![]), "{report:?}");
+    let outcomes = workplace.outcomes().await.unwrap();
+    let converted: Vec<_> = outcomes.iter().filter(|outcome| outcome.reason == "converted").collect();
+    assert_eq!(converted.len(), 2, "{outcomes:?}");
+    let left = |side: Side| {
+        let crms = &workplace.crms;
+        async move { crms.records_of(side, "Leads").await.unwrap() }
+    };
+    let has = |records: &[serde_json::Value], id: &str| records.iter().any(|record| record["id"] == *id);
+    assert!(has(&left(Side::Vtiger).await, pairs[0].1), "the counterpart of a converted lead stays");
+    assert!(has(&left(Side::Zoho).await, pairs[1].0), "the counterpart of a converted lead stays");
+    assert!(!has(&left(Side::Zoho).await, pairs[2].0), "a delete is a delete");
+    // A converted lead gets no more updates, and gives none.
+    let edit = json!({ "module": "Leads", "id": pairs[0].1, "set": { "company": "Other Ltd" } });
+    workplace.crms.screen(Side::Vtiger, "edit", &edit).await.unwrap();
+    for _ in 0..2 {
+        workplace.crms.advance(APART_MS).await.unwrap();
+        let report = workplace.run(true).await.unwrap();
+        assert_eq!((writes(&report), &report.alarms), (0, &vec![]), "{report:?}");
+    }
+    let outcomes = workplace.outcomes().await.unwrap();
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.reason == "converted").count(), 2, "{outcomes:?}");
 }

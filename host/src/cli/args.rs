@@ -229,7 +229,7 @@ pub(super) struct SandboxOptions {
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,
     /// Named peculiarities, separated by commas. zoho: default, plain (no field for our keys), and settings such as credits=20 or
-    /// token_life_s=60. vtiger: default, plain, keyless, repaired, view_only, hidden=PERCENT, db_zone=+01:00
+    /// token_life_s=60. vtiger: default, plain, keyless, repaired, own_sync, view_only, hidden=PERCENT, db_zone=+01:00
     #[arg(long, default_value = "default")]
     pub(super) profile: String,
     /// A fault plan (JSON)

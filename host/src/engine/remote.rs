@@ -75,7 +75,7 @@ pub struct ModuleInfo {
     pub key_field: String,
     /// The CRM refuses rows that were changed since a moment that we name.
     pub conditional_updates: bool,
-    /// Removals are seen only by looking for known ids.
+    /// Removals are seen for sure only by looking for known ids; pages may bring some.
     pub needs_sweep: bool,
     /// Milliseconds after which an unanswered write can no longer be committed.
     pub quiesce_ms: i64,

@@ -17,6 +17,11 @@
 //! Reading a row twice is harmless, as the host knows its version. A pull without news is one query, once the doubts are
 //! settled. Row times are seconds since 1970 as if the database's zone were UTC.
 //!
+//! Pages of one walk may come from queries or from the operation `sync` ([`crate::sync`]), in any order: the place is the
+//! same. A page of `sync` ends with a whole second, and the next one starts behind it, so `sync` is asked from the second
+//! before the one where a query would start. What `sync` alone has read stays unproven until it shows a record of
+//! somebody else; a query that takes over starts there.
+//!
 //! Not covered: a database that is moved to a zone further west while the connector is in use (more than an hour back).
 //! A new scan finds what such a move hides.
 
@@ -36,6 +41,9 @@ pub(crate) const OVERLAP_S: i64 = 60;
 /// For each kind of doubt how far behind its newest row a write may still appear: late transactions; and those in the
 /// hour that the end of daylight saving time repeats.
 const LATE_S: [i64; 2] = [OVERLAP_S, OVERLAP_S + 3_600];
+
+/// Records to look for that a cursor keeps: far less than a cursor may hold.
+const GONE_MAX: usize = 500;
 
 /// Both clocks show whole seconds, so a second is over at the latest two of them after it was seen.
 const ROUNDING_S: i64 = 2;
@@ -59,6 +67,10 @@ pub(crate) struct Seen {
     pub(crate) last: Option<(i64, String)>,
     /// The CRM's clock when it answered.
     pub(crate) clock: i64,
+    /// There may be more behind it.
+    pub(crate) more: bool,
+    /// All rows of the last row's second were there, as they are in a page of `sync`.
+    pub(crate) whole: bool,
 }
 
 /// What to do after a page.
@@ -80,6 +92,11 @@ pub(crate) enum Step {
 }
 
 impl Place {
+    /// Whether records have to be looked for before a walk is really over.
+    pub(crate) fn has_gone(&self) -> bool {
+        matches!(self, Place::Changes(changes) if !changes.gone.is_empty())
+    }
+
     /// The contract's form.
     pub(crate) fn encode(&self) -> Cursor {
         // Plain data with text keys always has a JSON form; an empty one would only mean a new scan.
@@ -202,6 +219,18 @@ pub(crate) struct Changes {
     settles: [Option<i64>; 2],
     /// What is to be read once more, for each kind of doubt.
     doubts: [Option<Doubt>; 2],
+    /// Everything of the second in `after` was read, not only up to its id.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    whole: bool,
+    /// First second of what only `sync` has read since it last showed a record of somebody else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unproven: Option<i64>,
+    /// Records that `sync` listed as deleted, of which it has to be found out what became of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    gone: Vec<String>,
+    /// They are all that is left of a walk that has ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    ended: bool,
 }
 
 /// Seconds that were read before everything in them had surely become visible.
@@ -217,7 +246,19 @@ struct Doubt {
 
 impl Changes {
     fn from(from: i64, clock: i64) -> Changes {
-        Changes { from, after: None, skip: 0, clock, began: None, settles: [None; 2], doubts: [None; 2] }
+        Changes {
+            from,
+            after: None,
+            skip: 0,
+            clock,
+            began: None,
+            settles: [None; 2],
+            doubts: [None; 2],
+            whole: false,
+            unproven: None,
+            gone: Vec::new(),
+            ended: false,
+        }
     }
 
     /// Takes the seconds in doubt into a walk that is about to begin, if it can settle them: if the CRM's clock has
@@ -255,6 +296,57 @@ impl Changes {
         self.skip
     }
 
+    /// The second behind which `sync` has to start for the next page; none if it knows no such second. `sync` leaves out
+    /// the second that it is given, so it is given the one before.
+    pub(crate) fn behind(&self) -> Option<i64> {
+        let second = match self.after {
+            Some((second, _)) if self.whole => second,
+            Some((second, _)) => second - 1,
+            None => self.from - 1,
+        };
+        Some(second).filter(|second| *second > 0)
+    }
+
+    /// The place before a page of `sync` is taken in. `proven` says that the page shows records of others than this user.
+    pub(crate) fn by_sync(mut self, proven: bool) -> Changes {
+        self.unproven = (!proven).then(|| self.unproven.map_or(self.from, |second| second.min(self.from)));
+        self
+    }
+
+    /// The place for a query: it reads again what only `sync` has read, if nothing has shown since that `sync` listed
+    /// everything.
+    pub(crate) fn by_query(self) -> Changes {
+        match self.unproven {
+            Some(second) => {
+                let from = self.from.min(second);
+                Changes { from, after: None, skip: 0, whole: false, unproven: None, ..self }
+            }
+            None => self,
+        }
+    }
+
+    /// Keeps records to look for, at most [`GONE_MAX`]: what is more is left to the host's own search.
+    pub(crate) fn look_for(&mut self, gone: Vec<String>) {
+        for id in gone {
+            if self.gone.len() < GONE_MAX && !self.gone.contains(&id) {
+                self.gone.push(id);
+            }
+        }
+    }
+
+    /// Takes out some of the records to look for.
+    pub(crate) fn take_gone(&mut self, most: usize) -> Vec<String> {
+        self.gone.drain(..self.gone.len().min(most)).collect()
+    }
+
+    /// Goes on after records were looked for.
+    pub(crate) fn looked(self) -> Step {
+        if !self.ended || !self.gone.is_empty() {
+            return Step::Continue(Place::Changes(self));
+        }
+        Step::End { next: Place::Changes(Changes { ended: false, ..self }), complete: false, population: None }
+    }
+
     /// Goes on after a page. `sees_all` says that no row is hidden from this user.
     pub(crate) fn advance(mut self, seen: Seen, sees_all: bool) -> Step {
         self.clock = seen.clock;
@@ -263,7 +355,7 @@ impl Changes {
             let believed = self.is_at_start() && sees_all;
             return if believed { self.end() } else { Step::Confirm(Place::Changes(self)) };
         };
-        let full = seen.rows >= PAGE_ROWS;
+        let full = seen.more;
         if full && self.is_at_start() {
             // Many rows. If the clock that is known now lets a doubt be settled, one walk does both.
             let begun = self.clone().begin();
@@ -279,6 +371,7 @@ impl Changes {
         }
         self.began.get_or_insert(seen.clock);
         self.after = Some((second, id));
+        self.whole = seen.whole;
         self.skip = 0;
         if full || !sees_all { Step::Continue(Place::Changes(self)) } else { self.end() }
     }
@@ -305,7 +398,13 @@ impl Changes {
 
     /// The end of the walk. The next one starts behind the newest second seen, or with it as long as it is in doubt.
     fn end(self) -> Step {
-        let mut next = Changes { doubts: self.doubts, ..Changes::from(self.from, self.clock) };
+        let mut next = Changes {
+            doubts: self.doubts,
+            unproven: self.unproven,
+            ended: !self.gone.is_empty(),
+            gone: self.gone.clone(),
+            ..Changes::from(self.from, self.clock)
+        };
         if let Some((newest, _)) = self.after {
             for (kind, late) in LATE_S.into_iter().enumerate() {
                 next.doubts[kind] = self.doubts[kind].or_else(|| self.doubt(newest, kind, late));
@@ -336,11 +435,12 @@ mod tests {
     use super::*;
 
     fn seen(rows: u64, second: i64, id: &str, clock: i64) -> Seen {
-        Seen { rows, last: Some((second, id.to_owned())), clock }
+        let last = Some((second, id.to_owned()));
+        Seen { rows, last, clock, more: rows >= vtql::PAGE_ROWS, whole: false }
     }
 
     fn nothing(clock: i64) -> Seen {
-        Seen { rows: 0, last: None, clock }
+        Seen { clock, ..Seen::default() }
     }
 
     fn changes(step: Step) -> Changes {
@@ -482,6 +582,13 @@ mod tests {
     fn cursors_come_back_or_expire() {
         let place = Place::Changes(changes(Changes::from(500, 1_000).advance(seen(100, 1_000, "12x7", 1_000), true)));
         assert_eq!(Place::decode(&place.encode()), Ok(place.clone()));
+        let old =
+            br#"{"changes":{"from":500,"after":[1000,"12x7"],"skip":0,"clock":1001,"began":1000,"settles":[null,400],
+            "doubts":[{"from":440,"upto":500,"since":990},null]}}"#;
+        let Ok(Place::Changes(old)) = Place::decode(&Cursor { format: FORMAT, data: old.to_vec() }) else {
+            panic!("cursors from before `sync` was used go on")
+        };
+        assert_eq!((old.condition(), old.behind()), (vtql::after_change(&timestamp(1_000), "12x7"), Some(999)));
         let newer = Cursor { format: FORMAT + 1, ..place.encode() };
         assert_eq!(Place::decode(&newer), Err(Fault::CursorExpired));
         assert_eq!(Place::decode(&Cursor { format: FORMAT, data: b"{}".to_vec() }), Err(Fault::CursorExpired));

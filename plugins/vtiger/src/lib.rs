@@ -2,7 +2,8 @@
 //!
 //! The functions of the contract are thin. Where to read on:
 //!
-//! - `cursor`: scans and walks through changes, as a pure state machine; `pull` joins it to the network.
+//! - `cursor`: scans and walks through changes, as a pure state machine; `pull` joins it to the network. `sync`: the
+//!   operation that lists changes and deletes in one call, and which servers can be relied on for it.
 //! - `push`: creates, updates, deletes. `lookup`: records by id and by key. `org`: login, modules, owners.
 //! - `convert`: the CRM's texts ⇄ cells, and versions. `schema`, `meaning`, `entities`: what `describe` says. `vtql`:
 //!   queries.
@@ -10,10 +11,14 @@
 //!   records.
 //!
 //! What a Vtiger cannot do, and what is done instead: no bulk writes (parallel sessions), no conditional writes (the
-//! host re-reads before it updates), no sign of deletes (the host sweeps with `fetch`), no versions (`modifiedtime`
-//! with a digest of the values read), no client key on creates (a custom field `CRMSync Key`, else `source`). The
-//! operation `sync` is not used: stock servers cannot run it on current PHP, and it loses records written in the second
-//! of its cursor.
+//! host re-reads before it updates), no versions (`modifiedtime` with a digest of the values read), no client key on
+//! creates (a custom field `CRMSync Key`, else `source`). Queries show no sign of deletes, so the host sweeps with
+//! `fetch`; it does so everywhere, as `removals` says, because no server is sure to keep what it can do.
+//!
+//! First scans, records by id and everything else go by queries. Changes go by `sync` where a server was seen to list the
+//! records of all users, and then deletes come with them; stock servers cannot run it on current PHP, and most others list
+//! only what the user owns. It loses what is written in the second of its cursor, so it is read with the same overlap as
+//! queries are.
 
 mod convert;
 mod cursor;
@@ -27,6 +32,7 @@ mod pull;
 mod push;
 mod reader;
 mod schema;
+mod sync;
 #[cfg(test)]
 mod tests;
 mod vtql;

@@ -50,6 +50,17 @@ impl Login {
         self.fact("is-admin") == "on"
     }
 
+    /// Whether an owner is a user, and not this one. Groups are nobody.
+    pub(crate) fn is_somebody_else(&self, owner: &str) -> bool {
+        let user_id = self.fact("user-id");
+        owner != user_id && prefix_of(owner).is_some() && prefix_of(owner) == prefix_of(user_id)
+    }
+
+    /// The host's clock at the start of the call, in milliseconds since 1970.
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.facts.now_ms()
+    }
+
     /// Milliseconds after which an unanswered write is surely over.
     pub(crate) fn quiesce_ms(&self) -> u64 {
         self.setting("quiesce_ms").parse().unwrap_or(QUIESCE_MS)
@@ -72,7 +83,7 @@ pub(crate) fn describe(module: &str) -> Result<Described, Fault> {
 
 /// What is known of several modules: as their descriptions were not long ago, or as they are now. One result for each.
 pub(crate) fn recent(modules: &[&str]) -> Vec<Result<Schema, Fault>> {
-    let now_ms = Facts::of_call().now_ms();
+    let now_ms = Login::now().now_ms();
     // Without a clock of the host nothing is recent.
     let is_recent = |schema: &Schema| schema.at_ms > 0 && (0..RECENT_MS).contains(&(now_ms - schema.at_ms));
     let known: Vec<Option<Schema>> = modules.iter().map(|module| cached(module).filter(is_recent)).collect();
@@ -193,7 +204,7 @@ fn keep(modules: &[&str], described: &[Result<Described, Fault>]) {
 }
 
 fn keep_schema(module: &str, schema: &Schema) {
-    let schema = Schema { at_ms: Facts::of_call().now_ms(), ..schema.clone() };
+    let schema = Schema { at_ms: Login::now().now_ms(), ..schema.clone() };
     if let Ok(bytes) = serde_json::to_vec(&schema) {
         state::set(&schema_key(module), &bytes);
     }

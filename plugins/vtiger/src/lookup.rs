@@ -22,7 +22,7 @@ const FIND_QUERIES_MAX: usize = 7;
 const LEAD_COUNTS_MAX: usize = 5;
 
 /// The module whose records can be converted.
-const LEADS: &str = "Leads";
+pub(crate) const LEADS: &str = "Leads";
 
 /// Records by id. One that is deleted and one that the user may not see are absent alike, but the latter is still counted, as counts know no
 /// permissions. A converted lead is absent too, but `retrieve` still gives it, so absent leads are asked for one by one.

@@ -12,7 +12,7 @@ use crate::vtql::{self, PAGE_ROWS};
 use crate::wire;
 
 /// The modules that this connector syncs.
-const MODULES: [&str; 3] = ["Accounts", "Contacts", "Leads"];
+pub(crate) const MODULES: [&str; 3] = ["Accounts", "Contacts", "Leads"];
 
 /// Pages of users or groups that are read: more of either is a directory, not a sales team.
 const OWNER_PAGES_MAX: u64 = 20;

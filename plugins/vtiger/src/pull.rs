@@ -2,16 +2,20 @@
 
 use crmsync_plugin::egress::send_all;
 use crmsync_plugin::rows::Rows;
-use crmsync_plugin::{Cursor, Fault, Kind, Page, rows};
+use crmsync_plugin::{Cursor, Fault, Kind, Page, Removal, rows};
 
 use crate::cursor::{Changes, Place, Scan, Seen, Step};
 use crate::login::Login;
 use crate::reader::{self, Reader};
-use crate::vtql::{self, BY_CHANGE, BY_ID};
+use crate::sync::{self, Said};
+use crate::vtql::{self, BY_CHANGE, BY_ID, PAGE_ROWS};
 use crate::wire;
 
-/// At most one page after the cursor. One query as a rule; two more at the beginning of a scan, and two where a page
-/// was empty.
+/// Records that are looked for in one call: leads take one request each and some for all.
+const GONE_AT_ONCE: usize = 3;
+
+/// At most one page after the cursor. One request as a rule: a query, or `sync` for changes where it lists everything. Two
+/// more at the beginning of a scan, two where a page was empty, and some once a day to find out what `sync` is good for.
 ///
 /// # Errors
 /// `cursor-expired` for a cursor of another version; what the CRM's refusal means.
@@ -20,7 +24,7 @@ pub(crate) fn pull(module: &str, fields: &[String], after: Option<Cursor>) -> Re
     Reader::with(module, fields, None, |reader| match place.clone() {
         None => begin_scan(reader),
         Some(Place::Scan(scan)) => scan_page(reader, scan),
-        Some(Place::Changes(changes)) => changes_page(reader, changes.begin()),
+        Some(Place::Changes(changes)) => changes_page(reader, changes),
     })
 }
 
@@ -37,7 +41,7 @@ fn begin_scan(reader: &Reader) -> Result<Page, Fault> {
     let clock = Login::now().clock(&counted).max(Login::now().clock(&newest));
     let scan = Scan::start(population, reader::newest(&wire::rows(&newest, &columns)?), clock);
     if scan.is_empty() {
-        return Ok(page(reader, None, scan.end(true, 0)));
+        return Ok(page(reader, None, Vec::new(), scan.end(true, 0)));
     }
     scan_page(reader, scan)
 }
@@ -52,17 +56,37 @@ fn scan_page(reader: &Reader, scan: Scan) -> Result<Page, Fault> {
         }
         step => step,
     };
-    Ok(page(reader, Some(&rows), step))
+    Ok(page(reader, Some(&rows), Vec::new(), step))
 }
 
-fn changes_page(reader: &Reader, changes: Changes) -> Result<Page, Fault> {
+fn changes_page(reader: &Reader, mut changes: Changes) -> Result<Page, Fault> {
+    let gone = changes.take_gone(GONE_AT_ONCE);
+    if !gone.is_empty() {
+        let removed = sync::look_for(reader.module(), &gone)?;
+        return Ok(page(reader, None, removed, changes.looked()));
+    }
+    let changes = changes.begin();
+    match sync::ask(reader, &changes)? {
+        Said::Page(listed) => {
+            let mut changes = changes.by_sync(listed.proven);
+            changes.look_for(listed.gone);
+            // An administrator sees all, and others are not given such a page.
+            let step = changes.advance(listed.seen, true);
+            Ok(page(reader, Some(&listed.rows), listed.removed, step))
+        }
+        Said::Nothing => queried_page(reader, changes.by_query()),
+        Said::NothingYet => Ok(page(reader, None, Vec::new(), Step::Continue(Place::Changes(changes.by_query())))),
+    }
+}
+
+fn queried_page(reader: &Reader, changes: Changes) -> Result<Page, Fault> {
     let condition = changes.condition();
     // Where rows may be hidden, an empty page says nothing, so the count comes first: no change is one request all the
     // same.
     if changes.is_at_start() && !Login::now().sees_all() {
         let ([rest], clock) = counts(reader, [&condition])?;
         if rest == 0 {
-            return Ok(page(reader, None, changes.nothing(clock)));
+            return Ok(page(reader, None, Vec::new(), changes.nothing(clock)));
         }
     }
     let (rows, seen) = ask(reader, &condition, BY_CHANGE, changes.skip())?;
@@ -74,15 +98,17 @@ fn changes_page(reader: &Reader, changes: Changes) -> Result<Page, Fault> {
         }
         step => step,
     };
-    Ok(page(reader, Some(&rows), step))
+    // Queries show no deleted records: the host finds them with `fetch`.
+    Ok(page(reader, Some(&rows), Vec::new(), step))
 }
 
 fn ask(reader: &Reader, condition: &str, order: &str, skip: u64) -> Result<(Rows, Seen), Fault> {
     let query = vtql::page(reader.select(), reader.module(), condition, order, skip);
     let answer = wire::query(query).send()?;
     let rows = wire::rows(&answer, reader.wire())?;
-    let seen = Seen { rows: rows.len() as u64, last: reader::last(&rows)?, clock: Login::now().clock(&answer) };
-    Ok((rows, seen))
+    let (count, last) = (rows.len() as u64, reader::last(&rows)?);
+    let clock = Login::now().clock(&answer);
+    Ok((rows, Seen { rows: count, last, clock, more: count >= PAGE_ROWS, whole: false }))
 }
 
 /// How many rows fulfil each condition, and the CRM's clock.
@@ -97,13 +123,13 @@ fn counts<const N: usize>(reader: &Reader, conditions: [&str; N]) -> Result<([u6
     Ok((counts, clock))
 }
 
-fn page(reader: &Reader, rows: Option<&Rows>, step: Step) -> Page {
+fn page(reader: &Reader, rows: Option<&Rows>, removed: Vec<Removal>, step: Step) -> Page {
     let mut live = reader.snapshot(rows.map_or(0, Rows::len));
     rows.into_iter().flat_map(Rows::iter).for_each(|row| reader.add(row, &mut live));
     let (next, more, complete, population) = match step {
         Step::Continue(next) | Step::Confirm(next) => (next, true, false, None),
-        Step::End { next, complete, population } => (next, false, complete, population),
+        // The walk is over, but what it found to look for is not.
+        Step::End { next, complete, population } => (next.clone(), next.has_gone(), complete, population),
     };
-    // Queries show no deleted records: the host finds them with `fetch`.
-    Page { live: live.finish(), removed: Vec::new(), next: next.encode(), more, complete, population }
+    Page { live: live.finish(), removed, next: next.encode(), more, complete, population }
 }

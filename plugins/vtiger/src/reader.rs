@@ -96,6 +96,17 @@ impl Reader {
         &self.wire
     }
 
+    /// Whether one of these fields is read.
+    pub(crate) fn reads(&self, names: &[&str]) -> bool {
+        self.fields.iter().flatten().any(|field| names.contains(&field.name.as_str()))
+    }
+
+    /// Whether a row has all fields that the CRM has.
+    pub(crate) fn is_whole(&self, row: Row<'_>) -> bool {
+        let mut fields = self.fields.iter().enumerate();
+        fields.all(|(index, field)| field.is_none() || row.cell(FIELDS + index) != Cell::Absent)
+    }
+
     /// An empty snapshot for so many records.
     pub(crate) fn snapshot(&self, records: usize) -> SnapshotBuilder {
         SnapshotBuilder::new(self.columns.clone(), records)
@@ -128,6 +139,11 @@ impl Reader {
 /// Id of a row.
 pub(crate) fn id<'a>(row: &Row<'a>) -> &'a str {
     row.text(ID)
+}
+
+/// Second in which a row was changed; none if it has no time.
+pub(crate) fn second(row: &Row<'_>) -> Option<i64> {
+    seconds(row.text(MODIFIED))
 }
 
 /// Second and id of the last row; none if there is no row.

@@ -2,6 +2,7 @@
 //! moves, rows that become visible after their time. Chance comes from a seed.
 
 mod fake;
+mod syncing;
 
 use crmsync_plugin::rows::{RowsBuilder, column};
 use crmsync_plugin::{Cell, Connector, Cursor, Fault, Kind, Operation, Page, PushOutcome, PushRequest, PushRow};
@@ -23,6 +24,10 @@ struct Host {
     cursor: Option<Cursor>,
     complete: bool,
     population: Option<u64>,
+    /// It reads leads in place of contacts.
+    reads_leads: bool,
+    /// Records that left, with the reason.
+    removed: BTreeMap<String, String>,
 }
 
 impl Host {
@@ -30,7 +35,8 @@ impl Host {
     fn pull(&mut self) -> usize {
         let mut rows = 0;
         for _ in 0..1_000 {
-            let page = Vtiger::pull("Contacts", &names(&FIELDS), self.cursor.take()).expect("a page");
+            let module = if self.reads_leads { "Leads" } else { "Contacts" };
+            let page = Vtiger::pull(module, &names(&FIELDS), self.cursor.take()).expect("a page");
             rows += page.live.ids.len();
             self.take(&page);
             self.cursor = Some(page.next);
@@ -43,7 +49,18 @@ impl Host {
         panic!("the walk has no end");
     }
 
+    /// Pulls to the head; gives the operations that it took, in the order of their calls.
+    fn operations(&mut self, fake: &Fake) -> Vec<String> {
+        fake.requests();
+        self.pull();
+        fake.requests().iter().filter_map(|request| request.parameter("operation").map(str::to_owned)).collect()
+    }
+
     fn take(&mut self, page: &Page) {
+        for removal in &page.removed {
+            self.records.remove(&removal.id);
+            self.removed.insert(removal.id.clone(), removal.reason.clone());
+        }
         let rows =
             crmsync_plugin::rows::Rows::new(page.live.columns.clone(), page.live.rows.clone()).expect("well formed");
         for (index, row) in rows.iter().enumerate() {
@@ -78,9 +95,9 @@ fn settle(fake: &Fake, host: &mut Host) {
         fake.advance(2 * HOUR_MS);
         host.pull();
     }
-    fake.queries();
+    fake.requests();
     assert_eq!(host.pull(), 0);
-    assert_eq!(fake.queries().len(), 1, "nothing new is one query");
+    assert_eq!(fake.requests().len(), 1, "nothing new is one request");
 }
 
 #[test]

@@ -41,6 +41,15 @@ pub(crate) fn newest(module: &str) -> String {
     format!("select id,modifiedtime from {module} order by modifiedtime desc limit 0,{PAGE_ROWS};")
 }
 
+/// The rows of other owners than this one that were changed last.
+pub(crate) fn newest_of_others(module: &str, owner: &str) -> String {
+    let owner = literal(owner);
+    format!(
+        "select id,modifiedtime,assigned_user_id from {module} where assigned_user_id != {owner} \
+         order by modifiedtime desc limit 0,{PAGE_ROWS};"
+    )
+}
+
 /// Rows behind an id. Ids are compared as numbers; an empty id selects everything.
 pub(crate) fn after_id(id: &str) -> String {
     if id.is_empty() { String::new() } else { format!("id > {}", literal(id)) }

@@ -40,11 +40,19 @@ pub(crate) fn write(operation: &str, parameters: Vec<(String, String)>, row: u32
 /// # Errors
 /// What the CRM's refusal means.
 pub(crate) fn rows(answer: &Answer, columns: &[Column]) -> Result<Rows, Fault> {
+    rows_at(answer, "/result", columns)
+}
+
+/// The rows at a pointer of an answer.
+///
+/// # Errors
+/// What the CRM's refusal means.
+pub(crate) fn rows_at(answer: &Answer, pointer: &str, columns: &[Column]) -> Result<Rows, Fault> {
     // A dead server answers without a body, which must never be read as "no rows".
     if answer.status() != 200 || answer.size() == 0 {
         return Err(of_status(answer.status(), answer.header("retry-after").as_deref(), Doing::Read));
     }
-    match answer.records("/result", columns.to_vec()) {
+    match answer.records(pointer, columns.to_vec()) {
         Ok((rows, _mismatches)) => Ok(rows),
         // The body is small if it is a refusal, so it is only parsed here when it is not a page of rows.
         Err(unreadable) => Err(result(answer, Doing::Read).err().unwrap_or(unreadable)),

@@ -1,9 +1,10 @@
 //! A Vtiger in memory, as far as the connector's requests go.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use crmsync_plugin::Fault;
 use crmsync_plugin::egress::Request;
 use crmsync_plugin::fault::Refusal;
 use crmsync_plugin::testing::{Crm, Reply};
@@ -11,8 +12,13 @@ use crmsync_plugin::time;
 use serde_json::{Map, Value, json};
 
 use crate::convert::timestamp;
+use crate::login::Login;
+use crate::sync;
 
 pub(super) const HOUR_MS: i64 = 3_600_000;
+
+/// A user who is not the one who is logged in.
+pub(super) const OTHER: &str = "19x5";
 
 type Fields = BTreeMap<String, String>;
 
@@ -30,13 +36,42 @@ pub(super) enum Writes {
     Denied,
 }
 
-/// A record as it is from a moment on; none when deleted.
+/// What `sync` does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sync {
+    /// It dies, as on every stock server.
+    Broken,
+    /// It does not know `syncType` and lists what the user owns.
+    OwnerOnly,
+    /// It is refused.
+    Denied,
+    /// The server is out of order for a moment.
+    Busy,
+    /// It works.
+    Full,
+}
+
+/// A record as it is from a moment on; none when deleted or converted.
 struct State {
     from_ms: i64,
+    /// Its `modifiedtime`, which a deletion moves, too.
+    stamp_s: i64,
+    owner: String,
     fields: Option<Fields>,
 }
 
 struct World {
+    /// The module that the records are of, and the prefix of its ids.
+    module: (&'static str, &'static str),
+    sync: Sync,
+    /// After so many more calls `sync` does this.
+    then: Option<(u64, Sync)>,
+    /// The zone in which `sync` reads and writes times.
+    php_zone_s: i64,
+    /// What `sync` gives in place of what it should.
+    said: Option<Value>,
+    /// Leads that were converted: `retrieve` still gives them.
+    converted: BTreeSet<u64>,
     contacts: BTreeMap<u64, Vec<State>>,
     now_ms: i64,
     /// The database's zone, which the stamps of rows are in.
@@ -64,6 +99,12 @@ impl Fake {
     /// A CRM whose database is so many seconds ahead of UTC.
     pub(super) fn in_zone(zone_s: i64, count: u64) -> Fake {
         let world = World {
+            module: ("Contacts", "12"),
+            sync: Sync::Broken,
+            then: None,
+            php_zone_s: 0,
+            said: None,
+            converted: BTreeSet::new(),
             contacts: BTreeMap::new(),
             now_ms: 1_795_457_586_250,
             zone_s,
@@ -83,6 +124,9 @@ impl Fake {
         crm.fact("setting.base_url", "https://crm.acme.example/");
         let fake = Fake { crm, world };
         fake.tell_time();
+        // Found out by an earlier run: what it costs has tests of its own.
+        let broken = Fault::Unsupported("operation `sync`".to_owned());
+        sync::give_up(&Login::now(), "Contacts", broken).expect("no trouble with the connection");
         for number in 1..=count {
             let fields = [("lastname", format!("name {number}")), ("assigned_user_id", "19x1".to_owned())];
             let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
@@ -91,19 +135,78 @@ impl Fake {
         fake
     }
 
+    /// The same with records of another owner, and a server whose `sync` nobody has looked at yet.
+    pub(super) fn with_sync(sync: Sync, count: u64) -> Fake {
+        let fake = Fake::with_contacts(count);
+        fake.own(2, OTHER);
+        fake.forget_state();
+        fake.sync(sync);
+        fake
+    }
+
+    pub(super) fn sync(&self, sync: Sync) {
+        self.world.borrow_mut().sync = sync;
+    }
+
+    /// After so many more calls `sync` does something else.
+    pub(super) fn then(&self, calls: u64, sync: Sync) {
+        self.world.borrow_mut().then = Some((calls, sync));
+    }
+
+    /// Lets `sync` read and write times in another zone than UTC.
+    pub(super) fn php_in_zone(&self, zone_s: i64) {
+        self.world.borrow_mut().php_zone_s = zone_s;
+    }
+
+    /// `sync` gives this result.
+    pub(super) fn sync_says(&self, result: Value) {
+        self.world.borrow_mut().said = Some(result);
+    }
+
+    /// Second of the last write, in the zone of rows.
+    pub(super) fn last_write_s(&self) -> i64 {
+        let world = self.world.borrow();
+        world.last_write_ms.div_euclid(1_000) + world.zone_s
+    }
+
+    /// A contact as `sync` gives it, changed in this second.
+    pub(super) fn element(&self, number: u64, second: i64) -> Value {
+        let world = self.world.borrow();
+        let mut fields = world.current(number).cloned().unwrap_or_default();
+        fields.insert("modifiedtime".to_owned(), timestamp(second));
+        let names: Vec<&str> = CONTACT_FIELDS.iter().map(|(name, ..)| *name).collect();
+        world.row(&names.join(","), number, &fields)
+    }
+
+    /// Makes leads of the contacts.
+    pub(super) fn with_leads(&self) {
+        self.world.borrow_mut().module = ("Leads", "10");
+    }
+
+    pub(super) fn own(&self, number: u64, owner: &str) {
+        self.revise(number, &[("assigned_user_id", owner)]);
+    }
+
+    pub(super) fn convert(&self, number: u64) {
+        let mut world = self.world.borrow_mut();
+        world.write(number, None);
+        world.converted.insert(number);
+    }
+
     /// Moves the database to another zone, as the end of daylight saving time does.
     pub(super) fn shift_zone(&self, by_s: i64) {
         self.world.borrow_mut().zone_s += by_s;
     }
 
+    /// Time passes, for the host as well: what was found out about `sync` counts for a day.
     pub(super) fn advance(&self, by_ms: i64) {
         self.world.borrow_mut().now_ms += by_ms;
         self.tell_time();
     }
 
-    /// The host's clock goes with the CRM's.
     fn tell_time(&self) {
-        self.crm.fact("now-ms", self.world.borrow().now_ms.to_string());
+        let now_ms = self.world.borrow().now_ms;
+        self.crm.fact("now-ms", now_ms.to_string());
     }
 
     /// Lets the clock show the moment of the last write again, to write once more in its second.
@@ -174,7 +277,7 @@ impl Fake {
     /// Last names of the visible records, by id.
     pub(super) fn contents(&self) -> BTreeMap<String, String> {
         let world = self.world.borrow();
-        let visible = world.visible().map(|(id, fields)| (format!("12x{id}"), fields["lastname"].clone()));
+        let visible = world.visible().map(|(id, fields)| (world.id(id), fields["lastname"].clone()));
         visible.collect()
     }
 
@@ -200,22 +303,102 @@ impl World {
 
     /// Stamps a record now; with chance on its side the transaction ends some seconds later.
     fn write(&mut self, number: u64, fields: Option<Fields>) {
-        let stamp = timestamp(self.now_ms.div_euclid(1_000) + self.zone_s);
+        let stamp_s = self.now_ms.div_euclid(1_000) + self.zone_s;
         let late = if self.below(4) == 0 { self.below(9_000) as i64 } else { 0 };
         let before = self.contacts.get(&number).and_then(|states| Some(states.last()?.from_ms));
         // Writes to one record wait for each other.
         let from_ms = (self.now_ms + late).max(before.unwrap_or_default());
         let fields = fields.map(|mut fields| {
-            fields.insert("modifiedtime".to_owned(), stamp);
+            fields.insert("modifiedtime".to_owned(), timestamp(stamp_s));
             fields
         });
-        self.contacts.entry(number).or_default().push(State { from_ms, fields });
+        let states = self.contacts.entry(number).or_default();
+        let owner = match &fields {
+            Some(fields) => fields.get("assigned_user_id").cloned().unwrap_or_default(),
+            None => states.last().map(|state| state.owner.clone()).unwrap_or_default(),
+        };
+        states.push(State { from_ms, stamp_s, owner, fields });
         self.last_write_ms = self.now_ms;
     }
 
     fn current(&self, number: u64) -> Option<&Fields> {
         let states = self.contacts.get(&number)?;
         states.iter().rev().find(|state| state.from_ms <= self.now_ms)?.fields.as_ref()
+    }
+
+    fn id(&self, number: u64) -> String {
+        format!("{}x{number}", self.module.1)
+    }
+
+    fn number(&self, id: &str) -> u64 {
+        let number = id.strip_prefix(self.module.1).and_then(|rest| rest.strip_prefix('x'));
+        number.and_then(|number| number.parse().ok()).unwrap_or_default()
+    }
+
+    /// `sync` as a server does it that was mended: everything behind a second, the hundred oldest with all of the last one's second.
+    fn changes(&mut self, request: &Request) -> Reply {
+        if let Some((calls, sync)) = self.then {
+            (self.then, self.sync) = if calls == 0 { (None, sync) } else { (Some((calls - 1, sync)), self.sync) };
+        }
+        if let Some(said) = &self.said {
+            return success(said.clone());
+        }
+        let own = match self.sync {
+            Sync::Broken => return Reply::empty(500),
+            Sync::Busy => return Reply::empty(503),
+            Sync::Denied => return failure(json!("ACCESS_DENIED"), "Only admin users can perform application sync"),
+            Sync::OwnerOnly => Some("19x1"),
+            Sync::Full => None,
+        };
+        assert_eq!(request.parameter("elementType"), Some(self.module.0));
+        assert_eq!(request.parameter("syncType"), Some("application"));
+        let asked: i64 = request.parameter("modifiedTime").expect("a time").parse().expect("a number");
+        assert!(asked > 0, "PHP dies of 0");
+        let behind = asked + self.php_zone_s;
+        let now = self.contacts.iter().filter_map(|(number, states)| {
+            Some((*number, states.iter().rev().find(|state| state.from_ms <= self.now_ms)?))
+        });
+        let mut changed: Vec<(u64, &State)> =
+            now.filter(|(_, state)| state.stamp_s > behind && own.is_none_or(|own| state.owner == own)).collect();
+        changed.sort_by_key(|(number, state)| (state.stamp_s, *number));
+        let last = changed.get(99).or(changed.last()).map(|(_, state)| state.stamp_s);
+        let more = changed.iter().any(|(_, state)| Some(state.stamp_s) > last);
+        changed.retain(|(_, state)| Some(state.stamp_s) <= last);
+        let names: Vec<&str> = CONTACT_FIELDS.iter().map(|(name, ..)| *name).collect();
+        let whole = |number: u64, fields: &Fields| {
+            let mut row = self.row(&names.join(","), number, fields);
+            if let (Some((name, _)), Some(row)) = (self.vanished, row.as_object_mut()) {
+                row.remove(name);
+            }
+            row
+        };
+        let updated = changed.iter().filter_map(|(number, state)| Some(whole(*number, state.fields.as_ref()?)));
+        // No order is promised.
+        let updated: Vec<Value> = updated.rev().collect();
+        let deleted = changed.iter().filter(|(_, state)| state.fields.is_none()).map(|(number, _)| self.id(*number));
+        success(json!({
+            "updated": updated,
+            "deleted": deleted.collect::<Vec<_>>(),
+            "more": more,
+            "lastModifiedTime": last.map_or(asked, |last| last - self.php_zone_s),
+        }))
+    }
+
+    fn retrieve(&self, id: &str) -> Reply {
+        let number = self.number(id);
+        if self.current(number).is_some() || self.converted.contains(&number) {
+            return success(json!({ "id": id }));
+        }
+        failure(json!("ACCESS_DENIED"), "Permission to perform the operation is denied")
+    }
+
+    fn row(&self, columns: &str, number: u64, fields: &Fields) -> Value {
+        let mut row = Map::new();
+        for name in columns.split(',') {
+            row.insert(name.to_owned(), json!(fields.get(name).map_or("", String::as_str)));
+        }
+        row.insert("id".to_owned(), json!(self.id(number)));
+        Value::Object(row)
     }
 
     fn rows(&self) -> impl Iterator<Item = (u64, &Fields)> {
@@ -230,6 +413,8 @@ impl World {
         self.now_ms += self.below(1_500) as i64;
         let reply = match request.parameter("operation") {
             Some("query") => Ok(self.query(request.parameter("query").expect("a query"))),
+            Some("sync") => Ok(self.changes(request)),
+            Some("retrieve") => Ok(self.retrieve(request.parameter("id").expect("an id"))),
             Some("describe") => {
                 let gone = self.vanished.filter(|(_, described)| !described).map(|(name, _)| name);
                 Ok(describe(request.parameter("elementType").unwrap_or_default(), gone))
@@ -269,7 +454,7 @@ impl World {
         };
         let number = match get("operation") {
             "create" => self.contacts.len() as u64 + 1,
-            _ => id.strip_prefix("12x").and_then(|number| number.parse().ok()).unwrap_or_default(),
+            _ => self.number(id),
         };
         if get("operation") != "create" && self.current(number).is_none() {
             return Ok(failure(json!("ACCESS_DENIED"), "Permission to perform the operation is denied"));
@@ -288,7 +473,7 @@ impl World {
         if let Some((name, _)) = self.vanished {
             record.remove(name);
         }
-        record.insert("id".to_owned(), json!(format!("12x{number}")));
+        record.insert("id".to_owned(), json!(self.id(number)));
         Ok(success(Value::Object(record)))
     }
 
@@ -299,7 +484,7 @@ impl World {
         let (rest, limit) = rest.split_once(" limit ").unwrap_or((rest, "0,100"));
         let (rest, order) = rest.split_once(" order by ").unwrap_or((rest, "id"));
         let (module, condition) = rest.split_once(" where ").unwrap_or((rest, ""));
-        if module != "Contacts" {
+        if module != self.module.0 {
             return other_module(module, self.hidden.is_some());
         }
         if let Some((name, _)) = self.vanished.filter(|(name, _)| columns.split(',').any(|column| column == *name)) {
@@ -323,18 +508,9 @@ impl World {
         // Permissions are looked at after the limit.
         let page = rows.into_iter().skip(skip).take(count.min(100));
         let page = page.filter(|(number, _)| !self.hidden.as_ref().is_some_and(|hidden| hidden(*number)));
-        let page: Vec<Value> = page.map(|(number, fields)| row(columns, number, fields)).collect();
+        let page: Vec<Value> = page.map(|(number, fields)| self.row(columns, number, fields)).collect();
         if std::mem::take(&mut self.empty_page) { success(json!([])) } else { success(json!(page)) }
     }
-}
-
-fn row(columns: &str, number: u64, fields: &Fields) -> Value {
-    let mut row = Map::new();
-    for name in columns.split(',') {
-        row.insert(name.to_owned(), json!(fields.get(name).map_or("", String::as_str)));
-    }
-    row.insert("id".to_owned(), json!(format!("12x{number}")));
-    Value::Object(row)
 }
 
 /// `and` binds tighter than `or`; there are no parentheses.
@@ -361,16 +537,17 @@ fn is_true(atom: &str, number: u64, fields: &Fields) -> bool {
         assert_eq!(operator, ">");
         return number > as_number(literal);
     }
-    let (known, asked) = (fields[column].as_str(), unquote(literal));
+    let (known, asked) = (fields.get(column).map_or("", String::as_str), unquote(literal));
     match operator {
         ">=" => known >= asked.as_str(),
         ">" => known > asked.as_str(),
         "=" => known == asked,
+        "!=" => known != asked,
         other => panic!("operator {other}"),
     }
 }
 
-const CONTACT_FIELDS: [(&str, &str, &str); 9] = [
+const CONTACT_FIELDS: [(&str, &str, &str); 10] = [
     ("lastname", "Last Name", "string"),
     ("account_id", "Organization Name", "reference"),
     ("assigned_user_id", "Assigned To", "owner"),
@@ -379,6 +556,7 @@ const CONTACT_FIELDS: [(&str, &str, &str); 9] = [
     ("modifiedtime", "Modified Time", "datetime"),
     ("description", "Description", "text"),
     ("source", "Source", "string"),
+    ("tags", "tags", "string"),
     ("cf_901", "CRMSync Key", "string"),
 ];
 
@@ -386,6 +564,7 @@ fn describe(module: &str, gone: Option<&str>) -> Reply {
     let prefix = match module {
         "Contacts" => "12",
         "Accounts" => "11",
+        "Leads" => "10",
         _ => {
             return failure(
                 json!("ACCESS_DENIED"),
@@ -393,7 +572,7 @@ fn describe(module: &str, gone: Option<&str>) -> Reply {
             );
         }
     };
-    let fields = CONTACT_FIELDS.iter().filter(|(name, ..)| module == "Contacts" || *name != "cf_901");
+    let fields = CONTACT_FIELDS.iter().filter(|(name, ..)| module != "Accounts" || *name != "cf_901");
     let fields = fields.filter(|(name, ..)| Some(*name) != gone);
     let fields: Vec<Value> = fields
         .map(|(name, label, native)| {

@@ -12,7 +12,8 @@
 //!
 //! A profile is a list of words with commas between: `default`; `plain`, where Contacts have no custom field for keys; `keyless`, where
 //! `source` is missing as well, as in older releases;
-//! `repaired`, where `sync` and `logout` work; `hidden=20`, where users who are not administrators cannot read so many
+//! `repaired`, where `sync` and `logout` work; `own_sync`, where they work, but `sync` lists the caller's own records only, as it does
+//! where nobody registered its parameter `syncType`; `hidden=20`, where users who are not administrators cannot read so many
 //! percent of the records; `view_only`, where they can change none; `db_zone=-05:00`, where the database keeps its times in
 //! that zone.
 

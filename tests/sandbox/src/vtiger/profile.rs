@@ -12,6 +12,9 @@ pub(super) struct Profile {
     pub(super) source: bool,
     /// `repaired`: `sync` and `logout` work, as on a server that was patched for PHP 8.
     pub(super) repaired: bool,
+    /// `own_sync`: as `repaired`, but the parameter `syncType` is not registered, as no open source release does: `sync` lists the
+    /// caller's own records only, whatever it is asked for.
+    pub(super) own_sync: bool,
     /// `hidden=N`: so many percent of the records are unreadable for users who are not administrators.
     pub(super) hidden_percent: u64,
     /// `view_only`: users who are not administrators may read records, but neither change nor delete them.
@@ -27,14 +30,22 @@ impl Profile {
     ///
     /// An unknown word, with the words that there are.
     pub(super) fn parse(words: &str) -> io::Result<Self> {
-        let mut profile =
-            Self { custom_key: true, source: true, repaired: false, hidden_percent: 0, view_only: false, db_zone_s: 0 };
+        let mut profile = Self {
+            custom_key: true,
+            source: true,
+            repaired: false,
+            own_sync: false,
+            hidden_percent: 0,
+            view_only: false,
+            db_zone_s: 0,
+        };
         for word in words.split(',').map(str::trim) {
             match word {
                 "" | "default" => {}
                 "plain" => profile.custom_key = false,
                 "keyless" => (profile.custom_key, profile.source) = (false, false),
                 "repaired" => profile.repaired = true,
+                "own_sync" => (profile.repaired, profile.own_sync) = (true, true),
                 "view_only" => profile.view_only = true,
                 _ => profile.set(word).ok_or_else(|| unknown(word))?,
             }
@@ -68,8 +79,8 @@ fn seconds_ahead(offset: &str) -> Option<i64> {
 
 fn unknown(word: &str) -> io::Error {
     let message = format!(
-        "read profile: `{word}` is not one of `default`, `plain`, `keyless`, `repaired`, `view_only`, `hidden=0` to `hidden=100`, \
-             `db_zone=-05:00`"
+        "read profile: `{word}` is not one of `default`, `plain`, `keyless`, `repaired`, `own_sync`, `view_only`, `hidden=0` to \
+             `hidden=100`, `db_zone=-05:00`"
     );
     io::Error::new(io::ErrorKind::InvalidInput, message)
 }
@@ -88,6 +99,7 @@ mod tests {
                 custom_key: false,
                 source: true,
                 repaired: true,
+                own_sync: false,
                 hidden_percent: 20,
                 view_only: true,
                 db_zone_s: -12_600
@@ -95,6 +107,8 @@ mod tests {
         );
         let keyless = Profile::parse("keyless").expect("the profile is valid");
         assert_eq!((keyless.custom_key, keyless.source), (false, false));
+        let own_sync = Profile::parse("own_sync").expect("the profile is valid");
+        assert_eq!((own_sync.repaired, own_sync.own_sync), (true, true));
         for wrong in ["cloud", "hidden=101", "hidden", "db_zone=5", "db_zone=+15:00"] {
             let error = Profile::parse(wrong).expect_err(wrong).to_string();
             assert!(error.contains(wrong) && error.contains("`repaired`"), "{error}");

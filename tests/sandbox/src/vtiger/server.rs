@@ -110,7 +110,9 @@ impl Vtiger {
             "retrieve" => retrieve(&state.store, asked("id"), &user),
             "query" => query(&state.store, asked("query"), &user, now_s, twist),
             "sync" => {
-                let (cursor, module, mode) = (asked("modifiedTime"), asked("elementType"), asked("syncType"));
+                let (cursor, module) = (asked("modifiedTime"), asked("elementType"));
+                // What is not registered does not arrive.
+                let mode = if self.profile.own_sync { "" } else { asked("syncType") };
                 sync(&state.store, &SyncRequest { cursor, module, mode }, &user, now_s, twist)
             }
             "create" | "update" | "revise" | "delete" => {

@@ -100,6 +100,17 @@ async fn deleted_records_are_listed_and_modes_follow_the_owner() {
 }
 
 #[tokio::test]
+async fn where_the_mode_is_not_registered_it_does_not_arrive() {
+    let mut client = start("own_sync").await;
+    for (name, owner) in [("Mine", "19x1"), ("Theirs", "19x5")] {
+        client.create("Leads", json!({ "lastname": name, "assigned_user_id": owner })).await;
+    }
+    assert_eq!(names(&sync(&client, 1, "application").await), ["Mine"]);
+    client.session = client.login("sales").await;
+    assert_eq!(names(&sync(&client, 1, "application").await), ["Theirs"], "nobody is refused what does not arrive");
+}
+
+#[tokio::test]
 async fn odd_cursors() {
     let client = start("repaired").await;
     client.create("Leads", json!({ "lastname": "One" })).await;

@@ -14,6 +14,8 @@ mod login;
 mod matching;
 mod preview;
 mod product;
+mod promises;
+mod queries;
 mod readme;
 mod reasons;
 mod references;

@@ -40,6 +40,20 @@ const LATE_S: [i64; 2] = [OVERLAP_S, OVERLAP_S + 3_600];
 /// Both clocks show whole seconds, so a second is over at the latest two of them after it was seen.
 const ROUNDING_S: i64 = 2;
 
+/// The farthest second from 1970 in a cursor: a thousand times as far as any clock goes.
+const SECONDS_MAX: u64 = 1 << 45;
+
+/// Most rows in a cursor: more than any module has.
+const COUNT_MAX: u64 = 1 << 45;
+
+fn is_second(second: &i64) -> bool {
+    second.unsigned_abs() <= SECONDS_MAX
+}
+
+fn is_count(count: &u64) -> bool {
+    *count <= COUNT_MAX
+}
+
 /// A place in a module's records.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -89,10 +103,26 @@ impl Place {
     /// Reads the contract's form.
     ///
     /// # Errors
-    /// `cursor-expired` if another version wrote it.
+    /// `cursor-expired` if another version wrote it, or nobody did.
     pub(crate) fn decode(cursor: &Cursor) -> Result<Place, Fault> {
         let place = (cursor.format == FORMAT).then(|| serde_json::from_slice(&cursor.data).ok());
-        place.flatten().ok_or(Fault::CursorExpired)
+        place.flatten().filter(Place::is_plausible).ok_or(Fault::CursorExpired)
+    }
+
+    /// Whether all its numbers are some that a walk can come to: sums of them stay numbers.
+    fn is_plausible(&self) -> bool {
+        match self {
+            Place::Scan(Scan { newest, clock, population, seen, skip, .. }) => {
+                let seconds = newest.iter().flat_map(|(newest, since)| [newest, since]).chain([clock]);
+                seconds.into_iter().all(is_second) && [population, seen, skip].into_iter().all(is_count)
+            }
+            Place::Changes(Changes { from, after, skip, clock, began, settles, doubts }) => {
+                let doubts = doubts.iter().flatten().flat_map(|doubt| [&doubt.from, &doubt.upto, &doubt.since]);
+                let after = after.iter().map(|(second, _)| second);
+                let others = [from, clock].into_iter().chain(began).chain(settles.iter().flatten());
+                doubts.chain(after).chain(others).all(is_second) && is_count(skip)
+            }
+        }
     }
 }
 

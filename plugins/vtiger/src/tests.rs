@@ -2,6 +2,7 @@
 //! moves, rows that become visible after their time. Chance comes from a seed.
 
 mod fake;
+mod properties;
 
 use crmsync_plugin::rows::{RowsBuilder, column};
 use crmsync_plugin::{Cell, Connector, Cursor, Fault, Kind, Operation, Page, PushOutcome, PushRequest, PushRow};

@@ -1,8 +1,6 @@
 //! The long-running test programs. With the first argument `crmsync` this program is the product itself, so that it can start it, and
 //! kill it, without knowing where it was built.
 
-mod bench;
-
 use std::fmt::Display;
 use std::process::ExitCode;
 
@@ -37,8 +35,6 @@ enum Command {
     /// Let the service run for an hour while people edit at both screens, and kill and stop it in between
     #[command(after_help = "Example: cargo run -p crmsync-tests -- office --minutes 10 --every 15")]
     Office(office::Options),
-    /// Measure what the sandbox costs against native code, and how many calls a full read takes
-    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -59,10 +55,6 @@ fn main() -> ExitCode {
         Command::Kills(options) => runtime.block_on(catch(Means::Kill, &options, arguments.json)),
         Command::Zombies(options) => runtime.block_on(catch(Means::Freeze, &options, arguments.json)),
         Command::Office(options) => runtime.block_on(work_in_office(&options, arguments.json)),
-        Command::Bench(options) => runtime.block_on(bench::run(options, arguments.json)).unwrap_or_else(|failure| {
-            eprintln!("error: failed to {failure}");
-            ExitCode::FAILURE
-        }),
     }
 }
 

@@ -16,6 +16,9 @@ use crate::Outcome;
 /// A process that has not ended by itself after this time hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(60);
 
+/// Time between two looks at the memory of a process.
+const WEIGHED_EVERY: Duration = Duration::from_millis(25);
+
 /// How the product is started.
 #[derive(Clone, Debug)]
 pub struct Product {
@@ -32,6 +35,8 @@ pub struct Answer {
     pub stdout: String,
     /// Standard error.
     pub stderr: String,
+    /// The most memory that it took, in MiB, as it was seen now and then; 0 if nobody looked.
+    pub peak_rss_mib: f64,
 }
 
 impl Answer {
@@ -242,7 +247,7 @@ impl Process {
         };
         let worked = self.signs.borrow().map_or(Duration::ZERO, |since| since.elapsed());
         let (stdout, stderr) = (self.stdout.await.unwrap_or_default(), self.stderr.await.unwrap_or_default());
-        Ok(Ended::ByItself { answer: Answer { code: code.unwrap_or(-1), stdout, stderr }, worked })
+        Ok(Ended::ByItself { answer: Answer { code: code.unwrap_or(-1), stdout, stderr, peak_rss_mib: 0.0 }, worked })
     }
 }
 
@@ -269,7 +274,21 @@ pub async fn finish(command: &mut Command, arguments: &[&str]) -> Outcome<Answer
 }
 
 async fn finish_within(command: &mut Command, arguments: &[&str], limit: Duration) -> Outcome<Answer> {
-    let running = spawn(command, arguments)?.wait_with_output();
+    let child = spawn(command, arguments)?;
+    let pid = child.id().unwrap_or_default();
+    let mut peak: f64 = 0.0;
+    let weighing = async {
+        loop {
+            peak = peak.max(peak_rss_mib(pid));
+            tokio::time::sleep(WEIGHED_EVERY).await;
+        }
+    };
+    let running = async {
+        tokio::select! {
+            output = child.wait_with_output() => output,
+            never = weighing => never,
+        }
+    };
     let output = tokio::time::timeout(limit, running)
         .await
         .map_err(|_| format!("`{}` hangs", arguments.join(" ")))?
@@ -278,6 +297,7 @@ async fn finish_within(command: &mut Command, arguments: &[&str], limit: Duratio
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        peak_rss_mib: peak,
     })
 }
 
@@ -285,17 +305,11 @@ fn spawn(command: &mut Command, arguments: &[&str]) -> Outcome<Child> {
     command.spawn().map_err(|error| format!("failed to start `{}`: {error}", arguments.join(" ")))
 }
 
-/// The most memory, in MiB, that a process of ours which has ended took: sandboxes that still run do not count.
-pub fn peak_rss_mib() -> f64 {
-    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-    #[expect(
-        unsafe_code,
-        reason = "getrusage fills the struct that it is given, and a zeroed one is valid if it fails"
-    )]
-    let usage = unsafe {
-        libc::getrusage(libc::RUSAGE_CHILDREN, usage.as_mut_ptr());
-        usage.assume_init()
-    };
-    // Linux counts in KiB.
-    usage.ru_maxrss as f64 / 1_024.0
+/// The most memory that a process has taken by now, in MiB; 0 once it is gone. What the system tells of a process that has ended is no use:
+/// it counts what ours took when it was started.
+fn peak_rss_mib(pid: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let kib =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB")?.trim().parse::<f64>().ok());
+    kib.unwrap_or_default() / 1_024.0
 }

@@ -31,7 +31,7 @@ use crate::egress::{
 use crate::runtime::capability::{Granted, effective};
 use crate::runtime::manifest::Manifest;
 use crate::runtime::types::FunctionInfo;
-use crate::runtime::{ConnectorPlugin, Plugin, Runtime, StateCache, TransformPlugin, bundled_manifest};
+use crate::runtime::{CompiledCode, ConnectorPlugin, Plugin, Runtime, StateCache, TransformPlugin, bundled_manifest};
 use crate::store::{BudgetRow, ConnectionRow, Sealer, Store, UsageRow};
 
 /// The one tenant of a host that was not told of others.
@@ -324,6 +324,12 @@ impl App {
         Ok(PluginCrm::new(plugin.instance(door, state), self.clock()))
     }
 
+    /// The same, for those who want to know what the CRM says of itself now: the plugin remembers nothing.
+    pub async fn crm_anew(&self, tenant: &str, connection: &ConnectionRow) -> Result<PluginCrm, Error> {
+        self.states.begin_anew(tenant, connection).await;
+        self.crm(tenant, connection).await
+    }
+
     /// Keeps what connectors keep for themselves for the processes that come after this one.
     pub async fn keep_states(&self, tenant: &str) -> Result<(), Error> {
         Ok(self.states.keep(&self.store, tenant, self.now_ms()).await?)
@@ -370,12 +376,17 @@ impl App {
         }
     }
 
+    /// Whether it is safe to believe compiled code depends on a key that only this host has.
+    fn compiled_code(&self) -> CompiledCode {
+        CompiledCode::new(self.data.join("compiled"), self.store.key_for("compiled code"))
+    }
+
     async fn plugin(&self, id: &str) -> Result<Plugin, Error> {
         let mut plugins = self.plugins.loaded.lock().await;
         if let Some(plugin) = plugins.get(id) {
             return Ok(plugin.clone());
         }
-        let runtime = self.plugins.runtime.get_or_try_init(async || Runtime::new()).await?;
+        let runtime = self.plugins.runtime.get_or_try_init(async || Runtime::new(Some(self.compiled_code()))).await?;
         let plugin = runtime.load_bundled(id).await?;
         plugins.insert(id.to_owned(), plugin.clone());
         Ok(plugin)

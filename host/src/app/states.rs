@@ -50,6 +50,12 @@ impl States {
         Ok(cache)
     }
 
+    /// Leaves a connection's cache empty, whatever the last process left in it.
+    pub(super) async fn begin_anew(&self, tenant: &str, connection: &ConnectionRow) {
+        let state = State { plugin: connection.plugin.clone(), cache: Arc::new(StateCache::new()) };
+        self.open.lock().await.insert((tenant.to_owned(), connection.name.clone()), state);
+    }
+
     /// Begins anew, for a connection that was changed or forgotten.
     pub(super) async fn forget(&self, tenant: &str, connection: &str) {
         self.open.lock().await.remove(&(tenant.to_owned(), connection.to_owned()));

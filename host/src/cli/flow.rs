@@ -99,8 +99,12 @@ pub(super) async fn run(app: &App, command: FlowCommand, output: Output) -> Resu
         }
         FlowCommand::Approve { name, deletes: true } => {
             let held = service::approve_deletes(app, LOCAL_TENANT, &name).await?;
+            let between = service::between(app, LOCAL_TENANT, &name).await?;
             output.answer(&held, |held| {
-                format!("{}\nThe next run does it, if it comes within a day: crmsync flow run {name}", held_text(held))
+                format!(
+                    "{}\nThe next run does it, if it comes within a day: crmsync flow run {name}",
+                    held_text(held, &between)
+                )
             });
         }
         FlowCommand::Approve { name, deletes: false } => {
@@ -151,13 +155,14 @@ pub(super) async fn run(app: &App, command: FlowCommand, output: Output) -> Resu
         }
         FlowCommand::Outcomes { name } => {
             let outcomes = service::outcomes(app, LOCAL_TENANT, &name).await?;
+            let between = service::between(app, LOCAL_TENANT, &name).await?;
             output.answer(&outcomes, |outcomes| {
                 let mut table = Table::new(&["MODULE", "SIDE", "RECORD", "WHAT", "REASON", "FIELD", "DETAIL"]);
                 for outcome in outcomes {
                     let module = if outcome.side == "left" { &outcome.left_module } else { &outcome.right_module };
                     table.row([
                         module,
-                        &outcome.side,
+                        &sided(&outcome.side, &between),
                         &outcome.record,
                         &outcome.kind,
                         &outcome.reason,
@@ -173,6 +178,7 @@ pub(super) async fn run(app: &App, command: FlowCommand, output: Output) -> Resu
 }
 
 pub(super) async fn log(app: &App, options: LogOptions, output: Output) -> Result<(), Failure> {
+    let between = service::between(app, LOCAL_TENANT, &options.flow).await?;
     if options.debug {
         let lines = service::debug_lines(app, LOCAL_TENANT, &options.flow, options.most).await?;
         output.answer(&lines, |lines| debug_table(lines));
@@ -188,7 +194,7 @@ pub(super) async fn log(app: &App, options: LogOptions, output: Output) -> Resul
         Some(record) => match service::find_record(app, LOCAL_TENANT, &options.flow, record).await? {
             Some(record) => Some(record),
             None => {
-                output.answer(&Vec::<JournalRow>::new(), |lines| log_table(lines));
+                output.answer(&Vec::<JournalRow>::new(), |lines| log_table(lines, &between));
                 return Ok(());
             }
         },
@@ -196,7 +202,7 @@ pub(super) async fn log(app: &App, options: LogOptions, output: Output) -> Resul
     };
     let query = JournalQuery { record, run: options.run, action: options.action, after: 0, most: options.most };
     let lines = service::log(app, LOCAL_TENANT, &options.flow, query).await?;
-    output.answer(&lines, |lines| log_table(lines));
+    output.answer(&lines, |lines| log_table(lines, &between));
     Ok(())
 }
 
@@ -217,11 +223,9 @@ fn applied_text(applied: &service::Applied) -> String {
 fn modules(checked: &service::Checked) -> String {
     let mut table = Table::new(&["MODULE", "DIRECTION", "FIELDS", "MATCHED BY", "LEFT OUT"]).numbers(2);
     for module in &checked.modules {
-        let direction = serde_json::to_value(module.direction).ok();
-        let direction = direction.as_ref().and_then(|direction| direction.as_str()).unwrap_or_default();
         table.row([
             &format!("{} = {}", module.left, module.right),
-            direction,
+            &sided(&module.direction, &checked.between),
             &module.rows.len().to_string(),
             &module.match_keys.join(", then "),
             &module.left_out.len().to_string(),
@@ -315,12 +319,18 @@ fn sided<T: serde::Serialize>(value: &T, between: &[String; 2]) -> String {
 }
 
 /// Deletes that the safety stop holds, as people read them.
-fn held_text(held: &[HeldRemovals]) -> String {
+fn held_text(held: &[HeldRemovals], between: &[String; 2]) -> String {
     let mut table = Table::new(&["MODULE", "SIDE", "DELETED", "OF", "APPROVED"]).numbers(2).numbers(3);
     for held in held {
         let module = if held.side == Side::Left { &held.left_module } else { &held.right_module };
         let consented = if held.consented > 0 { held.consented.to_string() } else { "no".into() };
-        table.row([module, held.side.as_str(), &held.removed.to_string(), &held.known.to_string(), &consented]);
+        table.row([
+            module,
+            &between[held.side as usize],
+            &held.removed.to_string(),
+            &held.known.to_string(),
+            &consented,
+        ]);
     }
     table.text(None)
 }
@@ -494,21 +504,18 @@ fn story_text(story: &service::Story) -> String {
     text.trim_end().to_owned()
 }
 
-fn log_table(lines: &[JournalRow]) -> String {
-    let mut table =
-        Table::new(&["WHEN", "RUN", "ACTION", "LEFT", "RIGHT", "FIELD", "BEFORE", "AFTER", "WHY"]).numbers(1);
+fn log_table(lines: &[JournalRow], between: &[String; 2]) -> String {
+    let [left, right] = between;
+    let mut table = Table::new(&["WHEN", "RUN", "MODULE", left, right, "WHAT HAPPENED"]).numbers(1);
     for line in lines {
-        let why = if line.detail.is_empty() { &line.reason } else { &line.detail };
+        let module = if line.side == "right" { &line.right_module } else { &line.left_module };
         table.row([
             &moment(line.at_ms),
             &line.run.to_string(),
-            &line.action,
+            module,
             &line.left_id,
             &line.right_id,
-            &line.field,
-            &line.before,
-            &line.after,
-            why,
+            &service::in_words(line, between),
         ]);
     }
     let width = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());

@@ -7,7 +7,7 @@ use super::lookup;
 use super::module::{MatchText, ModulePair};
 use super::pair::LeftOut;
 use super::problem::{Placed, Problem};
-use super::rows::{Context, Origin, Resolved};
+use super::rows::{Context, Misfit, Origin, Resolved};
 
 /// The name of a field that both rows write on one side, and the side.
 fn written_by_both<'a>(first: &'a MappingRow, second: &MappingRow) -> Option<(Side, &'a str)> {
@@ -39,7 +39,7 @@ pub(super) fn one_row_for_each_field(
             None => kept.push(new),
             Some((old, _)) if new.origin == Origin::Preset => {
                 let why = format!("the row `{}` takes its place", old.row.key.0);
-                left_out.push(LeftOut { row: new.row.key.0, why, paused: false });
+                left_out.push(LeftOut { row: new.row.key.0, why, paused: None });
             }
             Some((_, None)) => {
                 let problem = Problem::new(new.spot, format!("`{}` is mapped twice", new.row.key.0));
@@ -85,9 +85,14 @@ pub(super) fn mandatory_fields(
                 continue;
             }
             let message = format!("new records need `{}` of `{connection}`, and no row gives it a value", field.name);
-            problems.push(Problem::new(module.spot, message).hint(format!(
+            let problem = Problem::new(module.spot, message).hint(format!(
                 "map it; with to-{connection} = {{ function = \"constant\", settings = {{ value = \"…\" }} }} blanks are filled"
-            )));
+            ));
+            match context.misfit {
+                Misfit::Refuse => problems.push(problem),
+                // The CRM demands it since the flow was agreed to: what is there goes on, and the CRM refuses new records one by one.
+                Misfit::Pause => warnings.push(problem),
+            }
         }
     }
 }
@@ -111,7 +116,7 @@ pub(super) fn match_rules(
             Ok(rule) => rules.push(rule),
             Err(problem) if is_own => problems.push(problem),
             Err(problem) => {
-                left_out.push(LeftOut { row: format!("match {}", text.label), why: problem.message, paused: false })
+                left_out.push(LeftOut { row: format!("match {}", text.label), why: problem.message, paused: None })
             }
         }
     }

@@ -236,7 +236,7 @@ mod tests {
             Ok(document) => document,
             Err(problems) => return problems.into_iter().map(|problem| problem.to_string()).collect(),
         };
-        match resolve(&document, [&left(), &right()], &crate::flow::fixture::functions()) {
+        match resolve(&document, [&left(), &right()], &crate::flow::fixture::functions(), crate::flow::Misfit::Refuse) {
             Ok(pairs) => pairs
                 .into_iter()
                 .map(|pair| {

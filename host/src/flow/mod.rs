@@ -49,5 +49,6 @@ pub use pair::{LeftOut, Pair};
 pub use problem::{Placed, Problem, Spot};
 pub use resolve::resolve;
 pub use row::{Carrying, FunctionUse, Row};
+pub use rows::{Misfit, Origin};
 pub use schema::SCHEMA;
 pub use template::Template;

@@ -11,7 +11,8 @@ use super::lookup::{self, NoRow};
 use super::module::{FieldSet, ModulePair};
 use super::preset::{self, Preset};
 use super::problem::{Placed, Problem};
-use super::rows::{self, Context, Origin, Resolved};
+use super::row::Row;
+use super::rows::{self, Context, Misfit, Origin, Resolved};
 
 /// What one module pair of a flow does.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,22 +35,22 @@ pub struct Pair {
     pub records_from_ms: Option<i64>,
     /// Owners that differ between the sides, and those of records that nobody else can own.
     pub owners: Owners,
-    /// Default rows and match rules that do not apply here, for `flow show --mapping`.
+    /// Rows and match rules that do not apply here and now, for `flow show --mapping`.
     pub left_out: Vec<LeftOut>,
     /// What works, but perhaps not as meant.
     pub warnings: Vec<Problem>,
 }
 
-/// A default row or match rule that is left out.
+/// A row or match rule that is left out: a default one that does not apply here, or one of the person's own that rests.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct LeftOut {
     /// The row (`left fields=right fields`) or rule (`match …`).
     pub row: String,
     /// Why.
     pub why: String,
-    /// Its fields are not there, perhaps for a while only: what was agreed about them stands (S12).
+    /// Its fields are not there, perhaps for a while only, and what was agreed about them stands (S12): whose row it is.
     #[serde(skip)]
-    pub paused: bool,
+    pub paused: Option<Origin>,
 }
 
 /// Resolves one module pair.
@@ -71,6 +72,7 @@ pub(super) fn resolve(
     for row in &module.rows {
         match rows::resolve(context, row, Origin::Own) {
             Ok(row) => resolved.push(row),
+            Err(wrong) if context.misfit == Misfit::Pause => pause(context, row, &wrong, &mut resolved, &mut left_out),
             Err(wrong) => problems.extend(wrong),
         }
     }
@@ -113,6 +115,23 @@ pub(super) fn resolve(
         left_out,
         warnings,
     })
+}
+
+/// A row of the person's own rests, and no default row takes its place meanwhile: nobody agreed to that one.
+fn pause(context: &Context<'_>, row: &Row, why: &[Problem], resolved: &mut Vec<Resolved>, left_out: &mut Vec<LeftOut>) {
+    let names = rows::known_names(context, row);
+    let key = names.each_ref().map(|side| side.join("+")).join("=");
+    resolved.retain(|known| {
+        let meets = |side: Side| known.row.fields(side).iter().any(|field| names[side as usize].contains(&field.name));
+        let is_instead = known.origin == Origin::Preset && Side::BOTH.into_iter().any(meets);
+        if is_instead {
+            let why = format!("the row `{key}` takes its place");
+            left_out.push(LeftOut { row: known.row.key.0.clone(), why, paused: None });
+        }
+        !is_instead
+    });
+    let why = why.iter().map(|problem| problem.message.as_str()).collect::<Vec<_>>().join("; ");
+    left_out.push(LeftOut { row: key, why, paused: Some(Origin::Own) });
 }
 
 fn filters(
@@ -174,7 +193,7 @@ fn preset_rows(
             Err(why) => {
                 absent.extend(row.fields.iter().flatten().map(|field| field.value.as_str()));
                 let why = why.into_iter().map(|problem| problem.message).collect::<Vec<_>>().join("; ");
-                left_out.push(LeftOut { row: row.written(), why, paused: true });
+                left_out.push(LeftOut { row: row.written(), why, paused: Some(Origin::Preset) });
             }
         }
     }
@@ -183,7 +202,7 @@ fn preset_rows(
         match lookup::row(&rows, context.fields, &skipped.value) {
             Ok(index) => {
                 let row = resolved.remove(index);
-                left_out.push(LeftOut { row: row.row.key.0, why: "the flow skips it".to_owned(), paused: false });
+                left_out.push(LeftOut { row: row.row.key.0, why: "the flow skips it".to_owned(), paused: None });
             }
             // Skipping what is left out anyway (or twice) is no mistake.
             Err(NoRow::Unknown(_)) if is_out(context, &absent, left_out, skipped) => {}

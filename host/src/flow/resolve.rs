@@ -7,11 +7,11 @@ use super::document::Document;
 use super::module::ModulePair;
 use super::pair::{self, Pair};
 use super::problem::Problem;
-use super::rows::Context;
+use super::rows::{Context, Misfit};
 
 /// Resolves a flow. `sides` are those of the document's `between`, in its order; `functions` those of all installed transforms.
 ///
-/// Modules that are switched off are left out. The others come in the order in which their references can be carried: a module
+/// `misfit` says what becomes of the person's own rows that do not fit the sides any more. Modules that are switched off are left out. The others come in the order in which their references can be carried: a module
 /// before those that point to it, else as in the file.
 ///
 /// # Errors
@@ -20,6 +20,7 @@ pub fn resolve(
     document: &Document,
     sides: [&SideInfo; 2],
     functions: &[FunctionInfo],
+    misfit: Misfit,
 ) -> Result<Vec<Pair>, Vec<Problem>> {
     debug_assert_eq!(sides.map(|side| side.connection.as_str()), document.between.each_ref().map(String::as_str));
     let mut problems = Vec::new();
@@ -37,6 +38,7 @@ pub fn resolve(
             functions,
             direction,
             linked: &linked,
+            misfit,
         };
         match pair::resolve(&context, document, module, plugins) {
             Ok(pair) => pairs.push(pair),

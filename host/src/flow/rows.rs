@@ -22,11 +22,22 @@ pub(super) struct Context<'a> {
     pub(super) direction: Direction,
     /// API names of all module pairs of the flow that are on.
     pub(super) linked: &'a [[String; 2]],
+    pub(super) misfit: Misfit,
+}
+
+/// What becomes of a row of the person's own that does not fit what the CRMs say of themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misfit {
+    /// The person writes the file now, and is told.
+    Refuse,
+    /// The person agreed to the file when the row did fit: a field has gone or cannot be written any more since then. The row rests, what
+    /// was agreed about it stands, and everything else goes on (S12).
+    Pause,
 }
 
 /// Who asked for a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
+pub enum Origin {
     /// The person, in the flow file: what does not work is a problem.
     Own,
     /// A preset: what does not fit this installation is left out.
@@ -202,6 +213,17 @@ fn find_fields<'a>(context: &Context<'a>, written: &Row) -> Result<[Found<'a>; 2
     if problems.is_empty() { Ok(found) } else { Err(problems) }
 }
 
+/// API names of a row's fields, left first; a field that is not there is named as the row names it.
+pub(super) fn known_names(context: &Context<'_>, written: &Row) -> [Vec<String>; 2] {
+    Side::BOTH.map(|side| {
+        let name = |name| {
+            let known = lookup::field(context.fields[side as usize], name, context.connections[side as usize]);
+            known.map_or_else(|_| name.value.clone(), |field| field.name.clone())
+        };
+        written.fields[side as usize].iter().map(name).collect()
+    })
+}
+
 /// Owners and references are carried by users and links, and only to their like.
 fn role(context: &Context<'_>, written: &Row, fields: [&[&FieldInfo]; 2]) -> Result<Role, Problem> {
     let all = || fields.iter().flat_map(|side| side.iter());
@@ -265,12 +287,13 @@ fn writable_direction(
     let message = format!("{} cannot be written", blocked.join(" and "));
     let left = direction_of(|side| agreed.writes(side) && read_only(side).is_none());
     match (left, &written.direction) {
-        (Some(left), None) => {
+        // A row that was agreed to goes on as far as it can.
+        (Some(left), stated) if stated.is_none() || context.misfit == Misfit::Pause => {
             warnings.push(Problem::new(written.spot, message).hint("values only travel the other way"));
             Ok(left)
         }
         (_, Some(stated)) => Err(Problem::new(stated.spot, message).hint("give the row another `direction`")),
-        (None, None) => Err(Problem::new(written.spot, message).hint("map another field, or remove the row")),
+        (_, None) => Err(Problem::new(written.spot, message).hint("map another field, or remove the row")),
     }
 }
 

@@ -1,9 +1,9 @@
 //! From a file to a plugin that can be instantiated: manifest, trust, structure, imports, compilation, contract, in this order, so
 //! that each step costs little until the one before it has passed.
 //!
-//! Compilation runs on a blocking thread, one component at a time, and is bounded by what the structural walk lets through. The
-//! compile child of D8 (its own processor, memory and time limits, and the cache of compiled code) comes in the next release; until
-//! then a plugin that did not come with this program needs the operator's explicit trust.
+//! Compilation runs on a blocking thread, one component at a time, and is bounded by what the structural walk lets through; its result
+//! is kept for the next process ([`CompiledCode`]). The compile child of D8 (its own processor, memory and time limits) comes in the next
+//! release; until then a plugin that did not come with this program needs the operator's explicit trust.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use wasmtime::component::Component;
 
 use super::bindings;
 use super::bundled;
+use super::compiled::CompiledCode;
 use super::connector::ConnectorPlugin;
 use super::engine::{Engines, Room};
 use super::error::Error;
@@ -49,15 +50,16 @@ pub enum Plugin {
 pub struct Runtime {
     engines: Engines,
     compiling: Semaphore,
+    kept: Option<Arc<CompiledCode>>,
 }
 
 impl Runtime {
-    /// Sets up both engines.
+    /// Sets up both engines; `kept` is where compiled code outlives the process, if it may.
     ///
     /// # Errors
     /// [`Error::Sandbox`] if this machine cannot reserve the address space or start a thread.
-    pub fn new() -> Result<Runtime, Error> {
-        Ok(Runtime { engines: Engines::new()?, compiling: Semaphore::new(1) })
+    pub fn new(kept: Option<CompiledCode>) -> Result<Runtime, Error> {
+        Ok(Runtime { engines: Engines::new()?, compiling: Semaphore::new(1), kept: kept.map(Arc::new) })
     }
 
     /// Ids of the plugins that come with this program.
@@ -125,11 +127,21 @@ impl Runtime {
     async fn compile<T>(&self, room: &Room<T>, plugin: &str, bytes: Vec<u8>) -> Result<Component, Error> {
         let failed = |reason: String| Error::Compile { plugin: plugin.to_owned(), reason };
         let _turn = self.compiling.acquire().await.map_err(|closed| failed(closed.to_string()))?;
-        let engine = room.engine.clone();
-        tokio::task::spawn_blocking(move || Component::new(&engine, &bytes))
+        let (engine, kept, id) = (room.engine.clone(), self.kept.clone(), plugin.to_owned());
+        let compiled = move || {
+            if let Some(component) = kept.as_ref().and_then(|kept| kept.load(&engine, &id, &bytes)) {
+                return Ok(component);
+            }
+            let component = Component::new(&engine, &bytes)?;
+            if let Some(kept) = &kept {
+                kept.keep(&engine, &id, &bytes, &component);
+            }
+            Ok(component)
+        };
+        tokio::task::spawn_blocking(compiled)
             .await
             .map_err(|panic| failed(panic.to_string()))?
-            .map_err(|error| failed(format!("{error:#}")))
+            .map_err(|error: wasmtime::Error| failed(format!("{error:#}")))
     }
 }
 

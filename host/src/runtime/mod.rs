@@ -19,6 +19,7 @@ mod accept;
 mod bindings;
 mod bundled;
 pub mod capability;
+mod compiled;
 mod connector;
 mod engine;
 mod error;
@@ -34,6 +35,7 @@ mod tests;
 mod transform;
 pub mod types;
 
+pub use compiled::CompiledCode;
 pub use connector::{Answered, Connector, ConnectorPlugin};
 pub use error::Error;
 pub use loader::{Plugin, Runtime, Trust, bundled_manifest, inspect};

@@ -15,7 +15,7 @@ use super::upkeep;
 use crate::app::App;
 use crate::egress::{Lane, on_errand};
 use crate::engine::{self, FirstSync, Preview, Progress, RunOptions, RunReport};
-use crate::flow::{self, Document};
+use crate::flow::{self, Document, Misfit};
 use crate::store::{
     Approval, ConnectionRow, ConnectionState, FlowRow, HeldRemovals, JournalQuery, JournalRow, Lease, OutcomeRow,
     RunRow,
@@ -131,7 +131,7 @@ pub struct RunRequest {
 /// Every problem of the file at once, or why a CRM could not be asked.
 pub async fn check(app: &App, tenant: &str, file: &str, text: &str) -> Result<Checked, Failure> {
     same_sides(app, tenant, file, text).await?;
-    let resolved = resolve(app, tenant, file, text, Metadata::Fresh).await?;
+    let resolved = resolve(app, tenant, file, text, Metadata::Fresh, Misfit::Refuse).await?;
     owners_are_known(app, tenant, file, &resolved).await?;
     in_depth(app, tenant, &resolved).await
 }
@@ -142,7 +142,7 @@ pub async fn check(app: &App, tenant: &str, file: &str, text: &str) -> Result<Ch
 /// As [`check`]; then nothing is saved.
 pub async fn apply(app: &App, tenant: &str, file: &str, text: &str) -> Result<Applied, Failure> {
     same_sides(app, tenant, file, text).await?;
-    let resolved = resolve(app, tenant, file, text, Metadata::Fresh).await?;
+    let resolved = resolve(app, tenant, file, text, Metadata::Fresh, Misfit::Refuse).await?;
     owners_are_known(app, tenant, file, &resolved).await?;
     let name = &resolved.document.name;
     let before = app.store().flow(tenant, name).await?;
@@ -255,7 +255,7 @@ pub async fn document(app: &App, tenant: &str, name: &str) -> Result<String, Fai
 /// The flow's file and its mapping as it is now.
 pub async fn show(app: &App, tenant: &str, name: &str) -> Result<(String, Checked), Failure> {
     let flow = get(app, tenant, name).await?;
-    let resolved = resolve(app, tenant, name, &flow.document, Metadata::Recent).await?;
+    let resolved = resolve(app, tenant, name, &flow.document, Metadata::Recent, Misfit::Pause).await?;
     Ok((flow.document, resolved.checked()))
 }
 
@@ -402,11 +402,14 @@ async fn run_once(
     let first_sync =
         (flow.first_sync_at_ms == 0).then_some(FirstSync { counts: approval.counts, preview: approval.preview });
     let lease = take(app, tenant, name).await?;
-    let sides = resolved.connections.clone();
+    let (sides, resting) = (resolved.connections.clone(), resolved.resting());
     let outcome = journalled(app, &lease, cause, async |run| {
         let (setup, _) = setup(app, tenant, &flow, resolved, lease.clone(), run, progress).await?;
         let options = RunOptions { sweep: request.sweep, first_sync, trial: request.trial };
-        let report = engine::run(&setup, &options).await;
+        let mut report = engine::run(&setup, &options).await;
+        if let Ok(report) = &mut report {
+            report.alarms.extend(resting);
+        }
         if let Err(engine::Error::Call { connection, source, .. }) = &report
             && matches!(source, engine::CallError::Fault(crmsync_core::Fault::LoggedOut))
             && let Some(side) = sides.iter().find(|side| side.name == *connection)
@@ -429,6 +432,12 @@ pub async fn log(app: &App, tenant: &str, name: &str, query: JournalQuery) -> Re
         get(app, tenant, name).await?;
     }
     Ok(lines)
+}
+
+/// The names of a flow's connections, left first; `left` and `right` of one that was removed, whose log can still be read.
+pub async fn between(app: &App, tenant: &str, name: &str) -> Result<[String; 2], Failure> {
+    let flow = app.store().flow(tenant, name).await?;
+    Ok(flow.map_or_else(|| ["left".to_owned(), "right".to_owned()], |flow| sides_of(&flow)))
 }
 
 /// Records and fields of a flow that are not simply in step.
@@ -465,7 +474,7 @@ pub(super) async fn open(
     metadata: Metadata,
 ) -> Result<(FlowRow, Resolved), Failure> {
     let flow = get(app, tenant, name).await?;
-    let resolved = resolve(app, tenant, name, &flow.document, metadata).await?;
+    let resolved = resolve(app, tenant, name, &flow.document, metadata, Misfit::Pause).await?;
     for connection in &resolved.connections {
         same_connection(&flow, connection)?;
     }

@@ -8,6 +8,7 @@ use url::Url;
 
 use super::connections;
 use super::failure::{Failure, refused};
+use super::identity;
 use crate::app::App;
 use crate::egress::{AuthSpec, Door, DraftVault, Refusal};
 use crate::engine::CheckReport;
@@ -96,7 +97,7 @@ impl<'a> Login<'a> {
         };
         let answer = self.door.exchange_code(Some(&self.redirect_uri), code, parameters).await;
         answer.map_err(|error| at(&self.connection, error.into()))?;
-        connections::accept_login(self.app, &self.tenant, &self.connection, self.door, &self.draft).await
+        identity::accept_login(self.app, &self.tenant, &self.connection, self.door, &self.draft).await
     }
 }
 
@@ -133,7 +134,7 @@ pub async fn login_with_code(app: &App, tenant: &str, name: &str, code: &str) ->
             ..failure
         });
     }
-    connections::accept_login(app, tenant, &row, door, &draft).await
+    identity::accept_login(app, tenant, &row, door, &draft).await
 }
 
 /// The scopes that a login asks for, in one line; none if the connection logs in without.
@@ -168,7 +169,7 @@ pub async fn login_with_session(app: &App, tenant: &str, name: &str) -> Result<C
     let (door, draft) = app.door_for_login(tenant, &row).await?;
     let deadline = Instant::now() + Duration::from_millis(LOGIN_TIMEOUT_MS);
     match door.login_session(deadline).await {
-        Ok(()) => connections::accept_login(app, tenant, &row, door, &draft).await,
+        Ok(()) => identity::accept_login(app, tenant, &row, door, &draft).await,
         Err(Refusal::LoggedOut) => {
             let manifest = app.manifest(&row.plugin).await?;
             Err(Failure::failed(

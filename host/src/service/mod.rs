@@ -9,6 +9,7 @@ mod effort;
 mod failure;
 mod flows;
 mod guide;
+mod identity;
 mod links;
 mod listing;
 mod login;
@@ -35,13 +36,15 @@ pub use attention::{
     decide as decide_attention, list as list_attention, points as attention_points, retry as retry_attention,
     show as show_attention,
 };
-pub use connections::{NewConnection, Revoked, Withdrawn, add, change, check, fields, list, receivers, remove, users};
+pub use connections::{NewConnection, Revoked, Withdrawn, add, change, fields, list, receivers, remove, users};
 pub use failure::{Failure, Kind};
 pub use flows::{
-    Applied, Checked, FlowSummary, ModuleSummary, RunRequest, apply, approve, approve_deletes, check as check_flow,
-    document, list as list_flows, log, outcomes, preview, remove as remove_flow, run, runs, set, show,
+    Applied, Checked, FlowSummary, ModuleSummary, RunRequest, apply, approve, approve_deletes, between,
+    check as check_flow, document, list as list_flows, log, outcomes, preview, remove as remove_flow, run, runs, set,
+    show,
 };
 pub use guide::{AnswerWord, Guide, guide};
+pub use identity::check;
 pub use links::{link, unlink};
 pub use listing::{ListingPage, listing, listing_pages};
 pub use login::{CALLBACK_PORT, Login, callback_address, login_with_code, login_with_session, parse_callback, scopes};
@@ -55,7 +58,7 @@ pub use samples::{Sample, samples};
 pub use schedule::{Timetable, ask_for_run, pause, resume, set_debug};
 pub use serve::{ServeOptions, Served, run_when_free, running_at};
 pub use setup::{ConnectorInfo, SettingInfo, Wish, connectors, draft, modules_between};
-pub use story::{Story, StoryLine, story};
+pub use story::{Story, StoryLine, in_words, story};
 pub use trial::{Tried, tried};
 pub use undo::{settle, undo};
 pub use upkeep::{DEBUG_LINES_MAX, debug_lines, remove_old};

@@ -28,7 +28,7 @@ pub async fn prepare(app: &App, tenant: &str, name: &str, module: Option<&str>) 
     let row = connections::get(app, tenant, name).await?;
     connections::usable(app, &row).await?;
     let manifest = app.manifest(&row.plugin).await?;
-    let crm = app.crm(tenant, &row).await?;
+    let crm = app.crm_anew(tenant, &row).await?;
     let modules = crm.modules().await.map_err(|error| call_failed(name, "list the modules", &error))?;
     if let Some(wanted) = module.filter(|wanted| !modules.iter().any(|known| known.name == *wanted)) {
         let known: Vec<&str> = modules.iter().map(|module| module.name.as_str()).collect();

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use crmsync_core::Side;
 use serde::Serialize;
 
-use super::connections::{self, StoredCheck};
+use super::connections;
 use super::failure::{Failure, call_failed};
 use super::flows::{Checked, ModuleSummary, RowSummary, to_json};
+use super::identity::{self, StoredCheck};
 use super::operator;
 use super::outlook;
 use crate::app::App;
@@ -17,7 +18,7 @@ use crate::engine::{
     self, CheckReport, Limits, MarkSetup, ModuleInfo, OwnerTable, PairSetup, Progress, Remote, RunSetup, SideSetup,
     User,
 };
-use crate::flow::{self, Document, Pair, SideInfo};
+use crate::flow::{self, Document, Misfit, Origin, Pair, SideInfo};
 use crate::store::{ConnectionRow, ConnectionState, FlowRow, Lease};
 
 /// A run trusts what a CRM said about itself for so long: modules, fields, users, who we are. Everything else asks anew.
@@ -53,6 +54,21 @@ impl Resolved {
             Some(pair.policy.direction.writes(to) && row.direction.writes(to))
         });
         row.unwrap_or(false)
+    }
+
+    /// Rows of the flow's file that rest, because a CRM has not what they need any more.
+    pub(super) fn resting(&self) -> Vec<String> {
+        let mut told = Vec::new();
+        for pair in &self.pairs {
+            for row in pair.left_out.iter().filter(|row| row.paused == Some(Origin::Own)) {
+                told.push(format!(
+                    "the row `{}` of {} rests: {}. No value of it is cleared or written, and it goes on when the CRM has it again; \
+                     to give it up, take the row out of the flow's file and apply that",
+                    row.row, pair.left_module, row.why
+                ));
+            }
+        }
+        told
     }
 
     /// What the flow would do and a login may not: a run would find it out record by record.
@@ -172,6 +188,7 @@ pub(super) async fn resolve(
     file: &str,
     text: &str,
     metadata: Metadata,
+    misfit: Misfit,
 ) -> Result<Resolved, Failure> {
     // First: under a misspelt connection every line that names it looks wrong.
     for name in Document::sides(text).iter().flatten() {
@@ -188,7 +205,8 @@ pub(super) async fn resolve(
     let (_, functions) = app.transforms().await?;
     let functions: Vec<flow::FunctionInfo> = functions.into_iter().map(function_info).collect();
     let infos = [&left.info, &right.info];
-    let pairs = flow::resolve(&document, infos, &functions).map_err(|problems| Failure::problems(file, &problems))?;
+    let pairs =
+        flow::resolve(&document, infos, &functions, misfit).map_err(|problems| Failure::problems(file, &problems))?;
     let settings_hash = flow::settings_hash(&document, infos).map_err(|problems| Failure::problems(file, &problems))?;
     Ok(Resolved {
         document,
@@ -245,7 +263,10 @@ async fn describe(
 ) -> Result<Described, Failure> {
     let name = &connection.name;
     connections::usable(app, connection).await?;
-    let crm: Arc<dyn Remote> = Arc::new(app.crm(tenant, connection).await?);
+    let crm: Arc<dyn Remote> = Arc::new(match metadata {
+        Metadata::Fresh => app.crm_anew(tenant, connection).await?,
+        Metadata::Recent => app.crm(tenant, connection).await?,
+    });
     let asked = Asked { app, tenant, connection: name, metadata };
     let modules = asked.or_recent("modules", || crm.modules(), "list the modules").await?;
     let mut info = SideInfo {
@@ -366,7 +387,7 @@ pub(super) async fn setup(
                 module(&resolved.modules[1], &pair.right_module)?,
             ],
             mapping: pair.mapping.clone(),
-            paused: pair.left_out.iter().filter(|out| out.paused).map(|out| out.row.clone()).collect(),
+            paused: pair.left_out.iter().filter(|out| out.paused.is_some()).map(|out| out.row.clone()).collect(),
             // S13: a first sync never deletes, so its preview does not say so either.
             policy: match flow.first_sync_at_ms {
                 0 => pair.policy.without_deletes(),
@@ -433,7 +454,7 @@ async fn check_or_recent(
         Some(known) if metadata == Metadata::Recent && app.now_ms() - known.last_at_ms < METADATA_LIFE_MS => {
             Ok(known.last)
         }
-        _ => connections::check(app, tenant, &connection.name).await,
+        _ => identity::check(app, tenant, &connection.name).await,
     }
 }
 

@@ -14,7 +14,7 @@ use crate::engine::Remote;
 pub async fn refused_rights(app: &App, tenant: &str, name: &str) -> Result<BTreeMap<String, Vec<String>>, Failure> {
     let row = connections::get(app, tenant, name).await?;
     connections::usable(app, &row).await?;
-    let modules = app.crm(tenant, &row).await?.modules().await;
+    let modules = app.crm_anew(tenant, &row).await?.modules().await;
     let modules = modules.map_err(|error| call_failed(name, "list the modules", &error))?;
     let refused = modules.into_iter().filter(|module| !module.refused.is_empty());
     Ok(refused.map(|module| (module.name, module.refused)).collect())

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::failure::Failure;
+use super::identity;
 use super::{connections, flows};
 use crate::app::App;
 use crate::egress::{Errand, Lane};
@@ -270,7 +271,7 @@ async fn note_logged_out(app: &App, tenant: &str, name: &str) -> Result<(), Fail
     for side in Document::sides(&flow.document).iter().flatten() {
         let row = connections::get(app, tenant, side).await?;
         if row.state == ConnectionState::Ready
-            && let Err(failure) = connections::check(app, tenant, side).await
+            && let Err(failure) = identity::check(app, tenant, side).await
             && failure.code == "connection.logged_out"
         {
             let state = ConnectionState::LoggedOut;

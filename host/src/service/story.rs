@@ -91,7 +91,8 @@ pub async fn story(app: &App, tenant: &str, flow: &str, record: &str) -> Result<
         (None, None) => return Err(no_record(flow, record)),
     };
     let now = if open.is_empty() { now } else { format!("{now}; {}", open_in_words(&open)) };
-    let lines = journal.iter().map(|line| StoryLine { at_ms: line.at_ms, run: line.run, text: told(line, &between) });
+    let lines =
+        journal.iter().map(|line| StoryLine { at_ms: line.at_ms, run: line.run, text: in_words(line, &between) });
     let lines = lines.collect();
     Ok(Story { record: record.to_owned(), modules, ids, between, now, lines, open })
 }
@@ -112,8 +113,8 @@ fn open_in_words(open: &[PointShown]) -> String {
     }
 }
 
-/// One line of the sync log as a sentence.
-fn told(line: &JournalRow, between: &[String; 2]) -> String {
+/// One line of the sync log as a sentence, with the names of the flow's connections, left first.
+pub fn in_words(line: &JournalRow, between: &[String; 2]) -> String {
     let [left, right] = between;
     let written = if line.side == "left" { left } else { right };
     let other = if line.side == "left" { right } else { left };
@@ -238,7 +239,7 @@ mod tests {
     #[test]
     fn lines_are_told_in_plain_words() {
         let between = ["alpha".to_owned(), "beta".to_owned()];
-        let check = |line: JournalRow, expected: &str| assert_eq!(told(&line, &between), expected);
+        let check = |line: JournalRow, expected: &str| assert_eq!(in_words(&line, &between), expected);
         check(
             JournalRow { detail: "matched by email + last name".into(), ..line("linked", "") },
             "alpha 100 and beta 12x5 are the same (matched by email + last name)",

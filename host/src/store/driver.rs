@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use rusqlite::{Connection, OptionalExtension, Params, Row};
+use secrecy::zeroize::Zeroizing;
 use tokio::sync::oneshot;
 
 use crmsync_core::sabotage;
@@ -134,6 +135,12 @@ impl Store {
         if self.queue.try_send(job).is_ok() {
             let _late = ended.recv_timeout(WAIT);
         }
+    }
+
+    /// A key of this host for something outside the database, named by its purpose. Whoever has it finds neither the key that seals
+    /// secrets nor that of another purpose.
+    pub fn key_for(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+        self.sealer.key_for(purpose)
     }
 
     pub(super) fn sealer(&self) -> Sealer {

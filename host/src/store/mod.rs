@@ -5,11 +5,12 @@
 //! (group commit), each inside a savepoint of its own, and answered only after the commit is on disk. Start at [`Store`];
 //! the steps of a run are in `staging.rs` (rule 2), `decisions.rs` (rules 1 and 3), `outbox.rs` (rules 1 and 7) and `settle.rs` (rule 3);
 //! `keys.rs` matches, `references.rs` tells what is linked, `leaving.rs` settles deletes, `consent.rs` keeps what the safety stop holds,
-//! `attention.rs` carries out what people decide about single records, `choice.rs` keeps it, `places.rs` finds the record that they
-//! name, `undo.rs` reads back what was written.
+//! `attention.rs` tells what needs people, `answers.rs` carries out what they decide about single records, `choice.rs` keeps it, `places.rs`
+//! finds the record that they name, `undo.rs` reads back what was written.
 //!
 //! One SQL text serves SQLite now and PostgreSQL later: tenant first in every key, `BIGINT` times, no dialect beyond both.
 
+mod answers;
 mod attention;
 mod choice;
 mod connections;
@@ -36,7 +37,8 @@ mod undo;
 mod upkeep;
 mod usage;
 
-pub use attention::{Answer, Obstacle, Point, PointGroup, PointQuery};
+pub use answers::{Answer, Obstacle};
+pub use attention::{Point, PointGroup, PointQuery};
 pub use connections::{ConnectionRow, ConnectionState};
 pub use consent::HeldRemovals;
 pub use decisions::{Bases, LinkRow, NewIntent, OutcomeNote, RowBases, UnitCommit, UnitRow};

@@ -49,6 +49,7 @@ mod watched {
 mod watched {
     use super::Moment;
 
+    #[expect(clippy::extra_unused_type_parameters, reason = "the simulated store names a step by its closure's type")]
     pub(in crate::store) fn name_of<F>() -> &'static str {
         ""
     }

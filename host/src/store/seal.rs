@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac};
 use secrecy::zeroize::Zeroizing;
+use sha2::Sha256;
 
 use super::Error;
 
@@ -17,6 +19,7 @@ const NONCE_BYTES: usize = 24;
 #[derive(Clone)]
 pub struct Sealer {
     cipher: Arc<XChaCha20Poly1305>,
+    key: Arc<Zeroizing<Vec<u8>>>,
 }
 
 impl Sealer {
@@ -41,7 +44,14 @@ impl Sealer {
         };
         let cipher =
             XChaCha20Poly1305::new_from_slice(&key).map_err(|_| failed(format!("a key has {KEY_BYTES} bytes")))?;
-        Ok(Sealer { cipher: Arc::new(cipher) })
+        Ok(Sealer { cipher: Arc::new(cipher), key: Arc::new(key) })
+    }
+
+    /// A key for another purpose, from which nobody can find this one or that of a third purpose.
+    pub(super) fn key_for(&self, purpose: &str) -> Zeroizing<[u8; KEY_BYTES]> {
+        let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(&self.key).expect("a key of any length will do");
+        mac.update(purpose.as_bytes());
+        Zeroizing::new(mac.finalize().into_bytes().into())
     }
 
     /// Seals a secret for one place (a text that names tenant and row): it cannot be opened elsewhere.

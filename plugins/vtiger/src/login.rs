@@ -15,6 +15,10 @@ const QUIESCE_MS: u64 = 300_000;
 /// Descriptions that one call may ask for to learn the prefixes of reference targets.
 const TARGETS_MAX: usize = 4;
 
+/// What `describe` said of a module serves `modules` for so long. The host asks for both every hour, so that `modules` tells what was true
+/// when the last run with news of that kind began; whenever people look, it drops what is remembered and both are asked for.
+const RECENT_MS: i64 = 24 * 60 * 60 * 1_000;
+
 /// Keys of the cache carry the number of their content's form.
 const MODULES_KEY: &str = "1/prefixes";
 
@@ -66,6 +70,19 @@ pub(crate) fn describe(module: &str) -> Result<Described, Fault> {
     describe_all(&[module]).remove(0)
 }
 
+/// What is known of several modules: as their descriptions were not long ago, or as they are now. One result for each.
+pub(crate) fn recent(modules: &[&str]) -> Vec<Result<Schema, Fault>> {
+    let now_ms = Facts::of_call().now_ms();
+    // Without a clock of the host nothing is recent.
+    let is_recent = |schema: &Schema| schema.at_ms > 0 && (0..RECENT_MS).contains(&(now_ms - schema.at_ms));
+    let known: Vec<Option<Schema>> = modules.iter().map(|module| cached(module).filter(is_recent)).collect();
+    let unknown: Vec<&str> =
+        modules.iter().zip(&known).filter(|(_, known)| known.is_none()).map(|(name, _)| *name).collect();
+    let mut described = describe_all(&unknown).into_iter();
+    let mut next = || described.next().unwrap_or_else(|| Err(Fault::Transient("the host gave no answer".to_owned())));
+    known.into_iter().map(|known| known.map_or_else(|| next().map(|described| described.schema()), Ok)).collect()
+}
+
 /// Asks for several descriptions side by side; one result for each module.
 pub(crate) fn describe_all(modules: &[&str]) -> Vec<Result<Described, Fault>> {
     let answers = send_all(modules.iter().map(|module| wire::describe(module)).collect());
@@ -81,9 +98,8 @@ pub(crate) fn describe_all(modules: &[&str]) -> Vec<Result<Described, Fault>> {
 /// # Errors
 /// Those of [`describe`].
 pub(crate) fn schema(module: &str, fields: &[String]) -> Result<Schema, Fault> {
-    let cached = state::get(&schema_key(module)).and_then(|bytes| serde_json::from_slice::<Schema>(&bytes).ok());
     let is_settled = |schema: &Schema, name: &String| schema.field(name).is_some() || schema.without.contains(name);
-    if let Some(schema) = cached.filter(|schema| fields.iter().all(|name| is_settled(schema, name))) {
+    if let Some(schema) = cached(module).filter(|schema| fields.iter().all(|name| is_settled(schema, name))) {
         return Ok(schema);
     }
     let mut schema = describe(module)?.schema();
@@ -144,6 +160,10 @@ pub(crate) fn modules(targets: &[&[String]]) -> Result<Modules, Fault> {
     Ok(modules)
 }
 
+fn cached(module: &str) -> Option<Schema> {
+    state::get(&schema_key(module)).and_then(|bytes| serde_json::from_slice(&bytes).ok())
+}
+
 fn known_modules() -> Modules {
     let cached = state::get(MODULES_KEY).and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let mut modules: Modules = cached.unwrap_or_default();
@@ -173,7 +193,8 @@ fn keep(modules: &[&str], described: &[Result<Described, Fault>]) {
 }
 
 fn keep_schema(module: &str, schema: &Schema) {
-    if let Ok(bytes) = serde_json::to_vec(schema) {
+    let schema = Schema { at_ms: Facts::of_call().now_ms(), ..schema.clone() };
+    if let Ok(bytes) = serde_json::to_vec(&schema) {
         state::set(&schema_key(module), &bytes);
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::fault::Doing;
 use crate::login::{self, Login};
-use crate::schema::Described;
+use crate::schema::Schema;
 use crate::vtql::{self, PAGE_ROWS};
 use crate::wire;
 
@@ -67,8 +67,8 @@ pub(crate) fn modules() -> Result<Vec<ModuleInfo>, Fault> {
     let quiesce_ms = Login::now().quiesce_ms();
     let visible = module_names(&types);
     let visible: Vec<&str> = MODULES.into_iter().filter(|module| visible.contains(module)).collect();
-    let described = login::describe_all(&visible);
-    let info = |(module, described): (&str, Result<Described, Fault>)| {
+    let described = login::recent(&visible);
+    let info = |(module, described): (&str, Result<Schema, Fault>)| {
         let label = text(&types, &format!("/information/{module}/label"));
         Ok(module_info(module, label.unwrap_or_else(|| module.to_owned()), &described?, quiesce_ms))
     };
@@ -138,11 +138,11 @@ fn owners<const N: usize>(module: &str, columns: [&str; N]) -> Result<Vec<(Strin
     Ok(owners)
 }
 
-fn module_info(module: &str, label: String, described: &Described, quiesce_ms: u64) -> ModuleInfo {
-    let key_field = described.key_field().unwrap_or_default();
-    let mut extra = vec![("id-prefix".to_owned(), described.prefix().to_owned())];
-    extra.extend(described.refused().iter().map(|right| ((*right).to_owned(), "false".to_owned())));
-    if !described.refused().contains(&"deletable") {
+fn module_info(module: &str, label: String, described: &Schema, quiesce_ms: u64) -> ModuleInfo {
+    let key_field = described.key_field.clone().unwrap_or_default();
+    let mut extra = vec![("id-prefix".to_owned(), described.prefix.clone())];
+    extra.extend(described.refused.iter().map(|right| (right.clone(), "false".to_owned())));
+    if !described.refused.iter().any(|right| right == "deletable") {
         // A soft delete, which people can take back in the CRM; nothing in the API empties the bin.
         extra.push(("deletes".to_owned(), "recycle".to_owned()));
     }
@@ -151,7 +151,7 @@ fn module_info(module: &str, label: String, described: &Described, quiesce_ms: u
         label,
         // Nothing in the CRM enforces a key, but a query finds one as soon as it is committed.
         create_class: if key_field.is_empty() { "C" } else { "B" }.to_owned(),
-        key_field: key_field.to_owned(),
+        key_field,
         update_guard: "none".to_owned(),
         removals: "sweep".to_owned(),
         quiesce_ms,

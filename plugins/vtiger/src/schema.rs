@@ -95,6 +95,12 @@ pub(crate) struct Schema {
     pub(crate) fields: Vec<Field>,
     /// Fields that were asked for although the module does not have them (any more).
     pub(crate) without: Vec<String>,
+    /// What the user may not do with its records, in the contract's words.
+    #[serde(default)]
+    pub(crate) refused: Vec<String>,
+    /// When the CRM said so, in milliseconds since 1970; 0 if nobody knows.
+    #[serde(default)]
+    pub(crate) at_ms: i64,
 }
 
 impl Schema {
@@ -137,11 +143,6 @@ impl Described {
         Some(Described { prefix, fields, refused: refused.map(|(_, word)| word).collect() })
     }
 
-    /// What the user may not do with the module's records: `creatable`, `editable`, `deletable`.
-    pub(crate) fn refused(&self) -> &[&'static str] {
-        &self.refused
-    }
-
     /// What the module's ids have before the `x`.
     pub(crate) fn prefix(&self) -> &str {
         &self.prefix
@@ -165,6 +166,8 @@ impl Described {
             key_field: self.key_field().map(str::to_owned),
             fields: self.fields.iter().map(field).collect(),
             without: Vec::new(),
+            refused: self.refused.iter().map(|right| (*right).to_owned()).collect(),
+            at_ms: 0,
         }
     }
 
@@ -329,10 +332,10 @@ mod tests {
 
     #[test]
     fn what_the_profile_refuses_is_told() {
-        assert!(described().refused().is_empty(), "a release that says nothing");
+        assert!(described().schema().refused.is_empty(), "a release that says nothing");
         let rights = r#""createable":true,"updateable":false,"deleteable":"0","retrieveable":true,"fields""#;
         let described = parse(&CONTACTS.replacen(r#""fields""#, rights, 1)).expect("a describe answer");
-        assert_eq!(described.refused(), ["editable", "deletable"]);
+        assert_eq!(described.schema().refused, ["editable", "deletable"]);
     }
 
     #[test]

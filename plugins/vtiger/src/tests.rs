@@ -502,6 +502,28 @@ fn what_became_of_a_write_is_told_honestly() {
 }
 
 #[test]
+fn what_was_described_within_the_day_is_not_described_again() {
+    let fake = Fake::with_contacts(1);
+    let described = || {
+        let requests = fake.requests();
+        requests.iter().filter(|request| request.parameter("operation") == Some("describe")).count()
+    };
+    let check = |case: &str, expected: usize| {
+        Vtiger::modules().expect("modules");
+        assert_eq!(described(), expected, "{case}");
+    };
+    check("nobody asked yet", 2);
+    check("a moment later", 0);
+    fake.advance(23 * HOUR_MS);
+    Vtiger::describe("Contacts").expect("fields");
+    assert_eq!(described(), 1, "people and the host ask for the fields themselves");
+    fake.advance(HOUR_MS + 1);
+    check("the other one is a day old", 1);
+    fake.forget_state();
+    check("the host wants to know it now", 2);
+}
+
+#[test]
 fn the_installation_is_described() {
     let fake = Fake::with_contacts(2);
     let report = Vtiger::check().expect("a report");

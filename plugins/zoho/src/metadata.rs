@@ -1,6 +1,6 @@
 //! Who and where we are, modules, fields, users, counts.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use crmsync_plugin::egress::Answer;
 use crmsync_plugin::facts::Facts;
@@ -133,7 +133,7 @@ pub(crate) fn modules() -> Result<Vec<ModuleInfo>, Fault> {
         let usable =
             |row: &Row<'_>| row.text(0) == name && (2..4).all(|column| row.cell(column) != Cell::Boolean(false));
         let Some(row) = listed.iter().find(usable) else { continue };
-        let key_field = Schema::read(name)?.key_field;
+        let key_field = Schema::recent(name)?.key_field;
         let refused = ["creatable", "editable", "deletable"]
             .into_iter()
             .zip(4..)
@@ -159,11 +159,11 @@ pub(crate) fn modules() -> Result<Vec<ModuleInfo>, Fault> {
 
 /// The fields of a module that can be synced. What must be filled in is what Zoho or any layout of the module says so of.
 pub(crate) fn describe(module: &str) -> Result<Vec<FieldInfo>, Fault> {
-    wire::check_module(module)?;
-    let answer = wire::read(wire::get("settings/fields").query("module", module))?;
+    let answer = Schema::ask(module)?;
+    let schema = Schema::of_answer(module, &answer)?;
     let columns = FIELD_COLUMNS.map(|(name, kind)| rows::column(name, kind)).to_vec();
     let (fields, _) = answer.records("/fields", columns)?;
-    let required = required_by_layouts(module)?;
+    let required = required_by_layouts(module, schema)?;
     fields.iter().filter_map(|row| field_info(module, row, &required).transpose()).collect()
 }
 
@@ -185,7 +185,7 @@ const FIELD_COLUMNS: [(&str, Kind); 14] = [
     ("custom_field", Kind::Boolean),
 ];
 
-fn field_info(module: &str, row: Row<'_>, required: &HashSet<String>) -> Result<Option<FieldInfo>, Fault> {
+fn field_info(module: &str, row: Row<'_>, required: &BTreeSet<String>) -> Result<Option<FieldInfo>, Fault> {
     let yes = |column: usize| row.cell(column) == Cell::Boolean(true);
     let no = |column: usize| row.cell(column) == Cell::Boolean(false);
     let (name, data_type) = (row.text(0), row.text(2));
@@ -239,21 +239,26 @@ fn choices(json: &str) -> Result<Vec<Choice>, Fault> {
     Ok(used.map(|value| Choice { value: value.actual_value, label: value.display_value }).collect())
 }
 
-/// API names of the fields that some layout of the module requires.
-fn required_by_layouts(module: &str) -> Result<HashSet<String>, Fault> {
+/// API names of the fields that some layout of the module requires: as they were within the day, or from Zoho.
+fn required_by_layouts(module: &str, schema: Schema) -> Result<BTreeSet<String>, Fault> {
+    if let Some(known) = schema.known_required() {
+        return Ok(known.clone());
+    }
     let answer = match wire::read(wire::get("settings/layouts").query("module", module)) {
         Ok(answer) => answer,
         Err(Fault::Other((code, _))) => {
             warning!(
                 "cannot read the layouts of `{module}` ({code}): fields that only a layout requires are not known"
             );
-            return Ok(HashSet::new());
+            return Ok(BTreeSet::new());
         }
         Err(fault) => return Err(fault),
     };
     let layouts: Vec<Layout> = wire::value(&answer, "/layouts")?.unwrap_or_default();
     let fields = layouts.into_iter().flat_map(|layout| layout.sections).flat_map(|section| section.fields);
-    Ok(fields.filter(|field| field.required).map(|field| field.api_name).collect())
+    let required: BTreeSet<String> = fields.filter(|field| field.required).map(|field| field.api_name).collect();
+    schema.keep_required(module, required.clone());
+    Ok(required)
 }
 
 /// All users, the inactive ones too.

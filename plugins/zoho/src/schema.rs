@@ -3,8 +3,10 @@
 //! The truth is Zoho's metadata, at one call. The host's cache and the cursor keep copies, so that a run that finds nothing new
 //! costs no call for it. Copies are dropped when a field is asked for that they do not have, or when a value does not fit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crmsync_plugin::egress::Answer;
+use crmsync_plugin::facts::Facts;
 use crmsync_plugin::{Cell, Fault, Kind, rows, state};
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +23,26 @@ pub(crate) struct Schema {
     pub(crate) shapes: BTreeMap<String, Shape>,
     /// API name of the unique field for our keys, if an administrator made one.
     pub(crate) key_field: Option<String>,
+    /// When Zoho said so, in milliseconds since 1970.
+    #[serde(default)]
+    at_ms: i64,
+    /// Fields that some layout requires, when that was asked for the last time.
+    #[serde(default)]
+    pub(crate) required: Option<Required>,
 }
+
+/// Fields that some layout of a module requires.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Required {
+    at_ms: i64,
+    pub(crate) fields: BTreeSet<String>,
+}
+
+/// What `describe` said of a module serves `modules` for so long. The host asks for both every hour, so that `modules` tells what was true
+/// when the last run with news of that kind began; whenever people look, it drops what is remembered and both are asked for.
+const RECENT_MS: i64 = 24 * 60 * 60 * 1_000;
+/// Layouts are asked for once a day. One that demands more meanwhile is told by the refusal of a record that lacks it.
+const LAYOUTS_RECENT_MS: i64 = 24 * 60 * 60 * 1_000;
 
 impl Schema {
     /// The fields of a module that are asked for, from the cache if it knows them all, else from Zoho.
@@ -37,20 +58,31 @@ impl Schema {
         Schema::cached(module).map_or_else(|| Schema::read(module), Ok)
     }
 
+    /// All fields of a module, as `describe` was told not long ago, or from Zoho.
+    pub(crate) fn recent(module: &str) -> Result<Schema, Fault> {
+        match Schema::cached(module).filter(|schema| is_within(schema.at_ms, RECENT_MS)) {
+            Some(schema) => Ok(schema),
+            None => Schema::read(module),
+        }
+    }
+
     /// All fields of a module from Zoho, into the cache.
     pub(crate) fn read(module: &str) -> Result<Schema, Fault> {
+        Schema::of_answer(module, &Schema::ask(module)?)
+    }
+
+    /// What Zoho says of the fields of a module.
+    pub(crate) fn ask(module: &str) -> Result<Answer, Fault> {
         wire::check_module(module)?;
-        let answer = wire::read(wire::get("settings/fields").query("module", module))?;
-        let columns = [
-            ("api_name", Kind::Text),
-            ("data_type", Kind::Text),
-            ("/lookup/module/api_name", Kind::Text),
-            ("/formula/return_type", Kind::Text),
-            ("unique", Kind::Raw),
-        ];
-        let columns = columns.map(|(name, kind)| rows::column(name, kind)).to_vec();
+        wire::read(wire::get("settings/fields").query("module", module))
+    }
+
+    /// The same as [`Schema::read`], of an answer that is there already.
+    pub(crate) fn of_answer(module: &str, answer: &Answer) -> Result<Schema, Fault> {
+        let columns = COLUMNS.map(|(name, kind)| rows::column(name, kind)).to_vec();
         let (fields, _) = answer.records("/fields", columns)?;
-        let mut schema = Schema::default();
+        let required = Schema::cached(module).and_then(|schema| schema.required);
+        let mut schema = Schema { at_ms: Facts::of_call().now_ms(), required, ..Schema::default() };
         for field in fields.iter() {
             let name = field.text(0);
             let Some(shape) = Shape::of(field.text(1), field.text(2), field.text(3)) else { continue };
@@ -61,6 +93,20 @@ impl Schema {
         }
         schema.keep(module);
         Ok(schema)
+    }
+
+    /// The fields that layouts require, if that was asked for within the day.
+    pub(crate) fn known_required(&self) -> Option<&BTreeSet<String>> {
+        self.required
+            .as_ref()
+            .filter(|required| is_within(required.at_ms, LAYOUTS_RECENT_MS))
+            .map(|known| &known.fields)
+    }
+
+    /// Keeps what the layouts require.
+    pub(crate) fn keep_required(mut self, module: &str, fields: BTreeSet<String>) {
+        self.required = Some(Required { at_ms: Facts::of_call().now_ms(), fields });
+        self.keep(module);
     }
 
     /// Drops the cached copy.
@@ -87,6 +133,20 @@ impl Schema {
             state::set(&cache_key(module), &json);
         }
     }
+}
+
+/// What a schema needs of each field.
+const COLUMNS: [(&str, Kind); 5] = [
+    ("api_name", Kind::Text),
+    ("data_type", Kind::Text),
+    ("/lookup/module/api_name", Kind::Text),
+    ("/formula/return_type", Kind::Text),
+    ("unique", Kind::Raw),
+];
+
+/// Whether a moment is not longer ago than this; never, where the host does not tell the time.
+fn is_within(at_ms: i64, most_ms: i64) -> bool {
+    at_ms > 0 && (0..most_ms).contains(&(Facts::of_call().now_ms() - at_ms))
 }
 
 /// Whether the metadata's `unique` says that no two records share a value. Zoho's descriptions and its answers spell it in several ways:

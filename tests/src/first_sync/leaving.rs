@@ -83,6 +83,7 @@ pub(super) async fn judge(product: &Product, options: &Options, report: &mut Rep
         }
     }
     report.took("records that are hidden from a user without all rights", began);
+    office.stage.weigh(report);
     Ok(())
 }
 

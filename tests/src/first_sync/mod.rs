@@ -24,7 +24,7 @@ pub use report::{Fact, Report};
 use stage::Stage;
 
 use crate::Outcome;
-use crate::product::{Product, peak_rss_mib};
+use crate::product::Product;
 
 /// What is asked for.
 #[derive(Clone, Debug, Serialize, clap::Args)]
@@ -101,7 +101,6 @@ pub async fn run_part(product: &Product, options: &Options, part: Part, report: 
         Part::Replacing => planned::replacing(product, options, report).await?,
         Part::Leaving => leaving::judge(product, options, report).await?,
     }
-    report.peak_rss_mib = report.peak_rss_mib.max(peak_rss_mib());
     Ok(())
 }
 
@@ -112,5 +111,7 @@ async fn sync(product: &Product, options: &Options, report: &mut Report) -> Outc
     planned::judge(&stage, report).await?;
     let pairs = joined::judge(&stage, report).await?;
     edits::judge(&stage, &pairs, options.edits, report).await?;
-    rest::judge(&stage, options.idle_runs, report).await
+    rest::judge(&stage, options.idle_runs, report).await?;
+    stage.weigh(report);
+    Ok(())
 }

@@ -51,6 +51,7 @@ pub(super) async fn replacing(product: &Product, options: &Options, report: &mut
     report.some(PART, "values that the winner replaced", replaced);
     counts(&preview, &events, report);
     values(&listing, &events, report);
+    stage.weigh(report);
     Ok(())
 }
 

@@ -31,6 +31,8 @@ pub struct Report {
     pub seconds: Vec<(String, f64)>,
     /// Most memory that one of the product's processes took, in MiB.
     pub peak_rss_mib: f64,
+    /// The command that took it.
+    pub heaviest: String,
 }
 
 /// Examples that are kept of one thing that is wrong.
@@ -105,7 +107,8 @@ impl Display for Report {
         for (what, seconds) in &self.seconds {
             writeln!(to, "{what:<75}{seconds:>8.1} s")?;
         }
-        writeln!(to, "{:<75}{:>8.0} MiB", "peak memory of the product", self.peak_rss_mib)?;
+        writeln!(to, "{:<75}{:>8.0} MiB", "peak memory of the product, in", self.peak_rss_mib)?;
+        writeln!(to, "    {}", self.heaviest)?;
         let wrong = self.facts.iter().filter(|fact| !fact.holds).count();
         match wrong {
             0 => write!(to, "All {} numbers are as expected.", self.facts.len()),

@@ -1,6 +1,7 @@
 //! Both CRMs with their people, and the product as a process of its own that syncs them.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crmsync::app::LOCAL_TENANT;
@@ -32,6 +33,8 @@ pub(super) struct Stage {
     pub(super) workplace: Workplace,
     pub(super) scenario: Scenario,
     product: Product,
+    /// The most memory that a command took so far, in MiB, and the command.
+    heaviest: Mutex<(f64, String)>,
 }
 
 impl Stage {
@@ -40,7 +43,7 @@ impl Stage {
         let crms = Crms::processes_of(product, people).await?;
         let scenario = Scenario::of_all_modules(people.seed, people.counts());
         let workplace = Workplace::with_modules(crms, QUIESCE_MS, &Module::ALL.map(Module::name)).await?;
-        Ok(Stage { workplace, scenario, product: product.clone() })
+        Ok(Stage { workplace, scenario, product: product.clone(), heaviest: Mutex::default() })
     }
 
     /// The same with a flow of contacts alone, and a user who may be no administrator.
@@ -51,7 +54,7 @@ impl Stage {
         }
         let scenario = Scenario::new(people.seed, people.records);
         let workplace = Workplace::open(crms, QUIESCE_MS).await?;
-        Ok(Stage { workplace, scenario, product: product.clone() })
+        Ok(Stage { workplace, scenario, product: product.clone(), heaviest: Mutex::default() })
     }
 
     pub(super) fn crms(&self) -> &Crms {
@@ -69,10 +72,24 @@ impl Stage {
         Ok(())
     }
 
+    /// The most memory that a command took so far, and which one did.
+    pub(super) fn weigh(&self, report: &mut Report) {
+        let heaviest = self.heaviest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if heaviest.0 > report.peak_rss_mib {
+            (report.peak_rss_mib, report.heaviest) = heaviest;
+        }
+    }
+
     /// One command of the product, and its answer.
     pub(super) async fn ask<T: DeserializeOwned>(&self, arguments: &[&str]) -> Outcome<T> {
         let arguments = [arguments, &["--json"]].concat();
         let answer = self.product.ask_within(&self.workplace.data(), &arguments, COMMAND_MAX).await?;
+        {
+            let mut heaviest = self.heaviest.lock().unwrap_or_else(PoisonError::into_inner);
+            if answer.peak_rss_mib > heaviest.0 {
+                *heaviest = (answer.peak_rss_mib, arguments.join(" "));
+            }
+        }
         serde_json::from_str(&answer.stdout).map_err(|error| {
             let text: String = answer.stdout.chars().take(2_000).collect();
             format!("`{}` ends with {} and says {text} {}: {error}", arguments.join(" "), answer.code, answer.stderr)

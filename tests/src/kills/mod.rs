@@ -55,7 +55,7 @@ pub struct Options {
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(20..=1_000))]
     pub records: u32,
     /// Worlds at once
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=16))]
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=16))]
     pub worlds: u32,
     /// Keep the account in this file, and go on where an earlier sitting has left it
     #[arg(long, value_name = "FILE")]

@@ -27,7 +27,7 @@ const APART_MS: i64 = 1_300;
 /// How long a run works, before the first one was measured.
 const RUN_WORKS: Duration = Duration::from_millis(600);
 /// How long a process loads its plugins before it begins to work.
-const RUN_LOADS: Duration = Duration::from_millis(800);
+const RUN_LOADS: Duration = Duration::from_millis(300);
 /// Runs until nothing waits; more means that it never comes to rest.
 const CALM_RUNS_MAX: usize = 8;
 

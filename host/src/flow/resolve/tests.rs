@@ -1,13 +1,15 @@
 use super::*;
 use crate::flow::fixture::{SALES, functions, left, right};
+use crate::flow::pair::LeftOut;
 use crate::flow::preset;
 use crate::flow::problem::Spot;
+use crate::flow::rows::Origin;
 use crmsync_core::mapping::Sameness;
 use crmsync_core::{Direction, MappingRow, RowKey, Value, Winner};
 
 fn resolve_text(text: &str) -> Result<Vec<Pair>, Vec<Problem>> {
     let document = Document::parse(text).unwrap_or_else(|problems| panic!("{problems:#?}\n{text}"));
-    resolve(&document, [&left(), &right()], &functions())
+    resolve(&document, [&left(), &right()], &functions(), Misfit::Refuse)
 }
 
 /// A flow of contacts alone, with these lines in the module and its rows.
@@ -94,7 +96,7 @@ fn all_presets_fit_together() {
 fn a_preset_fits_the_other_way_round_too() {
     let text = contacts("").replace("[\"east\", \"west\"]", "[\"west\", \"east\"]");
     let document = Document::parse(&text).expect("valid");
-    let pairs = resolve(&document, [&right(), &left()], &functions()).expect("the same preset");
+    let pairs = resolve(&document, [&right(), &left()], &functions(), Misfit::Refuse).expect("the same preset");
     let source = pairs[0].mapping.rows.iter().find(|row| row.key.0 == "leadsource=Lead_Source").expect("a row");
     let to_right = source.to_right.as_ref().expect("a table");
     assert!(to_right.settings.contains("\"Word of mouth\":\"External Referral\""), "{}", to_right.settings);
@@ -130,7 +132,8 @@ fn picklists_make_no_new_values() {
 #[test]
 fn a_picklist_that_grows_is_no_new_mapping() {
     let document = Document::parse(SALES).expect("valid");
-    let resolve_with = |left: &SideInfo| resolve(&document, [left, &right()], &functions()).expect("valid");
+    let resolve_with =
+        |left: &SideInfo| resolve(&document, [left, &right()], &functions(), Misfit::Refuse).expect("valid");
     let hashes = |pairs: &[Pair]| {
         pairs.iter().flat_map(|pair| &pair.mapping.rows).map(|row| (row.key.clone(), row.hash)).collect::<Vec<_>>()
     };
@@ -203,7 +206,7 @@ fn a_vanished_field_takes_its_default_row_along() {
     let document = Document::parse(&contacts("")).expect("valid");
     let mut east = left();
     east.fields.get_mut("Contacts").expect("contacts").retain(|field| field.name != "Fax");
-    let pairs = resolve(&document, [&east, &right()], &functions()).expect("valid without it");
+    let pairs = resolve(&document, [&east, &right()], &functions(), Misfit::Refuse).expect("valid without it");
     assert_eq!(pairs[0].left_out[0].row, "Fax=fax");
     assert_eq!(pairs[0].left_out[0].why, "there is no field of `east` called `Fax`");
 }
@@ -498,4 +501,52 @@ fn filters_are_held_against_the_fields_of_their_side() {
     assert_eq!(pair.filters.each_ref().map(Option::is_some), [true, true]);
     let document = Document::parse(&filtered("south = 'Title is empty'")).expect_err("an unknown side");
     assert_eq!(document[0].message, "unknown key `south`");
+}
+
+#[test]
+fn an_agreed_row_that_does_not_fit_any_more_rests() {
+    let text = contacts("[[module.field]]\neast = \"Phone\"\nwest = \"cf_863\"\n");
+    let document = Document::parse(&text).expect("valid TOML");
+    let resolve_with = |west: &SideInfo, misfit: Misfit| {
+        resolve(&document, [&left(), west], &functions(), misfit).map(|mut pairs| pairs.remove(0))
+    };
+    let whole = resolve_with(&right(), Misfit::Pause).expect("it fits");
+    assert_eq!(row(&whole, "Phone=cf_863").direction, Direction::Both);
+    assert!(whole.left_out.iter().all(|out| out.paused != Some(Origin::Own)));
+
+    let mut west = right();
+    west.fields.get_mut("Contacts").expect("contacts").retain(|field| field.name != "cf_863");
+    let problems = resolve_with(&west, Misfit::Refuse).expect_err("a person who writes it now is told");
+    assert!(problems[0].to_string().contains("cf_863"), "{}", problems[0]);
+    let resting = resolve_with(&west, Misfit::Pause).expect("everything else goes on");
+    let out: Vec<&LeftOut> = resting.left_out.iter().filter(|out| out.paused == Some(Origin::Own)).collect();
+    assert_eq!(out.iter().map(|out| out.row.as_str()).collect::<Vec<_>>(), ["Phone=cf_863"]);
+    // Nobody agreed to the default row that the own one took the place of.
+    assert!(resting.mapping.rows.iter().all(|row| row.left.iter().all(|field| field.name != "Phone")));
+    assert_eq!(resting.mapping.rows.len() + 1, whole.mapping.rows.len());
+}
+
+#[test]
+fn an_agreed_row_goes_on_as_far_as_it_can() {
+    let check = |direction: &str, expected: Option<Direction>| {
+        let document =
+            Document::parse(&own(&format!("east = \"Phone\"\nwest = \"cf_863\"\ndirection = \"{direction}\"\n")))
+                .expect("valid TOML");
+        let mut west = right();
+        let fields = west.fields.get_mut("Contacts").expect("contacts");
+        fields.iter_mut().find(|field| field.name == "cf_863").expect("it is there").read_only = true;
+        let sides = [&left(), &west];
+        assert!(
+            resolve(&document, sides, &functions(), Misfit::Refuse).is_err() || direction == "to-east",
+            "{direction}"
+        );
+        let pair = resolve(&document, sides, &functions(), Misfit::Pause).expect("the rest goes on").remove(0);
+        let found = pair.mapping.rows.iter().find(|row| row.key.0 == "Phone=cf_863").map(|row| row.direction);
+        assert_eq!(found, expected, "{direction}");
+        let rests = pair.left_out.iter().any(|out| out.row == "Phone=cf_863" && out.paused == Some(Origin::Own));
+        assert_eq!(rests, expected.is_none(), "{direction}");
+    };
+    check("both", Some(Direction::ToLeft));
+    check("to-east", Some(Direction::ToLeft));
+    check("to-west", None);
 }

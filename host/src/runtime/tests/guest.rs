@@ -129,7 +129,7 @@ fn leb128(mut number: usize) -> Vec<u8> {
 /// One sandbox for all tests: its engines reserve a lot of address space.
 pub(super) fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| Runtime::new().expect("the sandbox can be set up"))
+    RUNTIME.get_or_init(|| Runtime::new(None).expect("the sandbox can be set up"))
 }
 
 pub(super) async fn load_connector(guest: &Guest<'_>) -> ConnectorPlugin {

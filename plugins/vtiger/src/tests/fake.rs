@@ -82,6 +82,7 @@ impl Fake {
         crm.fact("is-admin", "on");
         crm.fact("setting.base_url", "https://crm.acme.example/");
         let fake = Fake { crm, world };
+        fake.tell_time();
         for number in 1..=count {
             let fields = [("lastname", format!("name {number}")), ("assigned_user_id", "19x1".to_owned())];
             let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
@@ -97,6 +98,12 @@ impl Fake {
 
     pub(super) fn advance(&self, by_ms: i64) {
         self.world.borrow_mut().now_ms += by_ms;
+        self.tell_time();
+    }
+
+    /// The host's clock goes with the CRM's.
+    fn tell_time(&self) {
+        self.crm.fact("now-ms", self.world.borrow().now_ms.to_string());
     }
 
     /// Lets the clock show the moment of the last write again, to write once more in its second.

@@ -1,6 +1,7 @@
 //! Who and where we are, modules, fields, users.
 
-use crmsync_plugin::testing::Reply;
+use crmsync_plugin::egress::Request;
+use crmsync_plugin::testing::{Crm, Reply};
 use crmsync_plugin::{Connector, Kind};
 use crmsync_zoho::Zoho as Connect;
 use serde_json::json;
@@ -73,6 +74,32 @@ fn modules_are_those_that_can_be_synced() {
     let modules = Connect::modules().expect("modules");
     assert_eq!((modules[0].create_class.as_str(), modules[0].key_field.as_str()), ("B", ""));
     assert_eq!(modules[0].quiesce_ms, 1_500);
+}
+
+#[test]
+fn what_was_described_within_the_day_is_not_described_again() {
+    let (zoho, crm) = zoho::start();
+    let path = |request: &Request| request.path().trim_start_matches("/crm/v8/").to_owned();
+    let paths = |crm: &Crm| crm.requests().iter().map(path).collect::<Vec<_>>();
+    let at = |minutes: i64| crm.fact("now-ms", (START_S * 1_000 + minutes * 60_000).to_string());
+    at(0);
+    Connect::modules().expect("modules");
+    assert_eq!(paths(&crm), ["settings/modules", "settings/fields"], "nobody asked yet");
+    Connect::describe("Contacts").expect("fields");
+    assert_eq!(paths(&crm), ["settings/fields", "settings/layouts"]);
+    at(61);
+    let modules = Connect::modules().expect("modules");
+    assert_eq!(paths(&crm), ["settings/modules"], "as it was described an hour ago");
+    assert_eq!(modules[0].create_class, "A");
+    let fields = Connect::describe("Contacts").expect("fields");
+    assert!(fields.iter().any(|field| field.name == "Title" && field.mandatory), "a layout requires it");
+    assert_eq!(paths(&crm), ["settings/fields"], "layouts were asked for today");
+    zoho.borrow_mut().has_key_field = false;
+    crm.forget_state();
+    assert_eq!(Connect::modules().expect("modules")[0].create_class, "B", "the host wants to know it now");
+    at(61 + 24 * 60);
+    Connect::describe("Contacts").expect("fields");
+    assert!(paths(&crm).contains(&"settings/layouts".to_owned()), "that was yesterday");
 }
 
 #[test]

@@ -2,7 +2,9 @@
 //! instance, parsing an answer. And how many calls a full read takes, which matters more than all of it.
 //!
 //! Both CRMs are the sandbox servers, in this process but on other threads; the requests are real HTTP. All work is measured on one
-//! thread by two clocks. Ours and the native program take turns, so that both meet the machine in the same mood. Start at [`run`].
+//! thread by two clocks. Ours and the native program take turns, so that both meet the machine in the same mood.
+//!
+//! It is a package of its own because its loops are compared with native code and have to be optimised, which nothing else here needs.
 
 mod measure;
 mod native;
@@ -16,7 +18,7 @@ mod world;
 
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::Parser;
 use tokio::sync::oneshot;
 
 use report::Report;
@@ -26,9 +28,16 @@ use world::{Servers, World};
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// How much to measure.
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "Example: cargo run -p crmsync-tests -- bench --json")]
+#[derive(Clone, Debug, Parser)]
+#[command(
+    about = "What the sandbox costs against native code, and how many calls a full read takes",
+    max_term_width = 120,
+    after_help = "Example: cargo run -p crmsync-bench -- --json"
+)]
 pub(crate) struct Options {
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    json: bool,
     /// Contacts in each CRM
     #[arg(long, default_value_t = 2_000, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(200..=20_000))]
     records: usize,
@@ -37,13 +46,29 @@ pub(crate) struct Options {
     repetitions: usize,
 }
 
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(3);
+        }
+    };
+    runtime.block_on(run(options)).unwrap_or_else(|failure| {
+        eprintln!("error: failed to {failure}");
+        ExitCode::FAILURE
+    })
+}
+
 /// Measures and prints. The exit code is 1 if a full read takes more calls than it may.
 ///
 /// # Errors
 /// The servers or the host cannot be started, or ours and the native program do not do the same.
-pub(crate) async fn run(options: Options, json: bool) -> Result<ExitCode, Failure> {
+async fn run(options: Options) -> Result<ExitCode, Failure> {
     let servers = Servers::start(options.records).await?;
     let (done, measured) = oneshot::channel();
+    let json = options.json;
     // A thread with a runtime of its own, so that the servers' work does not count as ours. Its name is for profilers.
     std::thread::Builder::new().name("bench".to_owned()).spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

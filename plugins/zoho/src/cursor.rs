@@ -88,15 +88,17 @@ impl Place {
         place.filter(Place::is_plausible).ok_or(Fault::CursorExpired)
     }
 
-    /// Whether all times have a spelling, and all counts can grow.
+    /// Whether all times have a spelling, pages are counted from 1, and all counts can grow.
     fn is_plausible(&self) -> bool {
         let walk = self.walk.as_ref();
         let times = [self.since_ms, self.unsettled_since_ms, walk.and_then(|walk| walk.last_ms)];
-        let times =
-            times.into_iter().flatten().chain(walk.map(|walk| walk.then_since_ms)).chain([self.deleted_since_ms]);
+        let walked = walk.map(|walk| walk.then_since_ms);
+        let mut times = times.into_iter().flatten().chain(walked).chain([self.deleted_since_ms]);
         let big = self.big.unwrap_or_default();
-        let counts = [big.shown, big.before.unwrap_or(0), big.passes, walk.map_or(0, |walk| walk.page)];
-        times.into_iter().all(|at_ms| TIMES_MS.contains(&at_ms)) && counts.into_iter().all(|count| count <= COUNT_MAX)
+        let counts = [big.shown, big.before.unwrap_or(0), big.passes];
+        times.all(|at_ms| TIMES_MS.contains(&at_ms))
+            && counts.into_iter().all(|count| count <= COUNT_MAX)
+            && walk.is_none_or(|walk| (1..=COUNT_MAX).contains(&walk.page))
     }
 
     /// The place as a cursor.

@@ -134,3 +134,54 @@ impl Disk {
 fn unreadable(error: rusqlite::Error) -> String {
     format!("the database of the world cannot be read: {error}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workplace::Folder;
+
+    /// A database with two leases and a line of each in the sync log.
+    fn world(folder: &Folder) -> (Connection, Disk) {
+        let writer = Connection::open(folder.path().join("crmsync.db")).unwrap();
+        writer
+            .execute_batch(
+                "CREATE TABLE lease (tenant TEXT, flow TEXT, holder TEXT, fence INTEGER, expires_at_ms INTEGER);
+                 CREATE TABLE run (id INTEGER PRIMARY KEY, tenant TEXT, flow TEXT, fence INTEGER, state TEXT);
+                 CREATE TABLE journal (id INTEGER PRIMARY KEY, run INTEGER, action TEXT, left_id TEXT, right_id TEXT);
+                 CREATE TABLE usage (calls INTEGER);
+                 INSERT INTO lease VALUES ('local', 'people', 'second', 2, 9);
+                 INSERT INTO run VALUES (1, 'local', 'people', 1, 'interrupted'), (2, 'local', 'people', 2, 'running');
+                 INSERT INTO journal (run, action, left_id, right_id) VALUES (1, 'created', 'a', 'b'), (2, 'updated', 'a', 'b');",
+            )
+            .unwrap();
+        let disk = Disk::open(folder.path()).unwrap();
+        (writer, disk)
+    }
+
+    #[test]
+    fn a_line_of_an_old_lease_behind_one_of_a_younger_is_stale() {
+        let folder = Folder::make().unwrap();
+        let (writer, disk) = world(&folder);
+        assert_eq!(disk.held().unwrap(), Held { holder: "second".to_owned(), fence: 2, expires_at_ms: 9 });
+        assert!(disk.has_ended(1).unwrap() && !disk.has_ended(2).unwrap());
+        assert_eq!(disk.stale_lines().unwrap(), [""; 0]);
+        writer
+            .execute("INSERT INTO journal (run, action, left_id, right_id) VALUES (1, 'updated', 'c', 'd')", ())
+            .unwrap();
+        let stale = disk.stale_lines().unwrap();
+        assert!(stale.len() == 1 && stale[0].contains("lease 1 after a line of lease 2"), "{stale:?}");
+    }
+
+    #[test]
+    fn whatever_a_zombie_changes_of_the_flow_is_seen() {
+        let folder = Folder::make().unwrap();
+        let (writer, disk) = world(&folder);
+        let before = disk.digests().unwrap();
+        // What belongs to a connection may change: a call that was under way is counted.
+        writer.execute("INSERT INTO usage VALUES (7)", ()).unwrap();
+        assert_eq!(disk.digests().unwrap(), before);
+        writer.execute("UPDATE run SET state = 'done' WHERE id = 1", ()).unwrap();
+        let after = disk.digests().unwrap();
+        assert_eq!(before.keys().filter(|table| after[*table] != before[*table]).collect::<Vec<_>>(), ["run"]);
+    }
+}

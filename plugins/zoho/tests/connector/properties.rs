@@ -53,7 +53,7 @@ fn data() -> impl Strategy<Value = Vec<u8>> {
 
 fn scalars<'a>(value: &'a mut Value, places: &mut Vec<&'a mut Value>) {
     match value {
-        Value::Object(members) if !members.is_empty() => members.values_mut().for_each(|value| scalars(value, places)),
+        Value::Object(members) => members.values_mut().for_each(|value| scalars(value, places)),
         Value::Array(elements) => elements.iter_mut().for_each(|value| scalars(value, places)),
         scalar => places.push(scalar),
     }

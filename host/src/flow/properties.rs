@@ -12,6 +12,7 @@ use super::filter::{self, Fields};
 use super::fixture::{SALES, functions, left, right};
 use super::problem::{Placed, Problem, Spot};
 use super::resolve::resolve;
+use super::rows::Misfit;
 use super::template::Template;
 
 /// Pieces of flow files, good and bad.
@@ -156,11 +157,12 @@ proptest! {
             }
             Ok(document) => {
                 are_told(&text, &document.notes)?;
-                if document.between == ["east", "west"]
-                    && let Err(problems) = resolve(&document, [&left(), &right()], &functions())
-                {
-                    prop_assert!(!problems.is_empty(), "it is refused without a word:\n{}", text);
-                    are_told(&text, &problems)?;
+                let known = document.between == ["east", "west"];
+                for misfit in [Misfit::Refuse, Misfit::Pause].into_iter().filter(|_| known) {
+                    if let Err(problems) = resolve(&document, [&left(), &right()], &functions(), misfit) {
+                        prop_assert!(!problems.is_empty(), "it is refused without a word:\n{}", text);
+                        are_told(&text, &problems)?;
+                    }
                 }
             }
         }

@@ -136,15 +136,9 @@ proptest! {
                 0 => *rows = bits as u32,
                 1 => kinds.push(bits as u8),
                 2 => drop(words.pop()),
-                3 if !kinds.is_empty() => kinds[at.index(kinds.len())] = bits as u8 % 20,
-                4 if !words.is_empty() => {
-                    let word = at.index(words.len());
-                    words[word] ^= 1 << (bits % 64);
-                }
-                5 if !text.is_empty() => {
-                    let byte = at.index(text.len());
-                    text[byte] = bits as u8;
-                }
+                3 if !kinds.is_empty() => *at.get_mut(kinds) = bits as u8 % 20,
+                4 if !words.is_empty() => *at.get_mut(words) ^= 1 << (bits % 64),
+                5 if !text.is_empty() => *at.get_mut(text) = bits as u8,
                 6 => drop(text.pop()),
                 _ => text.insert(at.index(text.len() + 1), bits as u8),
             }

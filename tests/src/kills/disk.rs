@@ -68,7 +68,7 @@ impl Disk {
     }
 
     /// Comes when somebody holds the flow with a younger lease than this.
-    pub(super) async fn until_overtaken(&self, fence: i64) {
+    pub(super) async fn until_held_anew(&self, fence: i64) {
         self.until(&format!("SELECT count(*) FROM lease WHERE flow = '{FLOW}' AND holder <> '' AND fence > {fence}"))
             .await;
     }

@@ -28,10 +28,19 @@ impl World {
         let data = self.workplace.data();
         let disk = Disk::open(&data)?;
         let mut zombie = self.product.start(&data, &LEASE, &RUN)?;
-        // Half of them between the admission of a write and its answer, the others anywhere.
-        let is_running = match self.rng.chance(50) {
-            true => zombie.runs_until(disk.until_admitted()).await?,
-            false => {
+        // Half of them between the admission of a write and its answer, most others while they hold the flow, some anywhere.
+        let fence = disk.held()?.fence;
+        let is_running = match self.rng.below(100) {
+            0..50 => zombie.runs_until(disk.until_admitted()).await?,
+            50..90 => {
+                let delay = self.within_a_run();
+                let moment = async {
+                    disk.until_held_anew(fence).await;
+                    tokio::time::sleep(delay).await;
+                };
+                zombie.runs_until(moment).await?
+            }
+            _ => {
                 let moment = zombie.moment(self.moment());
                 zombie.runs_until(moment).await?
             }
@@ -52,14 +61,9 @@ impl World {
 
         let left = || FROZEN_MAX.saturating_sub(frozen.elapsed());
         let mut rival = self.product.start(&data, &LEASE, &RUN)?;
-        let overtaking = tokio::time::timeout(left(), rival.runs_until(disk.until_overtaken(held.fence))).await;
+        let overtaking = tokio::time::timeout(left(), rival.runs_until(disk.until_held_anew(held.fence))).await;
         let at_work = matches!(overtaking, Ok(Ok(true)));
-        let pause = match self.rng.chance(50) {
-            true => {
-                Duration::from_millis(self.rng.below(usize::try_from(self.run_works.as_millis()).unwrap_or(1)) as u64)
-            }
-            false => FROZEN_MAX,
-        };
+        let pause = if self.rng.chance(50) { self.within_a_run() } else { FROZEN_MAX };
         let has_ended = !rival.runs_until(tokio::time::sleep(pause.min(left()))).await?;
         let now_held = disk.held()?;
         let is_zombie = !was_done && now_held.fence > held.fence;
@@ -85,6 +89,12 @@ impl World {
             Caught::Ended(answer, _) if answer.code == 0 => Ok(Caught::InTheMiddle),
             failed => Ok(failed),
         }
+    }
+
+    /// A random part of the time that a run works.
+    fn within_a_run(&mut self) -> Duration {
+        let span_ms = usize::try_from(self.run_works.as_millis()).unwrap_or(usize::MAX);
+        Duration::from_millis(self.rng.below(span_ms.max(1)) as u64)
     }
 
     /// I9: a zombie has committed nothing, and does not say that it has.

@@ -84,7 +84,9 @@ fn file() -> impl Strategy<Value = String> {
     let lines =
         (vec(any::<Index>(), 0..3), vec((any::<Index>(), select(PIECES.to_vec())), 0..4)).prop_map(|(gone, come)| {
             let mut lines: Vec<&str> = SALES.split_inclusive('\n').collect();
-            gone.iter().for_each(|at| drop(lines.remove(at.index(lines.len()))));
+            for at in gone {
+                let _gone = lines.remove(at.index(lines.len()));
+            }
             come.iter().for_each(|(at, piece)| lines.insert(at.index(lines.len() + 1), piece));
             lines.concat()
         });

@@ -173,7 +173,7 @@ proptest! {
             prop_assert!(query.columns.iter().all(|column| known.contains(&column.as_str())), "{:?}", query);
             prop_assert!(query.alternatives.len() <= 2);
             for (column, values) in query.alternatives.iter().flatten() {
-                prop_assert!(column == "id" && values == &[after.clone()] || column == "modifiedtime", "{:?}", query);
+                prop_assert!(column == "id" && values.iter().eq([&after]) || column == "modifiedtime", "{:?}", query);
             }
         }
     }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use crmsync_tests::Outcome;
+use crmsync_tests::kills::Means;
 use crmsync_tests::product::Product;
 use crmsync_tests::{first_sync, kills, office};
 use serde::Serialize;
@@ -28,6 +29,9 @@ enum Command {
     /// Kill the product in the middle of its runs, again and again, and ask what was lost or doubled
     #[command(after_help = "Example: cargo run -p crmsync-tests -- kills --cycles 1000 --seed 7")]
     Kills(kills::Options),
+    /// Freeze the product in the middle of its runs, let a second process overtake it, wake it, and ask the same
+    #[command(after_help = "Example: cargo run -p crmsync-tests -- zombies --cycles 200 --ledger zombies.json")]
+    Zombies(kills::Options),
     /// Let the service run for an hour while people edit at both screens, and kill and stop it in between
     #[command(after_help = "Example: cargo run -p crmsync-tests -- office --minutes 10 --every 15")]
     Office(office::Options),
@@ -48,7 +52,8 @@ fn main() -> ExitCode {
     };
     match arguments.command {
         Command::FirstSync(options) => runtime.block_on(sync_first(&options, arguments.json)),
-        Command::Kills(options) => runtime.block_on(kill_loop(&options, arguments.json)),
+        Command::Kills(options) => runtime.block_on(catch(Means::Kill, &options, arguments.json)),
+        Command::Zombies(options) => runtime.block_on(catch(Means::Freeze, &options, arguments.json)),
         Command::Office(options) => runtime.block_on(work_in_office(&options, arguments.json)),
     }
 }
@@ -86,18 +91,10 @@ fn tell<R: Serialize + Display>(report: Outcome<R>, json: bool, is_clean: impl F
     }
 }
 
-async fn kill_loop(options: &kills::Options, json: bool) -> ExitCode {
-    let product = match Product::this_program() {
-        Ok(product) => product,
-        Err(why) => {
-            eprintln!("error: {why}");
-            return ExitCode::from(3);
-        }
+async fn catch(means: Means, options: &kills::Options, json: bool) -> ExitCode {
+    let report = match Product::this_program() {
+        Ok(product) => kills::run(&product, means, options).await,
+        Err(why) => Err(why),
     };
-    let report = kills::run(&product, options).await;
-    match json {
-        true => println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default()),
-        false => println!("{report}"),
-    }
-    if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    tell(report, json, kills::Report::is_clean)
 }

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::Outcome;
 
@@ -118,24 +120,24 @@ impl Product {
         finish_within(self.command(arguments).env("CRMSYNC_DATA", data), arguments, limit).await
     }
 
-    /// Runs one command and kills it with SIGKILL at the moment, unless it ends earlier.
+    /// Starts one command with these settings in its environment, to be killed or frozen in the middle.
     ///
     /// # Errors
-    /// The process cannot be started, or hangs before it shows a sign of life.
-    pub async fn ask_and_kill(&self, data: &Path, arguments: &[&str], moment: Moment) -> Outcome<Ended> {
-        let mut child = spawn(self.command(arguments).env("CRMSYNC_DATA", data), arguments)?;
-        let began = Instant::now();
+    /// The process cannot be started.
+    pub fn start(&self, data: &Path, settings: &[(&str, &str)], arguments: &[&str]) -> Outcome<Process> {
+        let mut command = self.command(arguments);
+        let mut child = spawn(command.env("CRMSYNC_DATA", data).envs(settings.iter().copied()), arguments)?;
         let (mut stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let reading = async {
+        let stdout = tokio::spawn(async move {
             let mut text = String::new();
             if let Some(stdout) = &mut stdout {
                 // A killed process leaves half an answer, which nobody reads.
                 let _cut = stdout.read_to_string(&mut text).await;
             }
             text
-        };
-        let (alive, mut signs) = tokio::sync::watch::channel(None);
-        let watching = async {
+        });
+        let (alive, signs) = watch::channel(None);
+        let stderr = tokio::spawn(async move {
             let mut text = String::new();
             let mut lines = stderr.map(|stderr| BufReader::new(stderr).lines());
             while let Some(lines) = &mut lines
@@ -146,37 +148,121 @@ impl Product {
                 text.push('\n');
             }
             text
-        };
-        let ending = async {
-            let doom = async {
-                if moment.after_sign_of_life {
-                    // The sender outlives this wait; a process without a sign of life is found by the limit below. The answer is
-                    // dropped at once: while it is held, the sender waits.
-                    drop(signs.wait_for(Option::is_some).await);
-                    tokio::time::sleep(moment.delay).await;
-                } else {
-                    tokio::time::sleep_until((began + moment.delay).into()).await;
-                }
-            };
-            tokio::select! {
-                status = child.wait() => return status.map(|status| Some(status.code().unwrap_or(-1))),
-                () = doom => {}
-                () = tokio::time::sleep(HANGS_AFTER) => {}
-            }
-            child.kill().await.map(|()| None)
-        };
-        let (stdout, stderr, code) = tokio::join!(reading, watching, ending);
-        match code.map_err(|error| format!("failed to kill `{}`: {error}", arguments.join(" ")))? {
-            Some(code) => {
-                let worked = alive.borrow().map_or(Duration::ZERO, |since| since.elapsed());
-                Ok(Ended::ByItself { answer: Answer { code, stdout, stderr, peak_rss_mib: 0.0 }, worked })
-            }
-            None if began.elapsed() >= HANGS_AFTER => {
-                Err(format!("`{}` hangs; it has said: {}", arguments.join(" "), stderr.trim()))
-            }
-            None => Ok(Ended::Killed),
+        });
+        Ok(Process { child, what: arguments.join(" "), began: Instant::now(), signs, stdout, stderr })
+    }
+
+    /// Runs one command and kills it with SIGKILL at the moment, unless it ends earlier.
+    ///
+    /// # Errors
+    /// The process cannot be started, or hangs before it shows a sign of life.
+    pub async fn ask_and_kill(&self, data: &Path, arguments: &[&str], moment: Moment) -> Outcome<Ended> {
+        let mut process = self.start(data, &[], arguments)?;
+        let doom = process.moment(moment);
+        match process.runs_until(doom).await? {
+            true => process.kill().await.map(|()| Ended::Killed),
+            false => process.end().await,
         }
     }
+}
+
+/// A process of the product that was started and not waited for; it ends with this.
+pub struct Process {
+    child: Child,
+    what: String,
+    began: Instant,
+    /// When it first said something on standard error.
+    signs: watch::Receiver<Option<Instant>>,
+    stdout: JoinHandle<String>,
+    stderr: JoinHandle<String>,
+}
+
+impl Process {
+    /// Comes when the moment does. For a process that ends before it shows a sign of life it may never come.
+    pub fn moment(&self, moment: Moment) -> impl Future<Output = ()> + use<> {
+        let (mut signs, began) = (self.signs.clone(), self.began);
+        async move {
+            if moment.after_sign_of_life {
+                // The answer is dropped at once: while it is held, the sender waits.
+                if signs.wait_for(Option::is_some).await.map(drop).is_err() {
+                    std::future::pending::<()>().await;
+                }
+                tokio::time::sleep(moment.delay).await;
+            } else {
+                tokio::time::sleep_until((began + moment.delay).into()).await;
+            }
+        }
+    }
+
+    /// Waits for something, unless the process ends earlier: whether it still runs.
+    ///
+    /// # Errors
+    /// It hangs.
+    pub async fn runs_until(&mut self, something: impl Future<Output = ()>) -> Outcome<bool> {
+        tokio::select! {
+            status = self.child.wait() => {
+                status.map(|_| false).map_err(|error| format!("failed to wait for `{}`: {error}", self.what))
+            }
+            () = something => Ok(true),
+            () = tokio::time::sleep(HANGS_AFTER) => Err(format!("`{}` hangs", self.what)),
+        }
+    }
+
+    /// Stops it where it stands with SIGSTOP, like a laptop that is closed or a host that swaps.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn freeze(&self) -> Outcome<()> {
+        signal(&self.child, libc::SIGSTOP)
+    }
+
+    /// Lets it go on with SIGCONT.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn wake(&self) -> Outcome<()> {
+        signal(&self.child, libc::SIGCONT)
+    }
+
+    /// Ends it with SIGKILL.
+    ///
+    /// # Errors
+    /// It cannot be killed.
+    pub async fn kill(mut self) -> Outcome<()> {
+        self.child.kill().await.map_err(|error| format!("failed to kill `{}`: {error}", self.what))
+    }
+
+    /// Waits for its own end and gives its answer.
+    ///
+    /// # Errors
+    /// It hangs; says what it has said until then.
+    pub async fn end(mut self) -> Outcome<Ended> {
+        let code = match tokio::time::timeout(HANGS_AFTER, self.child.wait()).await {
+            Ok(status) => status.map_err(|error| format!("failed to wait for `{}`: {error}", self.what))?.code(),
+            Err(_) => {
+                self.child.kill().await.map_err(|error| format!("failed to kill `{}`: {error}", self.what))?;
+                let said = self.stderr.await.unwrap_or_default();
+                return Err(format!("`{}` hangs; it has said: {}", self.what, said.trim()));
+            }
+        };
+        let worked = self.signs.borrow().map_or(Duration::ZERO, |since| since.elapsed());
+        let (stdout, stderr) = (self.stdout.await.unwrap_or_default(), self.stderr.await.unwrap_or_default());
+        Ok(Ended::ByItself { answer: Answer { code: code.unwrap_or(-1), stdout, stderr, peak_rss_mib: 0.0 }, worked })
+    }
+}
+
+/// Sends a signal to a process of ours.
+///
+/// # Errors
+/// It is gone.
+pub(crate) fn signal(process: &Child, signal: i32) -> Outcome<()> {
+    let id = process.id().and_then(|id| i32::try_from(id).ok()).ok_or("it is gone already")?;
+    #[expect(
+        unsafe_code,
+        reason = "a signal to our own child, whose number is not given to another one before we wait for it"
+    )]
+    let sent = unsafe { libc::kill(id, signal) };
+    if sent == 0 { Ok(()) } else { Err("the signal cannot be sent".into()) }
 }
 
 /// Runs a prepared command to its end.

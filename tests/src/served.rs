@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Child;
 
 use crate::Outcome;
-use crate::product::Product;
+use crate::product::{self, Product};
 
 /// A service that has not ended so long after it was asked to hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(40);
@@ -125,12 +125,7 @@ impl Service {
     /// # Errors
     /// It does not end.
     pub async fn stop(mut self, signal: i32) -> Outcome<i32> {
-        let process = self.process.id().and_then(|id| i32::try_from(id).ok()).ok_or("it is gone already")?;
-        #[expect(unsafe_code, reason = "a signal to our own child")]
-        let sent = unsafe { libc::kill(process, signal) };
-        if sent != 0 {
-            return Err("the signal cannot be sent".into());
-        }
+        product::signal(&self.process, signal)?;
         let ended = tokio::time::timeout(HANGS_AFTER, self.process.wait()).await;
         let status = ended.map_err(|_| "the service does not end")?.map_err(|error| error.to_string())?;
         Ok(status.code().unwrap_or(-1))

@@ -15,6 +15,8 @@ mod mapping_changes;
 mod matching;
 mod preview;
 mod product;
+mod promises;
+mod queries;
 mod readme;
 mod reasons;
 mod references;

@@ -79,9 +79,15 @@ fn no_secret_is_written_down() {
             ("the run's answer".to_owned(), ran.stdout.into_bytes()),
             ("the debug log".to_owned(), ran.stderr.into_bytes()),
         ];
-        for entry in std::fs::read_dir(&data).unwrap() {
-            let path = entry.unwrap().path();
-            places.push((path.display().to_string(), std::fs::read(&path).unwrap()));
+        let mut folders = vec![data];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).unwrap() {
+                let path = entry.unwrap().path();
+                match path.is_dir() {
+                    true => folders.push(path),
+                    false => places.push((path.display().to_string(), std::fs::read(&path).unwrap())),
+                }
+            }
         }
         assert!(
             places.iter().any(|(place, bytes)| place.contains(".db") && bytes.len() > 10_000),

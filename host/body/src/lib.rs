@@ -8,6 +8,8 @@
 
 mod cell;
 mod json;
+#[cfg(test)]
+mod properties;
 mod records;
 mod redact;
 

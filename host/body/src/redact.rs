@@ -57,10 +57,20 @@ impl Redactor {
         Ok(Redactor { forms: Some(forms) })
     }
 
-    /// Overwrites every secret.
+    /// Overwrites every secret: in the spellings that encoders are known to use, and in any mixture of escapes, as a reader of JSON or of
+    /// a form would undo them.
     pub fn mask(&self, bytes: &mut [u8]) {
         let Some(forms) = &self.forms else { return };
-        let found: Vec<Range<usize>> = forms.find_iter(&*bytes).map(|found| found.range()).collect();
+        let mut found: Vec<Range<usize>> = forms.find_iter(&*bytes).map(|found| found.range()).collect();
+        let read = Unescaped::of_json(bytes);
+        if let Some(read) = &read {
+            found.extend(forms.find_iter(&read.bytes).map(|found| read.source(found.range())));
+        }
+        let quoted = read.as_ref().map_or(&*bytes, |read| &read.bytes);
+        if let Some(decoded) = Unescaped::of_percent(quoted) {
+            let ranges = forms.find_iter(&decoded.bytes).map(|found| decoded.source(found.range()));
+            found.extend(ranges.map(|range| read.as_ref().map_or(range.clone(), |read| read.source(range))));
+        }
         found.into_iter().for_each(|range| bytes[range].fill(b'*'));
     }
 
@@ -70,6 +80,108 @@ impl Redactor {
         self.mask(&mut bytes);
         String::from_utf8_lossy(&bytes).into_owned()
     }
+}
+
+/// A text whose escapes were undone, and the places where they stood.
+struct Unescaped {
+    bytes: Vec<u8>,
+    /// What each escape became, and where it stood. Between two of them nothing was changed.
+    escapes: Vec<(Range<usize>, Range<usize>)>,
+}
+
+/// What an escape stands for.
+enum Escaped {
+    Byte(u8),
+    Letter(char),
+}
+
+impl Unescaped {
+    /// Undoes the escapes of JSON strings; none if there are none. What is no escape stays as it is.
+    fn of_json(source: &[u8]) -> Option<Unescaped> {
+        Unescaped::of(source, b'\\', |rest| {
+            let simple = match rest.get(1)? {
+                b'u' => return json_unit(rest),
+                b'b' => '\u{8}',
+                b'f' => '\u{c}',
+                b'n' => '\n',
+                b'r' => '\r',
+                b't' => '\t',
+                &letter @ (b'"' | b'\\' | b'/') => char::from(letter),
+                _ => return None,
+            };
+            Some((Escaped::Letter(simple), 2))
+        })
+    }
+
+    /// Undoes `%2F`; none if there is nothing to undo.
+    fn of_percent(source: &[u8]) -> Option<Unescaped> {
+        Unescaped::of(source, b'%', |rest| {
+            let digit = |at: usize| char::from(*rest.get(at)?).to_digit(16);
+            let byte = u8::try_from(digit(1)? * 16 + digit(2)?).ok()?;
+            Some((Escaped::Byte(byte), 3))
+        })
+    }
+
+    /// `undo` gives what the escape at the start of a text stands for, and its length.
+    fn of(source: &[u8], mark: u8, undo: impl Fn(&[u8]) -> Option<(Escaped, usize)>) -> Option<Unescaped> {
+        let mut plain = Unescaped { bytes: Vec::new(), escapes: Vec::new() };
+        let (mut from, mut at) = (0, 0);
+        while let Some(next) = source[at..].iter().position(|&byte| byte == mark) {
+            at += next;
+            let Some((escaped, used)) = undo(&source[at..]) else {
+                at += 1;
+                continue;
+            };
+            plain.bytes.extend_from_slice(&source[from..at]);
+            let start = plain.bytes.len();
+            match escaped {
+                Escaped::Byte(byte) => plain.bytes.push(byte),
+                Escaped::Letter(letter) => plain.bytes.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
+            plain.escapes.push((start..plain.bytes.len(), at..at + used));
+            at += used;
+            from = at;
+        }
+        if plain.escapes.is_empty() {
+            return None;
+        }
+        plain.bytes.extend_from_slice(&source[from..]);
+        Some(plain)
+    }
+
+    /// Where something that was found stands in the source, with whole escapes.
+    fn source(&self, found: Range<usize>) -> Range<usize> {
+        self.place(found.start).start..self.place(found.end - 1).end
+    }
+
+    /// Where one byte comes from.
+    fn place(&self, at: usize) -> Range<usize> {
+        match self.escapes[..self.escapes.partition_point(|(plain, _)| plain.start <= at)].last() {
+            Some((plain, source)) if plain.contains(&at) => source.clone(),
+            Some((plain, source)) => {
+                let start = source.end + (at - plain.end);
+                start..start + 1
+            }
+            None => at..at + 1,
+        }
+    }
+}
+
+/// `\u00d8`, or two of them that make one letter.
+fn json_unit(rest: &[u8]) -> Option<(Escaped, usize)> {
+    let unit = |at: usize| -> Option<u16> {
+        let digits = rest.get(at..at + 6)?.strip_prefix(b"\\u")?;
+        let digits =
+            digits.iter().map(|&digit| char::from(digit).to_digit(16).and_then(|digit| u16::try_from(digit).ok()));
+        digits.into_iter().try_fold(0, |unit, digit| Some(unit << 4 | digit?))
+    };
+    let first = unit(0)?;
+    let (units, used) = match unit(6) {
+        Some(second) if (0xd800..0xdc00).contains(&first) => (vec![first, second], 12),
+        _ => (vec![first], 6),
+    };
+    let letter = char::decode_utf16(units).next()?.ok()?;
+    Some((Escaped::Letter(letter), used))
 }
 
 /// A field of answers that the manifest calls secret: an RFC 6901 pointer, in which the segment `*` stands for every element.
@@ -298,6 +410,25 @@ mod tests {
         ] {
             let shown = masked.masked(&format!("<{spelling}>"));
             assert_eq!(shown, format!("<{}>", "*".repeat(spelling.len())), "{spelling}");
+        }
+    }
+
+    #[test]
+    fn mixtures_of_escapes_are_found() {
+        // No encoder writes like this, but a CRM that passes on what was typed at it might: some letters escaped, others not.
+        let redactor = Redactor::new(["s3cr/et+key\u{d8}"]).expect("the secret can be looked for");
+        for spelling in [
+            r"s\u0033cr/et+key\u00d8",
+            r"\u0073\u0033cr\/et\u002Bkey\u00D8",
+            "%733cr%2fet%2Bkey%C3%98",
+            "s3cr%2Fet+key\u{d8}",
+            r"s3cr\u002fet%2bkey%c3%98",
+        ] {
+            let shown = redactor.masked(&format!("<{spelling}>"));
+            assert_eq!(shown, format!("<{}>", "*".repeat(spelling.len())), "{spelling}");
+        }
+        for harmless in [r"\u00", r"\ud800\u0041", "100 %", "%zz", r"C:\temp", "\\"] {
+            assert_eq!(redactor.masked(harmless), harmless);
         }
     }
 

@@ -243,13 +243,23 @@ fn remove(text: &str, key: &Spanned<DeString<'_>>, value: std::ops::Range<usize>
 fn spelled(value: &str) -> String {
     let value = value.trim();
     let probe = format!("x = {value}");
-    let is_one = DeTable::parse(&probe).is_ok_and(|table| table.get_ref().len() == 1);
+    // It has to end where the text ends: behind a comment the rest of its line would be part of that.
+    let ends = |table: &DeTable<'_>| table.values().map(|value| value.span().end).max();
+    let is_one = DeTable::parse(&probe).is_ok_and(|table| {
+        let table = table.get_ref();
+        table.len() == 1 && ends(table) == Some(probe.len())
+    });
     if is_one && !value.contains('\n') { value.to_owned() } else { toml::Value::from(value).to_string() }
 }
 
-fn key_text(part: &str) -> String {
-    let is_bare = part.chars().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_'));
-    if is_bare { part.to_owned() } else { toml::Value::from(part).to_string() }
+/// A name as TOML spells it before a `=`.
+pub(super) fn key_text(name: &str) -> String {
+    let is_bare = name.bytes().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, b'-' | b'_'));
+    match is_bare && !name.is_empty() {
+        true => name.to_owned(),
+        // TOML's escapes are those of JSON, and one more.
+        false => serde_json::Value::from(name).to_string().replace('\u{7f}', "\\u007f"),
+    }
 }
 
 #[cfg(test)]
@@ -312,6 +322,18 @@ wester = \"Organizations\"
         check("organizations.skip", "[\"Fax\"]", &["+skip = [\"Fax\"]"]);
         check("Contacts.field.cf_857.winner", "wester", &["+  winner = \"wester\""]);
         check("winner", "", &["-winner  = \"east\"   # stays"]);
+    }
+
+    #[test]
+    fn a_comment_in_a_value_swallows_nothing() {
+        let new = set(FILE, "safety_stop.records", "7 # few").unwrap();
+        let table: toml::Table = new.parse().unwrap();
+        assert_eq!(table["safety_stop"]["percent"].as_integer(), Some(5), "{new}");
+        assert_eq!(
+            table["safety_stop"]["records"].as_str(),
+            Some("7 # few"),
+            "whoever reads it next says that it is no number"
+        );
     }
 
     #[test]

@@ -50,8 +50,28 @@ pub(super) fn parse(written: &Placed<String>) -> Result<Written, Problem> {
         None => {}
         Some(token) => return Err(parser.expected("`and`, `or` or the end", Some(token))),
     }
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    Ok(Written { text, condition })
+    Ok(Written { text: tidied(text), condition })
+}
+
+/// The text with one blank for several. Those within quotes belong to a value or a name, and stay.
+fn tidied(text: &str) -> String {
+    let (mut tidy, mut quote, mut blank) = (String::with_capacity(text.len()), None, false);
+    for letter in text.trim().chars() {
+        if quote.is_none() && letter.is_whitespace() {
+            blank = true;
+            continue;
+        }
+        if std::mem::take(&mut blank) {
+            tidy.push(' ');
+        }
+        match quote {
+            Some(open) if open == letter => quote = None,
+            None if matches!(letter, '"' | '\'' | '`') => quote = Some(letter),
+            _ => {}
+        }
+        tidy.push(letter);
+    }
+    tidy
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -401,6 +421,16 @@ mod tests {
             "Title is empty or Phone is empty and not (Email contains \"acme\")",
             "Any([Empty(\"Title\"), All([Empty(\"Phone\"), Not(Field(\"Email\", Contains, Text(\"acme\")))])])",
         );
+    }
+
+    #[test]
+    fn blanks_within_a_value_belong_to_it() {
+        let text = |text: &str| {
+            parse(&Placed { value: text.to_owned(), spot: Spot { line: 1, column: 1 } }).expect("it is a filter").text
+        };
+        assert_eq!(text(" Title  =\n'a  b'  and `Last Name` is empty "), "Title = 'a  b' and `Last Name` is empty");
+        // An approval of the one is none of the other.
+        assert_ne!(text("Title = \"a  b\""), text("Title = \"a b\""));
     }
 
     #[test]

@@ -34,6 +34,8 @@ mod template;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod properties;
 
 pub use deletes::{Mark, MarkText};
 pub use depth::{UserInfo, owner_gaps};

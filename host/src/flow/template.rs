@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::document::Document;
+use super::edit::key_text;
 
 /// What is known when a flow file is first written.
 #[derive(Clone, Copy, Debug)]
@@ -44,18 +45,19 @@ impl Document {
         text.push_str(&owners([left, right], owner_fallback));
         for [left_module, right_module] in modules {
             let (left_module, right_module) = (quoted(left_module), quoted(right_module));
+            let (left_key, right_key) = (key_text(left), key_text(right));
             write!(
                 text,
                 "\n[[module]]\n\
-                 {left} = {left_module}\n\
-                 {right} = {right_module}\n\
+                 {left_key} = {left_module}\n\
+                 {right_key} = {right_module}\n\
                  fields = \"default\"    # see them: crmsync flow show {name} --mapping. Leave some out: skip = [\"…\"]\n\
                  # direction = \"to-{right}\"    # both (default) | to-{left} | to-{right} | off\n\
                  # match = [\"email + last name\"]    # how records are known at the first sync, the strongest rule first\n\
                  \n\
                  \x20 # [[module.field]]    # a mapping of your own\n\
-                 \x20 # {left} = \"…\"\n\
-                 \x20 # {right} = \"…\"\n\
+                 \x20 # {left_key} = \"…\"\n\
+                 \x20 # {right_key} = \"…\"\n\
                  \x20 # values = {{ Gold = \"A\", Silver = \"B\" }}\n",
                 name = one_line(name),
             )
@@ -69,10 +71,11 @@ fn owners(between: [&str; 2], fallback: [Option<&str>; 2]) -> String {
     let known: Vec<String> = between
         .iter()
         .zip(fallback)
-        .filter_map(|(connection, email)| email.map(|email| format!("{connection} = {}", quoted(email))))
+        .filter_map(|(connection, email)| email.map(|email| format!("{} = {}", key_text(connection), quoted(email))))
         .collect();
     if known.is_empty() {
-        return format!("# fallback = {{ {} = \"office@acme.example\" }}    # new records only\n", between[0]);
+        let connection = key_text(between[0]);
+        return format!("# fallback = {{ {connection} = \"office@acme.example\" }}    # new records only\n");
     }
     format!("fallback = {{ {} }}    # new records only\n", known.join(", "))
 }
@@ -91,6 +94,17 @@ mod tests {
     use super::*;
     use crate::flow::module::FieldSet;
     use crmsync_core::{Direction, Side};
+
+    #[test]
+    fn names_that_need_quotes_have_them() {
+        let modules = [["Contacts".to_owned(), "Contacts".to_owned()]];
+        let between = ["east.eu", "our \"west\""];
+        let owner_fallback = [Some("a@x.example"), Some("b@x.example")];
+        let text = Document::template(&Template { name: "sales", between, modules: &modules, owner_fallback });
+        let table: toml::Table = text.parse().unwrap_or_else(|error| panic!("{error}\n{text}"));
+        assert_eq!(table["owners"]["fallback"]["east.eu"].as_str(), Some("a@x.example"));
+        assert_eq!(table["module"][0]["our \"west\""].as_str(), Some("Contacts"));
+    }
 
     #[test]
     fn a_new_flow_is_a_valid_one() {

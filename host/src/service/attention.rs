@@ -10,10 +10,10 @@ use super::failure::Failure;
 use super::flows::{get, journalled, open, sides_of, take_soon};
 use super::guide::{AnswerWord, guide};
 use super::links::exists;
+use super::operator;
 use super::record::find_record;
 use super::resolved::{Metadata, Resolved};
 use crate::app::App;
-use crate::engine::Limits;
 use crate::store::{Answer, InboxRow, Obstacle, Point, PointGroup, PointQuery, RecordPlace};
 
 /// Points that are answered at once.
@@ -387,7 +387,7 @@ pub async fn decide(
                     Err(obstacle) => answered.refuse(point, said, &obstacle),
                 }
             }
-            app.store().renew_lease(&lease, app.now_ms(), Limits::default().lease_ms).await?;
+            app.store().renew_lease(&lease, app.now_ms(), operator::lease_ms()).await?;
         }
         Ok(answered)
     })

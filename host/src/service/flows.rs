@@ -7,13 +7,14 @@ use serde::Serialize;
 use super::connections;
 use super::effort;
 use super::failure::Failure;
+use super::operator;
 use super::outlook::Outlook;
 use super::resolved::{Metadata, Resolved, in_depth, new_key, owners_are_known, resolve, setup};
 use super::schedule::{self, Timetable};
 use super::upkeep;
 use crate::app::App;
 use crate::egress::{Lane, on_errand};
-use crate::engine::{self, FirstSync, Limits, Preview, Progress, RunOptions, RunReport};
+use crate::engine::{self, FirstSync, Preview, Progress, RunOptions, RunReport};
 use crate::flow::{self, Document, Misfit};
 use crate::store::{
     Approval, ConnectionRow, ConnectionState, FlowRow, HeldRemovals, JournalQuery, JournalRow, Lease, OutcomeRow,
@@ -526,7 +527,7 @@ async fn take(app: &App, tenant: &str, name: &str) -> Result<Lease, Failure> {
     let holder = format!("{}/{}", app.holder(), new_key());
     let before = app.store().lease_holder(tenant, name).await?;
     let dead = app.is_gone(&before).then_some(before.as_str());
-    let lease = app.store().take_lease(tenant, name, &holder, dead, app.now_ms(), Limits::default().lease_ms).await?;
+    let lease = app.store().take_lease(tenant, name, &holder, dead, app.now_ms(), operator::lease_ms()).await?;
     lease.ok_or_else(|| {
         Failure::failed(
             "flow.busy",

@@ -14,6 +14,7 @@ mod links;
 mod listing;
 mod login;
 mod manual;
+mod operator;
 mod outlook;
 mod prepare;
 mod quota;

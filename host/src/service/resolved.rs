@@ -11,6 +11,7 @@ use super::connections;
 use super::failure::{Failure, call_failed};
 use super::flows::{Checked, ModuleSummary, RowSummary, to_json};
 use super::identity::{self, StoredCheck};
+use super::operator;
 use super::outlook;
 use crate::app::App;
 use crate::engine::{
@@ -414,6 +415,7 @@ pub(super) async fn setup(
     let limits = Limits {
         safety_stop_records: resolved.document.safety_stop.records,
         safety_stop_percent: resolved.document.safety_stop.percent,
+        lease_ms: operator::lease_ms(),
         ..Limits::default()
     };
     let setup = RunSetup {

@@ -394,6 +394,11 @@ pub fn canonical_decimal(source: &str) -> Option<String> {
     if point.unsigned_abs() as usize > DIGITS_MAX || digits.len() > DIGITS_MAX {
         return None;
     }
+    // What has more digits when it is written out would be read as something else the next time.
+    let zeros_before = if point <= 0 { point.unsigned_abs() as usize + 1 } else { 0 };
+    if digits.len() + zeros_before > DIGITS_MAX {
+        return None;
+    }
     while point <= 0 {
         digits.insert(0, '0');
         point += 1;
@@ -419,6 +424,9 @@ fn span(word: u64) -> (usize, usize) {
     let (offset, length) = (word >> 32, word & u64::from(u32::MAX));
     (offset as usize, (offset + length) as usize)
 }
+
+#[cfg(test)]
+mod properties;
 
 #[cfg(test)]
 mod tests {
@@ -489,6 +497,12 @@ mod tests {
         check("", None);
         check(".", None);
         check("1e999", None);
+        // As long as it may be, and one digit longer: a canonical spelling is read again as itself.
+        let small = alloc::format!("0.{}1", "0".repeat(62));
+        check("1e-63", Some(&small));
+        check(&small, Some(&small));
+        check("1e-64", None);
+        check("12345e-64", None);
         check("NaN", None);
     }
 }

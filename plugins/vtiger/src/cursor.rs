@@ -29,6 +29,7 @@ use crmsync_plugin::{Cursor, Fault};
 use serde::{Deserialize, Serialize};
 
 use crate::convert::timestamp;
+use crate::schema::prefix_of;
 use crate::vtql::{self, PAGE_ROWS};
 
 /// Number of the cursor's format; raised when an old cursor cannot be read any more.
@@ -47,6 +48,24 @@ const GONE_MAX: usize = 500;
 
 /// Both clocks show whole seconds, so a second is over at the latest two of them after it was seen.
 const ROUNDING_S: i64 = 2;
+
+/// The farthest second from 1970 in a cursor: a thousand times as far as any clock goes.
+const SECONDS_MAX: u64 = 1 << 45;
+
+/// Most rows in a cursor: more than any module has.
+const COUNT_MAX: u64 = 1 << 45;
+
+fn is_second(second: &i64) -> bool {
+    second.unsigned_abs() <= SECONDS_MAX
+}
+
+fn is_id(text: &str) -> bool {
+    prefix_of(text).is_some()
+}
+
+fn is_count(count: &u64) -> bool {
+    *count <= COUNT_MAX
+}
 
 /// A place in a module's records.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,10 +125,29 @@ impl Place {
     /// Reads the contract's form.
     ///
     /// # Errors
-    /// `cursor-expired` if another version wrote it.
+    /// `cursor-expired` if another version wrote it, or nobody did.
     pub(crate) fn decode(cursor: &Cursor) -> Result<Place, Fault> {
         let place = (cursor.format == FORMAT).then(|| serde_json::from_slice(&cursor.data).ok());
-        place.flatten().ok_or(Fault::CursorExpired)
+        place.flatten().filter(Place::is_plausible).ok_or(Fault::CursorExpired)
+    }
+
+    /// Whether all its numbers are some that a walk can come to: sums of them stay numbers.
+    fn is_plausible(&self) -> bool {
+        match self {
+            Place::Scan(Scan { newest, clock, population, seen, after, skip }) => {
+                let mut seconds = newest.iter().flat_map(|(newest, since)| [newest, since]).chain([clock]);
+                let counts = [population, seen, skip];
+                seconds.all(is_second) && counts.into_iter().all(is_count) && (after.is_empty() || is_id(after))
+            }
+            Place::Changes(Changes { from, after, skip, clock, began, settles, doubts }) => {
+                let doubts = doubts.iter().flatten().flat_map(|doubt| [&doubt.from, &doubt.upto, &doubt.since]);
+                // An empty id would be an empty literal, at which the CRM stumbles each time.
+                let ids_are_ids = after.iter().all(|(_, id)| is_id(id));
+                let after = after.iter().map(|(second, _)| second);
+                let others = [from, clock].into_iter().chain(began).chain(settles.iter().flatten());
+                doubts.chain(after).chain(others).all(is_second) && is_count(skip) && ids_are_ids
+            }
+        }
     }
 }
 

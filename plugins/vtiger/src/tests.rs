@@ -2,6 +2,7 @@
 //! moves, rows that become visible after their time. Chance comes from a seed.
 
 mod fake;
+mod properties;
 mod syncing;
 
 use crmsync_plugin::rows::{RowsBuilder, column};

@@ -72,9 +72,11 @@ pub(crate) fn one_of<S: AsRef<str>>(column: &str, values: &[S]) -> String {
     format!("{column} in ({})", list.join(","))
 }
 
-/// Whether a module or column may be named in a query: names are not quoted, so nothing but letters, digits and `_`.
+/// Whether a module or column may be named in a query: names are not quoted, so nothing but letters, digits and `_`. What begins with a
+/// digit is a value to the CRM.
 pub(crate) fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    let begins_well = name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
+    begins_well && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// Splits values into runs that fit one query each: at most [`PAGE_ROWS`] values, and at most [`QUERY_BYTES_MAX`] bytes
@@ -143,7 +145,7 @@ mod tests {
     #[test]
     fn names_cannot_carry_syntax() {
         assert!(is_name("cf_901"));
-        for name in ["", "a b", "a,b", "a;", "shipping_&_handling", "é", "a'"] {
+        for name in ["", "a b", "a,b", "a;", "shipping_&_handling", "é", "a'", "0x0", "1"] {
             assert!(!is_name(name), "{name}");
         }
     }

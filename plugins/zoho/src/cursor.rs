@@ -13,6 +13,11 @@ use crate::convert::Shape;
 /// Number of the format.
 const FORMAT: u32 = 1;
 
+/// Times that can be spelled: years 1 to 9999, in milliseconds since 1970.
+const TIMES_MS: core::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_000;
+/// Most records, passes or pages in a cursor.
+const COUNT_MAX: u32 = 1 << 30;
+
 /// A place, and what is needed to go on from it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Place {
@@ -74,12 +79,26 @@ impl Place {
     /// The place that a cursor means.
     ///
     /// # Errors
-    /// [`Fault::CursorExpired`] if the cursor is of another format or unreadable.
+    /// [`Fault::CursorExpired`] if the cursor is of another format, unreadable, or nothing that a walk can come to.
     pub(crate) fn of(cursor: &Cursor) -> Result<Place, Fault> {
         if cursor.format != FORMAT {
             return Err(Fault::CursorExpired);
         }
-        serde_json::from_slice(&cursor.data).map_err(|_| Fault::CursorExpired)
+        let place: Option<Place> = serde_json::from_slice(&cursor.data).ok();
+        place.filter(Place::is_plausible).ok_or(Fault::CursorExpired)
+    }
+
+    /// Whether all times have a spelling, pages are counted from 1, and all counts can grow.
+    fn is_plausible(&self) -> bool {
+        let walk = self.walk.as_ref();
+        let times = [self.since_ms, self.unsettled_since_ms, walk.and_then(|walk| walk.last_ms)];
+        let walked = walk.map(|walk| walk.then_since_ms);
+        let mut times = times.into_iter().flatten().chain(walked).chain([self.deleted_since_ms]);
+        let big = self.big.unwrap_or_default();
+        let counts = [big.shown, big.before.unwrap_or(0), big.passes];
+        times.all(|at_ms| TIMES_MS.contains(&at_ms))
+            && counts.into_iter().all(|count| count <= COUNT_MAX)
+            && walk.is_none_or(|walk| (1..=COUNT_MAX).contains(&walk.page))
     }
 
     /// The place as a cursor.

@@ -4,6 +4,7 @@ mod accepting;
 pub(super) mod crm;
 mod gate;
 mod guest;
+mod hostile;
 mod loading;
 mod running;
 mod transforming;

@@ -2,6 +2,7 @@
 //! change times, inclusive `If-Modified-Since`, bound page tokens, times with the resolution of a second and an offset that is not UTC.
 
 mod metadata;
+mod properties;
 mod pull;
 mod push;
 mod zoho;

@@ -39,3 +39,4 @@ mod writes;
 
 pub use schema::{CUSTOM_KEY_FIELD, column_chars_max};
 pub use server::Vtiger;
+pub use vtql::{Asked, asked};

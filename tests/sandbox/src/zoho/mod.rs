@@ -45,6 +45,7 @@ use write::{Body, Writing};
 
 pub use profile::Profile;
 pub use schema::CUSTOM_KEY_FIELD;
+pub use search::equals_one_of;
 
 /// Parameters whose values never show up in the list of calls.
 const SECRETS: &[&str] = &["client_secret", "code", "refresh_token", "access_token", "token"];

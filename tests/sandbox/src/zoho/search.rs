@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::list::{Reading, numbered_page, per_page};
+use super::profile::Profile;
 use super::refusal::Refusal;
-use super::schema::{Field, Kind, Module};
+use super::schema::{self, Field, Kind, Module};
 use super::store::{Record, Store};
 use super::when;
 use crate::crm::Twist;
@@ -160,6 +161,26 @@ struct Parser<'a> {
     module: &'a Module,
     text: std::iter::Peekable<std::str::Chars<'a>>,
     criteria: usize,
+}
+
+/// Reads search criteria for contacts as the server does, for those who are to hold written criteria against what was meant: the field
+/// and the values, one of which it must equal. None if the server refuses them, or they say anything else.
+pub fn equals_one_of(criteria: &str) -> Option<(&'static str, Vec<String>)> {
+    let modules = schema::modules(&Profile::parse("default").ok()?);
+    let parts = match Parser::new(criteria, modules.first()?).parse().ok()? {
+        Wanted::Any(parts) => parts,
+        single => vec![single],
+    };
+    let mut values = Vec::with_capacity(parts.len());
+    let mut field = None;
+    for part in parts {
+        let Wanted::Field { name, operator: Operator::Equals, value } = part else { return None };
+        if *field.get_or_insert(name) != name {
+            return None;
+        }
+        values.push(value);
+    }
+    Some((field?, values))
 }
 
 impl<'a> Parser<'a> {

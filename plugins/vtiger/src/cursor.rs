@@ -139,12 +139,13 @@ impl Place {
                 let counts = [population, seen, skip];
                 seconds.all(is_second) && counts.into_iter().all(is_count) && (after.is_empty() || is_id(after))
             }
-            Place::Changes(Changes { from, after, skip, clock, began, settles, doubts }) => {
+            Place::Changes(Changes { from, after, skip, clock, began, settles, doubts, unproven, gone, .. }) => {
                 let doubts = doubts.iter().flatten().flat_map(|doubt| [&doubt.from, &doubt.upto, &doubt.since]);
                 // An empty id would be an empty literal, at which the CRM stumbles each time.
-                let ids_are_ids = after.iter().all(|(_, id)| is_id(id));
+                let ids_are_ids =
+                    after.iter().map(|(_, id)| id).chain(gone).all(|id| is_id(id)) && gone.len() <= GONE_MAX;
                 let after = after.iter().map(|(second, _)| second);
-                let others = [from, clock].into_iter().chain(began).chain(settles.iter().flatten());
+                let others = [from, clock].into_iter().chain(began).chain(unproven).chain(settles.iter().flatten());
                 doubts.chain(after).chain(others).all(is_second) && is_count(skip) && ids_are_ids
             }
         }

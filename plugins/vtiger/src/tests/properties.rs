@@ -14,13 +14,15 @@ use crate::Vtiger;
 use crate::cursor::{Place, Seen, Step};
 
 /// Cursors as walks leave them.
-const KNOWN: [&str; 4] = [
+const KNOWN: [&str; 5] = [
     r#"{"scan":{"newest":[1795457586,1795457590],"clock":1795457600,"population":250,"seen":100,"after":"12x100","skip":0}}"#,
     r#"{"scan":{"newest":null,"clock":0,"population":0,"seen":0,"after":"","skip":100}}"#,
     r#"{"changes":{"from":1795450000,"after":[1795450001,"12x7"],"skip":100,"clock":1795457600,"began":1795457590,
         "settles":[1795450000,null],"doubts":[null,null]}}"#,
     r#"{"changes":{"from":500,"after":null,"skip":0,"clock":1795457600,"began":null,"settles":[null,null],
         "doubts":[{"from":400,"upto":500,"since":1795457500},{"from":1,"upto":500,"since":1795450000}]}}"#,
+    r#"{"changes":{"from":1795450000,"after":[1795450001,"12x7"],"skip":0,"clock":1795457600,"began":null,"settles":[null,null],
+        "doubts":[null,null],"whole":true,"unproven":1795440000,"gone":["12x8","12x9"],"ended":true}}"#,
 ];
 
 /// A known cursor with other numbers in it, or with other bytes.
@@ -89,6 +91,7 @@ proptest! {
         clock in 0_i64..2_000_000_000,
         rest in 0_u64..300,
         sees_all in any::<bool>(),
+        whole in any::<bool>(),
     ) {
         let place = match Place::decode(&cursor(data)) {
             Err(fault) => {
@@ -98,7 +101,8 @@ proptest! {
             Ok(place) => place,
         };
         prop_assert_eq!(Place::decode(&place.encode()), Ok(place.clone()));
-        let seen = Seen { rows, last: (rows > 0).then(|| (second, "12x9".to_owned())), clock };
+        let last = (rows > 0).then(|| (second, "12x9".to_owned()));
+        let seen = Seen { rows, last, clock, more: rows >= 100, whole };
         match place {
             Place::Scan(scan) => {
                 prop_assert!(scan.condition().is_empty() || scan.condition().starts_with("id > '"));
@@ -107,6 +111,10 @@ proptest! {
                 goes_on(Ok(scan.end(sees_all, rest)))?;
             }
             Place::Changes(changes) => {
+                goes_on(Ok(changes.clone().looked()))?;
+                goes_on(Ok(changes.clone().by_query().begin().advance(seen.clone(), sees_all)))?;
+                goes_on(Ok(changes.clone().by_sync(sees_all).advance(seen.clone(), sees_all)))?;
+                prop_assert!(changes.behind().is_none_or(|second| second > 0));
                 let begun = changes.begin();
                 prop_assert!(begun.condition().starts_with("modifiedtime >"));
                 goes_on(Ok(begun.clone().advance(seen, sees_all)))?;

@@ -8,6 +8,8 @@ use crmsync::engine::{CreateClass, DeleteWays, ModuleInfo, PushOutcome, PushRow,
 use crmsync_core::decide::Operation;
 use crmsync_core::{Fault, RemovalReason, Value};
 
+use crate::invariants::code_of;
+
 /// The host's clock in milliseconds since 1970, moved by the world only.
 pub(crate) type Clock = Arc<AtomicI64>;
 /// What a record shows, by field.
@@ -53,6 +55,8 @@ pub(crate) struct Row {
 pub(crate) struct Written {
     pub(crate) id: String,
     pub(crate) operation: Operation,
+    /// Who it is about.
+    pub(crate) code: String,
 }
 
 #[derive(Default)]
@@ -262,8 +266,8 @@ impl Crm {
                     return PushOutcome::Failed(Fault::Gone);
                 };
                 state.remove(id, now_s);
+                state.written.push(Written { id: row.id.clone(), operation: row.operation, code: code_of(&fields) });
                 state.deleted_by_host.push((row.id.clone(), fields));
-                state.written.push(Written { id: row.id.clone(), operation: row.operation });
                 let receipt = Receipt { id: row.id.clone(), version: String::new(), stored: None, existed: false };
                 return PushOutcome::Stored(receipt);
             }
@@ -289,7 +293,8 @@ impl Crm {
         };
         let record = self.record(state, id, &state.rows[&id], names);
         if !existed {
-            state.written.push(Written { id: record.id.clone(), operation: row.operation });
+            let code = code_of(&state.rows[&id].fields);
+            state.written.push(Written { id: record.id.clone(), operation: row.operation, code });
         }
         PushOutcome::Stored(Receipt {
             id: record.id,

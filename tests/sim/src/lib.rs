@@ -6,6 +6,7 @@
 //! `line.rs` and `crm.rs` are the CRMs, `people.rs` the people and the account of what they did, `invariants.rs` the questions. `hunt.rs`
 //! goes through seeds, and `shrink.rs` makes a failure small.
 
+mod audit;
 mod coverage;
 mod crash_points;
 mod crm;

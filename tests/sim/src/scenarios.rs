@@ -9,7 +9,7 @@ use crate::crm::Fields;
 use crate::host::{Ended, Order, as_approved};
 use crate::people::{Edit, FIELDS, POISON};
 use crate::plan::{Cut, Kind};
-use crate::world::{FLOWS, TENANT, World};
+use crate::world::{FLOWS, World};
 
 /// One small world.
 pub struct Scenario {
@@ -225,7 +225,7 @@ fn safety_stop() -> Vec<String> {
         sync(world).await;
         let mut wrong = unless(world.deleted_by_host() == 0, "ten deletes at once went without consent");
         let now_ms = world.now_ms();
-        world.hosts[0].consent_to_removals(TENANT, FLOWS[0], now_ms).await.expect("people can consent");
+        world.hosts[0].consent_to_removals(world.tenant, FLOWS[0], now_ms).await.expect("people can consent");
         delete(world, &codes[10..20]);
         sync(world).await;
         wrong.extend(unless(world.deleted_by_host() == 0, "a consent to ten deletes was taken for one to twenty"));

@@ -19,7 +19,6 @@ use crate::plan::{Cut, EVENTS, Event, Kind};
 use crate::pulse::{End, Log};
 use crate::settings::Settings;
 
-pub(crate) const TENANT: &str = "t";
 /// The second one is between the left CRM and a third, over the same module and other fields.
 pub(crate) const FLOWS: [&str; 2] = ["people", "extras"];
 /// Where records say that the other one was deleted.
@@ -28,6 +27,8 @@ pub(crate) const MARK: &str = "gone";
 
 pub(crate) struct World {
     pub(crate) kind: Kind,
+    /// Whose flows these are.
+    pub(crate) tenant: &'static str,
     pub(crate) clock: Clock,
     pub(crate) crms: Vec<Crm>,
     pub(crate) hosts: [Store; 2],
@@ -63,6 +64,7 @@ impl World {
         let settings = (0..flows).map(|flow| Settings::new(kind.seed, flow == 1)).collect();
         let keys = Arc::new(AtomicU64::new(kind.seed << 32));
         let mut world = World {
+            tenant: "t",
             clock,
             crms,
             hosts,
@@ -359,7 +361,7 @@ impl World {
                 let report = self.calm_run(flow).await;
                 if report.is_some_and(|report| report.pairs[0].held_removals > 0) {
                     let now_ms = self.now_ms();
-                    self.hosts[0].consent_to_removals(TENANT, name, now_ms).await.expect("people can consent");
+                    self.hosts[0].consent_to_removals(self.tenant, name, now_ms).await.expect("people can consent");
                 }
             }
         }
@@ -400,7 +402,7 @@ impl World {
 
     /// Reasons of all outcomes of the first flow.
     pub(crate) async fn reasons(&self) -> Vec<String> {
-        let outcomes = self.hosts[0].outcomes(TENANT, FLOWS[0]).await.expect("outcomes can be read");
+        let outcomes = self.hosts[0].outcomes(self.tenant, FLOWS[0]).await.expect("outcomes can be read");
         outcomes.into_iter().map(|outcome| outcome.reason).collect()
     }
 

@@ -10,8 +10,8 @@ use rusqlite::Row;
 
 use super::decisions::OutcomeNote;
 use super::driver::from_json;
-use super::leaving::{Leaving, doubt_mark};
-use super::settle::{doubt_update, settle, withdraw_unsent};
+use super::leaving::Leaving;
+use super::settle::{settle, withdraw_unsent};
 use super::staging::{inbox_by_seq, unlinked_since};
 use super::{Error, InboxRow, Lease, PairId, Store, Tx};
 
@@ -182,32 +182,21 @@ pub enum Settlement {
 
 impl Store {
     /// Begins a run's work: what was planned and never sent is withdrawn (the records are decided again from what they show now), what
-    /// was admitted and not answered has an unknown outcome (S3). A create that was sent once stays planned with its key: an earlier
-    /// attempt may still be committed, and a new create with a new key would make a second record. Gives the number of unknown ones.
-    pub async fn recover_intents(&self, lease: &Lease, pair: PairId) -> Result<u64, Error> {
+    /// was admitted and not answered has an unknown outcome (S3), and a line of the log says so (I14). A create that was sent once stays
+    /// planned with its key: an earlier attempt may still be committed, and a new create with a new key would make a second record.
+    pub async fn recover_intents(&self, lease: &Lease, pair: PairId, run: i64, now_ms: i64) -> Result<(), Error> {
         let lease = lease.clone();
         self.step(move |tx| {
             lease.check(tx)?;
             withdraw_unsent(tx, &lease.tenant, pair)?;
-            for intent in intents(tx, &lease.tenant, pair, "state = 'admitted' AND operation = 'update'", i64::MAX)? {
-                match intent.operation {
-                    Operation::Update => doubt_update(tx, &lease.tenant, pair, &intent)?,
-                    _ => doubt_mark(tx, &lease.tenant, pair, &intent)?,
-                }
-            }
             if is_on(Sabotage::AdmittedIsUnsent) {
                 tx.execute("UPDATE intent SET state = 'planned', attempts = 0 WHERE state = 'admitted'", [])?;
             }
-            tx.execute(
-                "UPDATE intent SET state = 'unknown', detail = 'the host stopped before the answer came' WHERE tenant = ?1 AND pair = ?2 AND state = 'admitted'",
-                (&lease.tenant, pair),
-            )?;
-            let unknown: Option<i64> = tx.one(
-                "SELECT count(*) FROM intent WHERE tenant = ?1 AND pair = ?2 AND state = 'unknown'",
-                (&lease.tenant, pair),
-                |row| row.get(0),
-            )?;
-            Ok(unknown.unwrap_or(0) as u64)
+            for intent in intents(tx, &lease.tenant, pair, "state = 'admitted'", i64::MAX)? {
+                let detail = "the host stopped before the answer came".to_owned();
+                settle(tx, &lease, pair, run, Settlement::Unknown { intent: intent.id, detail }, now_ms)?;
+            }
+            Ok(())
         })
         .await
     }

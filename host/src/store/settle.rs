@@ -424,7 +424,7 @@ pub(super) fn withdraw_unsent(tx: &Tx<'_>, tenant: &str, pair: PairId) -> Result
 
 /// An update whose outcome nobody knows: if its values are found later they are ours and no person's edit, and the record is staged
 /// whatever its version.
-pub(super) fn doubt_update(tx: &Tx<'_>, tenant: &str, pair: PairId, intent: &IntentRow) -> Result<(), Error> {
+fn doubt_update(tx: &Tx<'_>, tenant: &str, pair: PairId, intent: &IntentRow) -> Result<(), Error> {
     let Some(mut link) = link_by_id(tx, intent.link)? else { return Ok(()) };
     for change in &intent.body.rows {
         let base = link.bases.entry(change.row.clone()).or_default().side_mut(intent.side);

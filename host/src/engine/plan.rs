@@ -180,10 +180,34 @@ impl Decided {
             }
             Verdict::Removed(..) | Verdict::Forget => commit.done = rows,
         }
+        commit.unseen = self.to_be_read(&pair.mapping);
+        if !commit.unseen.is_empty() {
+            // What one side shows is needed again when the other one has been read.
+            commit.held.append(&mut commit.done);
+        }
         commit.link = self.link(pair);
         commit.journal = self.journal(&pair.mapping);
         commit.intents = self.decision.writes.iter().map(|write| self.intent(run, pair, write)).collect();
         commit
+    }
+
+    /// S12: records without which nothing can be agreed on in a row that is new to the link. They were not listed together with their
+    /// counterparts: the login did not see one of them then, or their CRM's fields were read all along.
+    fn to_be_read(&self, mapping: &PairMapping) -> Vec<(Side, String)> {
+        if !matches!(self.decision.verdict, Verdict::Unchanged | Verdict::Write) || self.unit.link.is_none() {
+            return vec![];
+        }
+        let is_unread = |side: Side| self.view.presence(side) == Presence::Unread;
+        let is_needed = |side: &Side| {
+            let mut rows = mapping.rows.iter().zip(&self.view.rows);
+            rows.any(|(row, cell)| {
+                let is_known = |side: Side| cell.side(side).shown.iter().all(Value::is_read);
+                let may_tell = is_known(side.other()) || is_unread(side.other());
+                !matches!(row.role, Role::Constant(_)) && !is_known(*side) && may_tell
+            })
+        };
+        let needed = Side::BOTH.into_iter().filter(|&side| is_unread(side)).filter(is_needed);
+        needed.map(|side| (side, self.record(side))).collect()
     }
 
     fn is_create(&self) -> bool {

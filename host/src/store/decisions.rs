@@ -13,7 +13,7 @@ use super::keys::forget_keys;
 use super::leaving::Mark;
 use super::outbox::IntentBody;
 use super::staging::{
-    INBOX_COLUMNS, InboxRow, InboxState, PresenceWord, id_column, inbox_row, parse_inbox, read_inbox,
+    INBOX_COLUMNS, InboxRow, InboxState, PresenceWord, id_column, inbox_row, parse_inbox, read_inbox, stage_unseen,
 };
 use super::{Error, Lease, PairId, Store, Tx};
 
@@ -243,6 +243,8 @@ pub struct UnitCommit {
     pub held: Vec<i64>,
     /// Inbox rows whose create, mark or delete is on its way.
     pub deciding: Vec<i64>,
+    /// Linked records that have to be read before the next decision.
+    pub unseen: Vec<(Side, String)>,
     /// The link to make or to save.
     pub link: Option<LinkRow>,
     /// Writes.
@@ -571,6 +573,9 @@ fn commit_unit(
         for seq in rows {
             tx.execute("UPDATE inbox SET state = ?2 WHERE seq = ?1", (seq, state))?;
         }
+    }
+    for (side, record) in &unit.unseen {
+        stage_unseen(tx, &lease.tenant, pair, *side, record)?;
     }
     for intent in &unit.intents {
         insert_intent(tx, lease, pair, run, link, intent)?;

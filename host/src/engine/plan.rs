@@ -259,7 +259,7 @@ impl Decided {
     fn link(&self, pair: &PairSetup) -> Option<crate::store::LinkRow> {
         let mut link = match &self.unit.link {
             // Its staged records stay: what was edited meanwhile travels when the filter means them again. A write needs its link.
-            Some(link) if matches!(self.decision.verdict, Verdict::OutOfScope(_)) => {
+            Some(link) if matches!(&self.decision.verdict, Verdict::OutOfScope(why) if why != reason::CONVERTED) => {
                 return (!self.decision.writes.is_empty()).then(|| link.clone());
             }
             // So do those that left the filter and wait for consent.

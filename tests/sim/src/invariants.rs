@@ -343,7 +343,8 @@ impl<'a> Rest<'a> {
                 let record = crm.record(&state, *id, row, &[]);
                 if !self.world.disk.has_seen(self.world.pairs[self.flow], side, &record.id, &record.version) {
                     let who = code_of(&row.fields);
-                    wrong.push(format!("I7: {who} at {} was not seen in {}", record.version, crm.habits.name));
+                    let name = crm.habits.name;
+                    wrong.push(format!("I7: {who} ({id}) at {} was not seen in {name}", record.version));
                 }
             }
         }

@@ -7,6 +7,7 @@ use crmsync_core::{RemovalReason, Value};
 use crmsync_sandbox::rng::Rng;
 
 use crate::crm::{Clock, Crm, Fields};
+use crate::pulse::Log;
 
 /// Code tells us who it is, Mail tells the engine (and is often blank), people edit the others.
 pub(crate) const FIELDS: [&str; 5] = ["Code", "Mail", "Name", "Phone", "Note"];
@@ -51,14 +52,16 @@ pub(crate) struct People {
     /// Entities that came back from a bin. One that was not found there, and was created again, comes back as a twin that people see.
     pub(crate) restored: BTreeSet<String>,
     tokens: u64,
+    log: Log,
 }
 
 impl People {
-    pub(crate) fn new(rng: Rng, clock: Clock, crms: Vec<Crm>, types_poison: bool) -> People {
+    pub(crate) fn new(rng: Rng, clock: Clock, crms: Vec<Crm>, types_poison: bool, log: Log) -> People {
         People {
             rng,
             clock,
             crms,
+            log,
             edits: vec![],
             tags: vec![],
             may_delete: false,
@@ -108,6 +111,10 @@ impl People {
         }
     }
 
+    fn tell(&self, crm: usize, what: &str) {
+        self.log.lock().trace.note(&format!("  people of {}: {what}", self.crms[crm].habits.name));
+    }
+
     /// What people of a CRM fill in: those of the third one only what its flow carries.
     fn typed_in(&self, crm: usize) -> Vec<&'static str> {
         if crm == 2 { vec![EXTRA] } else { FIELDS[EDITED..].to_vec() }
@@ -130,7 +137,8 @@ impl People {
         if self.rng.chance(50) {
             fields.insert("Mail".to_owned(), Value::text(&code));
         }
-        self.crms[crm].person_creates(fields);
+        let id = self.crms[crm].person_creates(fields);
+        self.tell(crm, &format!("create {id} ({code}) with {field} = {token}"));
         self.edits.push(Edit { code, field, value: Value::text(token) });
     }
 
@@ -150,7 +158,9 @@ impl People {
             _ => token,
         };
         let value = self.crms[crm].person_edits(id, field, Value::text(&typed));
-        self.edits.push(Edit { code: fields["Code"].display(), field, value });
+        let code = fields["Code"].display();
+        self.tell(crm, &format!("edit {id} ({code}), {field} = {typed:?}"));
+        self.edits.push(Edit { code, field, value });
     }
 
     fn tag(&mut self, crm: usize, id: &str, fields: &Fields, token: String, avoid: &Avoid) {
@@ -160,16 +170,20 @@ impl People {
         let mut tags = tags_of(fields);
         tags.insert(token.clone());
         self.crms[crm].person_edits(id, TAGS, Value::List(serde_json::to_string(&tags).unwrap_or_default()));
-        self.tags.push((fields["Code"].display(), token));
+        let code = fields["Code"].display();
+        self.tell(crm, &format!("tag {id} ({code}) {token}"));
+        self.tags.push((code, token));
     }
 
     pub(crate) fn delete(&mut self, crm: usize, id: &str, code: String) {
+        self.tell(crm, &format!("delete {id} ({code})"));
         self.ever_deleted.insert((code.clone(), crm));
         self.gone.insert((code, crm));
         self.crms[crm].person_deletes(id);
     }
 
     fn end(&mut self, crm: usize, id: &str, code: String, why: RemovalReason) {
+        self.tell(crm, &format!("end {id} ({code}) as {}", why.as_str()));
         self.ended.insert(code);
         self.crms[crm].person_ends(id, why);
     }
@@ -180,6 +194,7 @@ impl People {
             return;
         }
         let (id, fields) = &bin[self.rng.below(bin.len())];
+        self.tell(crm, &format!("restore {id} ({})", fields["Code"].display()));
         self.crms[crm].person_restores(id);
         self.gone.remove(&(fields["Code"].display(), crm));
         self.restored.insert(fields["Code"].display());

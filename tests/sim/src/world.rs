@@ -59,7 +59,8 @@ impl World {
         let hosts = [open(&folder), open(&folder)];
         let disk = Disk::open(&folder.join("state.db"));
         let rng = kind.chance(0, "people");
-        let people = People::new(rng, clock.clone(), crms.clone(), kind.poison);
+        let log = Log::default();
+        let people = People::new(rng, clock.clone(), crms.clone(), kind.poison, log.clone());
         let flows = crms.len() - 1;
         let settings = (0..flows).map(|flow| Settings::new(kind.seed, flow == 1)).collect();
         let keys = Arc::new(AtomicU64::new(kind.seed << 32));
@@ -72,7 +73,7 @@ impl World {
             disk,
             people: Arc::new(Mutex::new(people)),
             keys,
-            log: Log::default(),
+            log,
             settings,
             pairs: vec![0; flows],
             adopted: BTreeSet::new(),
@@ -411,10 +412,16 @@ impl World {
         self.crms.iter().map(|crm| crm.lock().deleted_by_host.len()).sum()
     }
 
-    /// The world is over; if something went wrong, its database stays and is named.
+    /// The world is over. If something went wrong that somebody reads line by line, its database stays, and the last line names it.
     pub(crate) fn end(self) -> Vec<String> {
-        let violations = std::mem::take(&mut self.log.lock().violations);
-        let _removed = std::fs::remove_dir_all(&self.folder);
+        let mut records = self.log.lock();
+        let violations = std::mem::take(&mut records.violations);
+        match &mut records.trace.lines {
+            Some(lines) if !violations.is_empty() => lines.push(format!("its database: {}", self.folder.display())),
+            _ => {
+                let _removed = std::fs::remove_dir_all(&self.folder);
+            }
+        }
         violations
     }
 }

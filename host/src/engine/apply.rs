@@ -154,7 +154,9 @@ async fn drain_one(
             drained.alarms.push(format!("{connection}: no write is answered; the rest waits for the next run"));
             return Ok(drained);
         }
-        let wait_ms = if pushed.ended == 0 { pushed.wait_ms.max(IDLE_PUSH_MS) } else { pushed.wait_ms };
+        // I12: a row that broke the connector has been put off by itself, and those behind it go on at once.
+        let is_idle = pushed.ended == 0 && (!pushed.broken || is_on(Sabotage::PoisonIsIdle));
+        let wait_ms = if is_idle { pushed.wait_ms.max(IDLE_PUSH_MS) } else { pushed.wait_ms };
         let done = drained.writes();
         run.progress.step(&format!("write to {}", run.side(side).connection), done, None);
         // A CRM that lets some writes through at a time is waited for as long as it does.

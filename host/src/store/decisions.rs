@@ -66,8 +66,8 @@ pub struct LinkRow {
     pub removed: Option<Side>,
     /// How that record left; means nothing while both are there.
     pub away: Away,
-    /// A mark of ours in the other side's record.
-    pub marked: Option<Mark>,
+    /// Marks of ours in its records: one for each side at most, both if each record left while the other one was away.
+    pub marks: Vec<Mark>,
     /// One record left, and a person said that the other one goes as well.
     pub delete_asked: bool,
     /// Both records left: the link is history.
@@ -100,7 +100,7 @@ impl LinkRow {
             generation: 1,
             removed: None,
             away: Away::Kept(RemovalReason::Unknown),
-            marked: None,
+            marks: vec![],
             delete_asked: false,
             ended: false,
             left_id: left_id.to_owned(),
@@ -121,6 +121,11 @@ impl LinkRow {
             Side::Left => &self.left_id,
             Side::Right => &self.right_id,
         }
+    }
+
+    /// The mark of ours in the record of one side.
+    pub fn mark_on(&self, side: Side) -> Option<&Mark> {
+        self.marks.iter().find(|mark| mark.side == side)
     }
 
     /// The version last seen on one side.
@@ -444,7 +449,7 @@ pub(super) fn read_link(row: &Row<'_>) -> rusqlite::Result<(LinkRow, String, Str
             BOTH_LEFT => Away::Both,
             why => Away::Kept(RemovalReason::parse(why)),
         },
-        marked: None,
+        marks: vec![],
         delete_asked: row.get::<_, i64>(14)? != 0,
         ended: state == "ended",
         left_id: row.get(3)?,
@@ -461,8 +466,13 @@ pub(super) fn read_link(row: &Row<'_>) -> rusqlite::Result<(LinkRow, String, Str
 }
 
 pub(super) fn parse_link((link, bases, marked): (LinkRow, String, String)) -> Result<LinkRow, Error> {
-    let marked = if marked.is_empty() { None } else { Some(from_json("mark", &marked)?) };
-    Ok(LinkRow { bases: from_json("bases", &bases)?, marked, ..link })
+    let marks = match marked.as_str() {
+        "" => vec![],
+        // As it was written while there was room for one.
+        one if one.starts_with('{') => vec![from_json("mark", one)?],
+        list => from_json("marks", list)?,
+    };
+    Ok(LinkRow { bases: from_json("bases", &bases)?, marks, ..link })
 }
 
 pub(super) fn find_link(
@@ -488,7 +498,7 @@ pub(super) fn link_by_id(tx: &Tx<'_>, id: i64) -> Result<Option<LinkRow>, Error>
 /// Makes the link, or saves it; gives its number.
 pub(super) fn save_link(tx: &Tx<'_>, tenant: &str, pair: PairId, link: &LinkRow, now_ms: i64) -> Result<i64, Error> {
     let bases = to_json("bases", &link.bases)?;
-    let marked = link.marked.as_ref().map(|mark| to_json("mark", mark)).transpose()?.unwrap_or_default();
+    let marked = if link.marks.is_empty() { String::new() } else { to_json("marks", &link.marks)? };
     if link.id != 0 {
         tx.execute(
             "UPDATE link SET state = ?2, left_version = ?3, right_version = ?4, left_receipt = ?5, right_receipt = ?6, attempts = ?7,
@@ -638,20 +648,7 @@ pub(super) fn replace_outcomes(
     outcomes: &[OutcomeNote],
     now_ms: i64,
 ) -> Result<(), Error> {
-    // A difference that was noted once stands until its row is decided about.
-    tx.execute(
-        "DELETE FROM outcome WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4 AND reason NOT IN (?5, ?6, ?7, ?8)",
-        (
-            &lease.tenant,
-            pair,
-            side.as_str(),
-            record,
-            reason::DIFFERS,
-            reason::DIFFERS_ASK,
-            reason::BOTH_CHANGED_ASK,
-            reason::UNDONE,
-        ),
-    )?;
+    forget_passing_outcomes(tx, &lease.tenant, pair, side, record)?;
     for row in decided_rows {
         tx.execute(
             "DELETE FROM outcome WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4 AND field = ?5",
@@ -661,6 +658,31 @@ pub(super) fn replace_outcomes(
     for note in outcomes {
         add_outcome(tx, lease, pair, run, side, record, note, now_ms)?;
     }
+    Ok(())
+}
+
+/// Forgets what was noted of a record, but for the rows in which it differs from its counterpart: such a note stands until its row is
+/// decided about, whatever becomes of the records meanwhile (S17).
+pub(super) fn forget_passing_outcomes(
+    tx: &Tx<'_>,
+    tenant: &str,
+    pair: PairId,
+    side: Side,
+    record: &str,
+) -> Result<(), Error> {
+    tx.execute(
+        "DELETE FROM outcome WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4 AND reason NOT IN (?5, ?6, ?7, ?8)",
+        (
+            tenant,
+            pair,
+            side.as_str(),
+            record,
+            reason::DIFFERS,
+            reason::DIFFERS_ASK,
+            reason::BOTH_CHANGED_ASK,
+            reason::UNDONE,
+        ),
+    )?;
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use crmsync::engine::{CreateClass, DeleteWays, ModuleInfo, PushOutcome, PushRow,
 use crmsync_core::decide::Operation;
 use crmsync_core::{Fault, RemovalReason, Value};
 
+use crate::faults::FaultKind;
 use crate::invariants::code_of;
 
 /// The host's clock in milliseconds since 1970, moved by the world only.
@@ -90,6 +91,10 @@ pub(crate) struct State {
     pub(crate) deleted_by_host: Vec<(String, Fields)>,
     /// The first finished read of the whole module said that it was not whole.
     pub(crate) told_incomplete: bool,
+    /// The next page of a read of the whole module shows half of what there is, and says so.
+    pub(crate) cuts_scan: bool,
+    /// What becomes of the next write, whatever the weather.
+    pub(crate) next_push: Option<FaultKind>,
 }
 
 /// The CRM. Cheap to clone.

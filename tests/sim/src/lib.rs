@@ -7,6 +7,7 @@
 //! goes through seeds, and `shrink.rs` makes a failure small.
 
 mod audit;
+mod bites;
 mod coverage;
 mod crash_points;
 mod crm;
@@ -31,4 +32,4 @@ pub use crash_points::{CrashReport, crash_points};
 pub use hunt::{Account, Failure, Hunt, Ledger, Verdict, hunt, live};
 pub use plan::{Cut, EVENTS, parse_points, parse_ranges};
 pub use sabotages::{Bite, bite};
-pub use scenarios::{SCENARIOS, Scenario};
+pub use scenarios::{Scenario, scenarios};

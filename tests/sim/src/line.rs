@@ -122,7 +122,8 @@ impl Line {
         let is_at_head = place.is_some_and(|(_, _, stamp)| stamp == 0);
         kinds.extend((!self.crm.habits.strict && is_at_head).then_some(FaultKind::Stale));
         kinds.push(if place.is_some() { FaultKind::CursorExpired } else { FaultKind::Incomplete });
-        let trouble = self.weather.strikes(Step::Pull, &kinds);
+        let is_cut = place.is_none() && std::mem::take(&mut state.cuts_scan);
+        let trouble = is_cut.then_some(FaultKind::Incomplete).or_else(|| self.weather.strikes(Step::Pull, &kinds));
         if place.is_some_and(|(generation, ..)| generation != state.generation) {
             self.log.lock().coverage.hit(FaultKind::CursorExpired, Step::Pull);
             return Err(CallError::Fault(Fault::CursorExpired));
@@ -224,7 +225,7 @@ impl Line {
         let mut kinds = vec![FaultKind::Lost, FaultKind::Cut, FaultKind::RateLimit];
         kinds.extend((row.operation == Operation::Create).then_some(FaultKind::Late));
         let unknown = || PushOutcome::Failed(Fault::UnknownOutcome("the line went dead".into()));
-        match self.weather.strikes(Step::Push, &kinds) {
+        match state.next_push.take().or_else(|| self.weather.strikes(Step::Push, &kinds)) {
             None => self.crm.commit(&mut state, row, names, read_at_ms),
             Some(FaultKind::Lost) => unknown(),
             // The client is gone; the server commits it all the same, later.

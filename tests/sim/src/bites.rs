@@ -1,0 +1,247 @@
+//! More small worlds, each of a bug that could be made in one place: those that random worlds find late, or only by luck.
+
+use std::collections::BTreeMap;
+
+use crmsync_core::{DeletePolicy, RemovalReason, Side, Value};
+
+use crate::crm::QUIESCE_MS;
+use crate::faults::FaultKind;
+use crate::people::{FIELDS, POISON, TAGS, tags_of};
+use crate::plan::Kind;
+use crate::scenarios::{Scenario, kind, unless, world};
+use crate::world::{MARK, MARK_FIELD, World};
+
+/// All of them.
+pub(crate) const BITES: &[Scenario] = &[
+    Scenario { name: "an edit is held against what its own side showed", live: own_base },
+    Scenario { name: "the loser of a conflict is in the log", live: loser },
+    Scenario { name: "a mark goes when the record comes back, from one bin or two", live: marks },
+    Scenario { name: "entries of both lists are on both sides", live: lists },
+    Scenario { name: "an expired cursor begins anew", live: expired },
+    Scenario { name: "nothing is decided on half a scan", live: half_a_scan },
+    Scenario { name: "a converted record is told once", live: converted_once },
+    Scenario { name: "a create of an earlier run leaves out rows that are gone", live: old_create },
+    Scenario { name: "a row that is new to a link waits for what was not read", live: new_row },
+    Scenario { name: "a write that nobody answered is in the log", live: unanswered },
+    Scenario { name: "a mark hides no difference", live: marked_difference },
+    Scenario { name: "those behind a poisoned record go on in the same run", live: poison_first },
+];
+
+impl World {
+    async fn sync(&mut self) {
+        self.tick(5_000);
+        self.calm_run(0).await;
+    }
+
+    /// One more record on each side, known by the same address.
+    fn add_both(&mut self, code: &str, fields: [&[(&str, &str)]; 2]) {
+        for (side, fields) in Side::BOTH.into_iter().zip(fields) {
+            let known = [("Code", code), ("Mail", code)];
+            self.add(side, &known.iter().chain(fields).copied().collect::<Vec<_>>());
+        }
+    }
+
+    fn restore(&self, side: Side, code: &str) {
+        let bin = self.crms[side as usize].bin();
+        let (id, _) =
+            bin.into_iter().find(|(_, fields)| fields["Code"] == Value::text(code)).expect("it is in the bin");
+        self.crms[side as usize].person_restores(&id);
+    }
+
+    fn is_marked(&self, side: Side, code: &str) -> bool {
+        self.value(side, code, MARK_FIELD) == MARK
+    }
+}
+
+/// A world of one linked record, `a`.
+fn pair_of(deletes: DeletePolicy, story: impl AsyncFnOnce(&mut World) -> Vec<String>) -> Vec<String> {
+    world(Kind { records: 0, ..kind(deletes) }, async |world| {
+        world.add_both("a", [&[("Name", "anna"), ("Phone", "1")], &[("Name", "anna")]]);
+        world.settle().await;
+        story(world).await
+    })
+}
+
+fn own_base() -> Vec<String> {
+    pair_of(DeletePolicy::Report, async |world| {
+        let whole = "a text that the right side has no room for";
+        world.type_in(Side::Left, "a", "Note", whole);
+        world.sync().await;
+        world.type_in(Side::Right, "a", "Name", "edited");
+        world.sync().await;
+        let shown = world.value(Side::Left, "a", "Note");
+        unless(shown == whole, format!("I4: a text came back cut: {shown}"))
+    })
+}
+
+fn loser() -> Vec<String> {
+    pair_of(DeletePolicy::Report, async |world| {
+        world.type_in(Side::Left, "a", "Name", "ours");
+        world.type_in(Side::Right, "a", "Name", "theirs");
+        world.sync().await;
+        let mut lines = world.journal(0).await.into_iter().filter(|line| line.action == "conflict");
+        let is_told = lines.any(|line| line.before.contains("theirs") && line.after.contains("ours"));
+        let stands = Side::BOTH.into_iter().all(|side| world.value(side, "a", "Name") == "ours");
+        unless(is_told && stands, "I4: the value that lost is nowhere")
+    })
+}
+
+fn marks() -> Vec<String> {
+    let mut wrong = pair_of(DeletePolicy::Mark, async |world| {
+        world.delete(Side::Left, "a");
+        world.sync().await;
+        let mut wrong = unless(world.is_marked(Side::Right, "a"), "the other record is not marked");
+        world.restore(Side::Left, "a");
+        world.sync().await;
+        wrong.extend(unless(!world.is_marked(Side::Right, "a"), "a mark stays in a record whose other one is back"));
+        wrong
+    });
+    // Each is marked while the other one is away, the second time from the end of their link.
+    for both_away in [false, true] {
+        wrong.extend(pair_of(DeletePolicy::Mark, async |world| {
+            world.delete(Side::Left, "a");
+            world.sync().await;
+            world.delete(Side::Right, "a");
+            if both_away {
+                world.sync().await;
+            }
+            world.restore(Side::Left, "a");
+            world.sync().await;
+            world.restore(Side::Right, "a");
+            world.sync().await;
+            world.sync().await;
+            let stays = Side::BOTH.into_iter().find(|&side| world.is_marked(side, "a"));
+            unless(stays.is_none(), format!("both are back ({both_away}), and one is marked: {stays:?}"))
+        }));
+    }
+    wrong
+}
+
+fn lists() -> Vec<String> {
+    pair_of(DeletePolicy::Report, async |world| {
+        for (side, entries) in [(Side::Left, r#"["one"]"#), (Side::Right, r#"["other"]"#)] {
+            world.tick(1_100);
+            let (id, _) = world.entity(side, "a").expect("it is there");
+            world.crms[side as usize].person_edits(&id, TAGS, Value::List(entries.into()));
+        }
+        world.sync().await;
+        world.sync().await;
+        let shown = Side::BOTH.map(|side| world.entity(side, "a").map(|(_, fields)| tags_of(&fields)));
+        let are_all = shown.iter().flatten().filter(|tags| tags.len() == 2).count() == 2;
+        unless(are_all, format!("I4: an entry is lost: {shown:?}"))
+    })
+}
+
+fn expired() -> Vec<String> {
+    pair_of(DeletePolicy::Report, async |world| {
+        for crm in &world.crms {
+            crm.lock().generation += 1;
+        }
+        world.type_in(Side::Right, "a", "Name", "news");
+        world.sync().await;
+        let told = world.value(Side::Left, "a", "Name");
+        unless(told == "news", format!("I7: what changed behind an expired cursor was not read: {told}"))
+    })
+}
+
+fn half_a_scan() -> Vec<String> {
+    world(Kind { records: 0, ..kind(DeletePolicy::Report) }, async |world| {
+        for code in ["a", "b", "c", "d"] {
+            world.add_both(code, [&[("Name", "x")], &[("Name", "x")]]);
+        }
+        world.crms[1].lock().cuts_scan = true;
+        world.sync().await;
+        world.check_always();
+        unless(world.writes() == 0, "S2: something was written for records that the scan had left out")
+    })
+}
+
+fn converted_once() -> Vec<String> {
+    pair_of(DeletePolicy::Recycle, async |world| {
+        let (id, _) = world.entity(Side::Right, "a").expect("it is there");
+        world.crms[1].person_ends(&id, RemovalReason::Converted);
+        for _ in 0..3 {
+            world.sync().await;
+        }
+        let told = world.journal(0).await.into_iter().filter(|line| line.action == "removed").count();
+        unless(told == 1, format!("the log tells {told} times of one converted record"))
+    })
+}
+
+fn old_create() -> Vec<String> {
+    pair_of(DeletePolicy::Report, async |world| {
+        world.add(Side::Left, &[("Code", "n"), ("Name", "stays")]);
+        world.crms[1].lock().next_push = Some(FaultKind::Lost);
+        world.sync().await;
+        world.settings[0].out.insert("Name");
+        world.tick(2 * QUIESCE_MS);
+        world.sync().await;
+        world.settings[0].out.clear();
+        for _ in 0..3 {
+            world.sync().await;
+        }
+        let shown = Side::BOTH.map(|side| world.value(side, "n", "Name"));
+        unless(
+            shown == ["stays", "stays"],
+            format!("I4: a value that a create had not sent was taken for emptied: {shown:?}"),
+        )
+    })
+}
+
+fn new_row() -> Vec<String> {
+    pair_of(DeletePolicy::Report, async |world| {
+        world.settings[0].out.insert("Note");
+        world.sync().await;
+        world.type_in(Side::Right, "a", "Note", "typed");
+        let ids: Vec<String> = world.crms[0].live().into_keys().collect();
+        world.crms[0].hide(&ids, false, Some("own"));
+        world.settings[0].out.clear();
+        world.sync().await;
+        world.crms[0].hide(&[], false, None);
+        for _ in 0..3 {
+            world.sync().await;
+        }
+        let told = world.value(Side::Left, "a", "Note");
+        unless(told == "typed", format!("S12: what one side showed in a new row never travels: {told:?}"))
+    })
+}
+
+fn unanswered() -> Vec<String> {
+    pair_of(DeletePolicy::Report, async |world| {
+        world.crms[1].lock().next_push = Some(FaultKind::Cut);
+        world.type_in(Side::Left, "a", "Name", "arrived");
+        world.settle().await;
+        world.check_log().await;
+        let shown = world.value(Side::Right, "a", "Name");
+        unless(shown == "arrived", format!("the edit did not arrive: {shown}"))
+    })
+}
+
+fn marked_difference() -> Vec<String> {
+    world(Kind { records: 0, ..kind(DeletePolicy::Mark) }, async |world| {
+        world.add_both("a", [&[("Name", "left's")], &[("Name", "right's")]]);
+        world.settle().await;
+        world.delete(Side::Left, "a");
+        world.sync().await;
+        world.restore(Side::Left, "a");
+        world.sync().await;
+        let reasons = world.reasons().await;
+        unless(reasons.contains(&"differs".to_owned()), format!("S17: nothing says that both differ: {reasons:?}"))
+    })
+}
+
+fn poison_first() -> Vec<String> {
+    world(Kind { records: 0, ..kind(DeletePolicy::Report) }, async |world| {
+        for code in ["a", "b", "c"] {
+            world.add_both(code, [&[("Name", "x")], &[("Name", "x")]]);
+        }
+        world.settle().await;
+        let texts = BTreeMap::from([("a", POISON), ("b", "fine"), ("c", "fine")]);
+        for (code, text) in &texts {
+            world.type_in(Side::Right, code, FIELDS[2], text);
+        }
+        world.sync().await;
+        let shown = ["b", "c"].map(|code| world.value(Side::Left, code, FIELDS[2]));
+        unless(shown == ["fine", "fine"], format!("I12: those behind a poisoned record wait: {shown:?}"))
+    })
+}

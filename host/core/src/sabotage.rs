@@ -152,6 +152,12 @@ sabotages! {
     UnansweredIsUnlogged,
     /// A mark makes people forget where its record differs.
     MarkHidesDifferences,
+    /// A module pair is looked up by its flow's name, whosever flow that is.
+    PairOfAnybody,
+    /// A call is repeated at once, whatever the CRM asks for.
+    NoPatience,
+    /// A write that has to wait is sent at once.
+    SendEarly,
     /// The limiter counts calls, and lets them through.
     LimiterLetsThrough,
 }

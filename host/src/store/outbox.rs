@@ -259,6 +259,7 @@ impl Store {
                 side.as_str(),
                 word.as_str()
             );
+            let now_ms = if is_on(Sabotage::SendEarly) { i64::MAX } else { now_ms };
             intents(tx, &tenant, pair, &condition, most, now_ms)
         })
         .await

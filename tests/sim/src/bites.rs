@@ -24,6 +24,8 @@ pub(crate) const BITES: &[Scenario] = &[
     Scenario { name: "a row that is new to a link waits for what was not read", live: new_row },
     Scenario { name: "a write that nobody answered is in the log", live: unanswered },
     Scenario { name: "a mark hides no difference", live: marked_difference },
+    Scenario { name: "two tenants in one database see nothing of each other", live: crate::tenants::apart },
+    Scenario { name: "an old copy of the database doubles and deletes nothing", live: crate::tenants::old_copy },
     Scenario { name: "those behind a poisoned record go on in the same run", live: poison_first },
 ];
 

@@ -205,6 +205,7 @@ impl World {
                 people: self.people.clone(),
                 disk: self.disk.clone(),
                 log: self.log.clone(),
+                asked: Arc::default(),
             };
             SideSetup {
                 connection: self.crms[number].habits.name.into(),

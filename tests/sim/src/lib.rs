@@ -25,6 +25,7 @@ mod sabotages;
 mod scenarios;
 mod settings;
 mod shrink;
+mod tenants;
 mod world;
 
 pub use coverage::Coverage;

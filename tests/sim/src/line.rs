@@ -1,7 +1,8 @@
 //! The line of one run to one CRM: what the engine asks, and what goes wrong on the way.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crmsync::egress::Admissions;
 use crmsync::engine::{
@@ -69,6 +70,8 @@ pub(crate) struct Line {
     pub(crate) people: Arc<Mutex<People>>,
     pub(crate) disk: Disk,
     pub(crate) log: Log,
+    /// The call that the CRM asked to repeat later, and from when on.
+    pub(crate) asked: Arc<Mutex<Option<(&'static str, Instant)>>>,
 }
 
 /// What every call may meet.
@@ -78,11 +81,26 @@ const EVERYWHERE: [FaultKind; 4] =
 impl Line {
     async fn begin(&self, name: &'static str, about: &str) -> Result<(), CallError> {
         self.pulse.call(name, Moment::Before, &format!("{} {about}", self.crm.habits.name)).await;
+        self.check_patience(name);
         if self.crm.lock().logged_out {
             self.log.lock().coverage.hit(FaultKind::LoggedOut, Step::of(name));
             return Err(CallError::Fault(Fault::LoggedOut));
         }
         self.fails(name)
+    }
+
+    fn lock_asked(&self) -> MutexGuard<'_, Option<(&'static str, Instant)>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// I13: a call that the CRM asked to repeat later is not repeated before. The engine waits in real time, so this clock is a real one, too;
+    /// other calls to a CRM that asked for time are kept back at the door, which this level does not have.
+    fn check_patience(&self, name: &'static str) {
+        if let Some((_, not_before)) = self.lock_asked().take_if(|(asked, _)| *asked == name)
+            && Instant::now() < not_before
+        {
+            self.log.violation(format!("I13: {name} was repeated before the CRM's time"));
+        }
     }
 
     fn fails(&self, name: &'static str) -> Result<(), CallError> {
@@ -92,7 +110,11 @@ impl Line {
         }
         match self.weather.strikes(Step::of(name), &EVERYWHERE) {
             None => Ok(()),
-            Some(FaultKind::RateLimit) => Err(CallError::Fault(Fault::RateLimited(1 + self.weather.pick(3) as u64))),
+            Some(FaultKind::RateLimit) => {
+                let wait_ms = 1 + self.weather.pick(3) as u64;
+                *self.lock_asked() = Some((name, Instant::now() + Duration::from_millis(wait_ms)));
+                Err(CallError::Fault(Fault::RateLimited(wait_ms)))
+            }
             Some(FaultKind::LoggedOut) => Err(CallError::Fault(Fault::LoggedOut)),
             Some(FaultKind::Breakdown) => Err(CallError::Plugin("the connector broke down".into())),
             Some(_) => Err(CallError::Fault(Fault::Transient("a passing cloud".into()))),
@@ -221,6 +243,9 @@ impl Line {
         let mut state = self.crm.lock();
         if !self.disk.has_admitted(self.side, row.operation, &row.id, &row.key) {
             self.log.violation(format!("I8: a {} left without an intent", row.operation.as_str()));
+        }
+        if self.disk.is_early(self.side, &row.id, &row.key, self.crm.host_now_ms()) {
+            self.log.violation("I13: a write left before the moment that its CRM had named".into());
         }
         let mut kinds = vec![FaultKind::Lost, FaultKind::Cut, FaultKind::RateLimit];
         kinds.extend((row.operation == Operation::Create).then_some(FaultKind::Late));

@@ -43,6 +43,8 @@ pub(crate) struct People {
     pub(crate) may_delete: bool,
     /// Some type what breaks connectors.
     pub(crate) types_poison: bool,
+    /// Whoever makes a record fills in what it is known by.
+    pub(crate) gives_mail: bool,
     /// Entities that are in the bin of a CRM.
     gone: BTreeSet<(String, usize)>,
     /// Entities that a person ever deleted in a CRM.
@@ -52,20 +54,24 @@ pub(crate) struct People {
     /// Entities that came back from a bin. One that was not found there, and was created again, comes back as a twin that people see.
     pub(crate) restored: BTreeSet<String>,
     tokens: u64,
+    /// All that they type begins so.
+    sign: String,
     log: Log,
 }
 
 impl People {
-    pub(crate) fn new(rng: Rng, clock: Clock, crms: Vec<Crm>, types_poison: bool, log: Log) -> People {
+    pub(crate) fn new(rng: Rng, clock: Clock, crms: Vec<Crm>, types_poison: bool, sign: String, log: Log) -> People {
         People {
             rng,
             clock,
             crms,
+            sign,
             log,
             edits: vec![],
             tags: vec![],
             may_delete: false,
             types_poison,
+            gives_mail: false,
             gone: BTreeSet::new(),
             ever_deleted: BTreeSet::new(),
             ended: BTreeSet::new(),
@@ -83,7 +89,7 @@ impl People {
     pub(crate) fn work(&mut self, crm: usize, avoid: &Avoid) {
         let live: Vec<(String, Fields)> = self.crms[crm].visible().into_iter().collect();
         self.tokens += 1;
-        let token = format!("v{}", self.tokens);
+        let token = format!("{}v{}", self.sign, self.tokens);
         let someone = (!live.is_empty()).then(|| live[self.rng.below(live.len())].clone());
         match (self.rng.below(24), someone) {
             (0..=2, _) => self.create(crm, token),
@@ -127,14 +133,14 @@ impl People {
     }
 
     fn create(&mut self, crm: usize, token: String) {
-        let code = format!("n{}", self.tokens);
+        let code = format!("{}n{}", self.sign, self.tokens);
         let field = self.typed_in(crm)[0];
         if self.is_closed(crm, field) {
             return;
         }
         let mut fields =
             BTreeMap::from([("Code".to_owned(), Value::text(&code)), (field.to_owned(), Value::text(&token))]);
-        if self.rng.chance(50) {
+        if self.rng.chance(50) || self.gives_mail {
             fields.insert("Mail".to_owned(), Value::text(&code));
         }
         let id = self.crms[crm].person_creates(fields);

@@ -52,20 +52,39 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(kind: Kind, cut: &Cut) -> World {
-        let clock: Clock = Arc::new(AtomicI64::new(1_700_000_000_000));
-        let crms: Vec<Crm> = kind.habits.iter().map(|habits| Crm::new(habits.clone(), clock.clone())).collect();
         let folder = folder(kind.seed);
         std::fs::create_dir_all(&folder).expect("a folder can be made");
         let hosts = [open(&folder), open(&folder)];
         let disk = Disk::open(&folder.join("state.db"));
+        let clock: Clock = Arc::new(AtomicI64::new(1_700_000_000_000));
+        World::within(kind, cut, ("t", ""), clock, folder, hosts, disk)
+    }
+
+    /// Another tenant's world, in the same database. All that its people type begins with the tenant's name.
+    pub(crate) fn neighbour(&self, kind: Kind, tenant: &'static str) -> World {
+        let (clock, folder) = (self.clock.clone(), self.folder.clone());
+        let sign = format!("{tenant}-");
+        World::within(kind, &Cut::default(), (tenant, &sign), clock, folder, self.hosts.clone(), self.disk.clone())
+    }
+
+    fn within(
+        kind: Kind,
+        cut: &Cut,
+        (tenant, sign): (&'static str, &str),
+        clock: Clock,
+        folder: PathBuf,
+        hosts: [Store; 2],
+        disk: Disk,
+    ) -> World {
+        let crms: Vec<Crm> = kind.habits.iter().map(|habits| Crm::new(habits.clone(), clock.clone())).collect();
         let rng = kind.chance(0, "people");
         let log = Log::default();
-        let people = People::new(rng, clock.clone(), crms.clone(), kind.poison, log.clone());
+        let people = People::new(rng, clock.clone(), crms.clone(), kind.poison, sign.to_owned(), log.clone());
         let flows = crms.len() - 1;
         let settings = (0..flows).map(|flow| Settings::new(kind.seed, flow == 1)).collect();
         let keys = Arc::new(AtomicU64::new(kind.seed << 32));
         let mut world = World {
-            tenant: "t",
+            tenant,
             clock,
             crms,
             hosts,
@@ -82,14 +101,14 @@ impl World {
             events: 0,
             kind,
         };
-        world.populate(cut.records.unwrap_or(world.kind.records));
+        world.populate(cut.records.unwrap_or(world.kind.records), sign);
         world
     }
 
-    fn populate(&mut self, records: usize) {
+    fn populate(&mut self, records: usize, sign: &str) {
         for number in 0..records {
             let mut rng = self.kind.chance(number, "record");
-            let code = format!("p{number}");
+            let code = format!("{sign}p{number}");
             let both = rng.chance(50);
             let only = rng.below(self.crms.len());
             let mut shown: Vec<Option<Fields>> = vec![None; self.crms.len()];
@@ -102,7 +121,7 @@ impl World {
                     }
                     for field in FIELDS[EDITED..].iter().chain([&EXTRA]) {
                         if rng.chance(60) {
-                            fields.insert((*field).to_owned(), Value::text(format!("{field}-{}", rng.below(3))));
+                            fields.insert((*field).to_owned(), Value::text(format!("{sign}{field}-{}", rng.below(3))));
                         }
                     }
                     let id = self.crms[crm].person_creates(fields);

@@ -132,6 +132,8 @@ sabotages! {
     WithdrawnIsForgotten,
     /// What an earlier run planned and did not send is not decided again.
     UnsentIsForgotten,
+    /// A create is repeated although its source was linked meanwhile.
+    CreateWhatIsLinked,
     /// A record that is linked already is linked once more.
     LinkTwice,
     /// Two edits of one second are one.
@@ -152,8 +154,8 @@ sabotages! {
     UnansweredIsUnlogged,
     /// A mark makes people forget where its record differs.
     MarkHidesDifferences,
-    /// A module pair is looked up by its flow's name, whosever flow that is.
-    PairOfAnybody,
+    /// A staged record is looked up by its id, whosever it is.
+    RecordOfAnybody,
     /// A call is repeated at once, whatever the CRM asks for.
     NoPatience,
     /// A write that has to wait is sent at once.

@@ -114,6 +114,9 @@ async fn drain_one(
         let mut due = run.store.due_intents(run.tenant(), pair.id, side, operation, run.now_ms(), portion).await?;
         let found = due.len();
         due = give_up_on_hopeless(run, pair, due).await?;
+        if !is_on(Sabotage::CreateWhatIsLinked) {
+            due = leave_out_partnered(run, pair, due).await?;
+        }
         if due.is_empty() && found > 0 {
             continue;
         }
@@ -193,6 +196,27 @@ async fn give_up_on_hopeless(run: &RunSetup, pair: &PairSetup, due: Vec<IntentRo
         Settlement::Refused { intent: intent.id, note: OutcomeNote { kind, reason, field: String::new(), detail } }
     });
     let settlements: Vec<_> = settlements.collect();
+    if !settlements.is_empty() {
+        run.store.settle_intents(&run.lease, pair.id, run.run, settlements, run.now_ms()).await?;
+    }
+    Ok(kept)
+}
+
+/// I2: a create that was sent before and is known not to have happened is decided again if its source has a partner by now, whom a person
+/// made. Where the CRM enforces our key nothing is known before it is sent once more.
+async fn leave_out_partnered(run: &RunSetup, pair: &PairSetup, due: Vec<IntentRow>) -> Result<Vec<IntentRow>, Error> {
+    let is_again = |intent: &IntentRow| {
+        let is_known = pair.module(intent.side).create_class != CreateClass::A;
+        intent.operation == Operation::Create && intent.attempts > 0 && is_known && !intent.body.undo
+    };
+    let again: Vec<&IntentRow> = due.iter().filter(|intent| is_again(intent)).collect();
+    let Some(side) = again.first().map(|intent| intent.side.other()) else { return Ok(due) };
+    let sources = again.iter().map(|intent| intent.source.clone()).collect();
+    let partnered = run.store.partnered_records(run.tenant(), pair.id, side, sources).await?;
+    let (over, kept): (Vec<_>, Vec<_>) =
+        due.into_iter().partition(|intent| is_again(intent) && partnered.contains(&intent.source));
+    let settlements: Vec<_> =
+        over.iter().map(|intent| Settlement::Withdraw { intent: intent.id, note: None, counts: false }).collect();
     if !settlements.is_empty() {
         run.store.settle_intents(&run.lease, pair.id, run.run, settlements, run.now_ms()).await?;
     }

@@ -1,6 +1,6 @@
 //! Staged records become links, intents and outcomes, some hundreds at a time, each unit all or nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crmsync_core::decide::{Operation, reason};
 use crmsync_core::{Away, Base, Owed, RemovalReason, Side};
@@ -293,6 +293,29 @@ impl Store {
         self.step(move |tx| {
             lease.check(tx)?;
             units.iter().try_for_each(|unit| commit_unit(tx, &lease, pair, run, unit, now_ms))
+        })
+        .await
+    }
+
+    /// Those of these records of one side that are linked with both records there, or matched.
+    pub async fn partnered_records(
+        &self,
+        tenant: &str,
+        pair: PairId,
+        side: Side,
+        records: Vec<String>,
+    ) -> Result<BTreeSet<String>, Error> {
+        let tenant = tenant.to_owned();
+        self.step(move |tx| {
+            let mut partnered = BTreeSet::new();
+            for record in records {
+                let link = find_link(tx, &tenant, pair, side, &record)?;
+                let is_linked = link.is_some_and(|link| link.removed.is_none());
+                if is_linked || find_pairing(tx, &tenant, pair, side, &record)?.is_some() {
+                    partnered.insert(record);
+                }
+            }
+            Ok(partnered)
         })
         .await
     }

@@ -1,6 +1,5 @@
 //! Flows as versioned documents, their approval, their module pairs and their runs.
 
-use crmsync_core::sabotage::{Sabotage, is_on};
 use rusqlite::Row;
 
 use super::driver::{from_json, to_json};
@@ -230,12 +229,6 @@ impl Store {
     pub async fn pair(&self, tenant: &str, flow: &str, left_module: &str, right_module: &str) -> Result<PairId, Error> {
         let key = (tenant.to_owned(), flow.to_owned(), left_module.to_owned(), right_module.to_owned());
         self.step(move |tx| {
-            if is_on(Sabotage::PairOfAnybody) {
-                let sql = "SELECT id FROM pair WHERE flow = ?1";
-                if let Some(pair) = tx.one(sql, [&key.1], |row| row.get(0))? {
-                    return Ok(pair);
-                }
-            }
             tx.execute(
                 "INSERT INTO pair (tenant, flow, left_module, right_module, match_rules) VALUES (?1, ?2, ?3, ?4, '') ON CONFLICT DO NOTHING",
                 (&key.0, &key.1, &key.2, &key.3),

@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use crmsync_core::{DeletePolicy, RemovalReason, Side, Value};
+use crmsync::store::{IntentBody, NewIntent, Settlement, UnitCommit};
+use crmsync_core::decide::Operation;
+use crmsync_core::{DeletePolicy, FirstSync, RemovalReason, Side, Value};
 
 use crate::crm::QUIESCE_MS;
 use crate::faults::FaultKind;
+use crate::host::{Order, as_approved};
 use crate::people::{FIELDS, POISON, TAGS, tags_of};
 use crate::plan::Kind;
+use crate::pulse::End;
 use crate::scenarios::{Scenario, kind, unless, world};
-use crate::world::{MARK, MARK_FIELD, World};
+use crate::world::{FLOWS, MARK, MARK_FIELD, World};
 
 /// All of them.
 pub(crate) const BITES: &[Scenario] = &[
@@ -24,6 +28,14 @@ pub(crate) const BITES: &[Scenario] = &[
     Scenario { name: "a row that is new to a link waits for what was not read", live: new_row },
     Scenario { name: "a write that nobody answered is in the log", live: unanswered },
     Scenario { name: "a mark hides no difference", live: marked_difference },
+    Scenario { name: "what was replaced since the preview is left to a person", live: unlisted },
+    Scenario { name: "a write is not looked for while it may still be carried out", live: late },
+    Scenario { name: "what is edited between the listing and the write is not overwritten", live: between },
+    Scenario { name: "a host that froze commits nothing", live: frozen },
+    Scenario { name: "a receipt pays the debt", live: debt },
+    Scenario { name: "what could not be written is written once it can", live: written_later },
+    Scenario { name: "a create whose source was linked meanwhile makes no second record", live: linked_meanwhile },
+    Scenario { name: "a create that leads to a linked record joins nothing", live: linked_twice },
     Scenario { name: "two tenants in one database see nothing of each other", live: crate::tenants::apart },
     Scenario { name: "an old copy of the database doubles and deletes nothing", live: crate::tenants::old_copy },
     Scenario { name: "those behind a poisoned record go on in the same run", live: poison_first },
@@ -245,5 +257,141 @@ fn poison_first() -> Vec<String> {
         world.sync().await;
         let shown = ["b", "c"].map(|code| world.value(Side::Left, code, FIELDS[2]));
         unless(shown == ["fine", "fine"], format!("I12: those behind a poisoned record wait: {shown:?}"))
+    })
+}
+
+fn unlisted() -> Vec<String> {
+    let kind = Kind { records: 0, first_sync: FirstSync::Winner, ..kind(DeletePolicy::Report) };
+    world(kind, async |world| {
+        world.add_both("a", [&[("Name", "same")], &[("Name", "same")]]);
+        world.tick(5_000);
+        let preview = world.preview().await;
+        world.type_in(Side::Right, "a", "Name", "unseen");
+        world.tick(5_000);
+        let order = Order { options: as_approved(&preview), ..world.calm(0) };
+        world.run(order).await;
+        let stays = world.value(Side::Right, "a", "Name");
+        unless(stays == "unseen", format!("S5: a value was replaced that no preview had listed: {stays}"))
+    })
+}
+
+fn late() -> Vec<String> {
+    pair_of(DeletePolicy::Report, async |world| {
+        world.add(Side::Left, &[("Code", "n"), ("Name", "late")]);
+        world.tick(2_000);
+        world.crms[1].lock().next_push = Some(FaultKind::Late);
+        for _ in 0..3 {
+            world.calm_run(0).await;
+        }
+        world.settle().await;
+        world.check_always();
+        unless(world.entity(Side::Right, "n").is_some(), "the record was never made")
+    })
+}
+
+fn between() -> Vec<String> {
+    // Left conditions its updates, right is read again before them.
+    let mut wrong = Vec::new();
+    for edited in Side::BOTH {
+        wrong.extend(pair_of(DeletePolicy::Report, async |world| {
+            let (id, _) = world.entity(edited, "a").expect("it is there");
+            world.type_in(edited.other(), "a", "Name", "written");
+            world.tick(5_000);
+            world.crms[edited as usize].lock().meanwhile = Some(("pull", id, "Name", "between"));
+            world.calm_run(0).await;
+            world.settle().await;
+            let stands = world.value(edited, "a", "Name") == "between";
+            let journal = world.journal(0).await;
+            let is_told = journal.iter().any(|line| line.action == "conflict" && line.before.contains("between"));
+            unless(stands || is_told, format!("I4: what was edited on {edited:?} before a write is gone"))
+        }));
+    }
+    wrong
+}
+
+fn frozen() -> Vec<String> {
+    let mut wrong = Vec::new();
+    for point in (0..24).step_by(2) {
+        wrong.extend(pair_of(DeletePolicy::Report, async |world| {
+            world.type_in(Side::Left, "a", "Name", "one");
+            world.add(Side::Left, &[("Code", "n"), ("Name", "new")]);
+            world.type_in(Side::Right, "a", "Phone", "2");
+            world.tick(5_000);
+            let order = Order { end: End::Frozen(point), only_changes: true, ..world.calm(0) };
+            world.run(order).await;
+            vec![]
+        }));
+    }
+    wrong
+}
+
+fn debt() -> Vec<String> {
+    pair_of(DeletePolicy::Report, async |world| {
+        world.type_in(Side::Left, "a", "Name", "one");
+        world.sync().await;
+        world.sync().await;
+        world.type_in(Side::Right, "a", "Name", "two");
+        world.sync().await;
+        let told = world.value(Side::Left, "a", "Name");
+        unless(told == "two", format!("I4: an edit lost to a value that had been told long ago: {told}"))
+    })
+}
+
+fn written_later() -> Vec<String> {
+    pair_of(DeletePolicy::Report, async |world| {
+        let (id, _) = world.entity(Side::Right, "a").expect("it is there");
+        world.crms[1].lock().missed_once = Some(id);
+        world.type_in(Side::Left, "a", "Name", "waits");
+        world.sync().await;
+        world.sync().await;
+        world.sync().await;
+        let told = world.value(Side::Right, "a", "Name");
+        unless(told == "waits", format!("I4: a withdrawn write is not decided again: {told}"))
+    })
+}
+
+fn linked_meanwhile() -> Vec<String> {
+    pair_of(DeletePolicy::Report, async |world| {
+        world.add(Side::Left, &[("Code", "n"), ("Mail", "n"), ("Name", "x")]);
+        world.tick(2_000);
+        world.crms[1].lock().next_push = Some(FaultKind::Lost);
+        world.calm_run(0).await;
+        // The source is staged anew, and somebody makes the other record by hand.
+        world.type_in(Side::Left, "n", "Name", "y");
+        world.add(Side::Right, &[("Code", "m"), ("Mail", "n"), ("Name", "y")]);
+        world.tick(1_100);
+        world.calm_run(0).await;
+        world.settle().await;
+        let made = world.crms[1].live().len();
+        unless(made == 2, "I2: a record was made for one that had a partner already")
+    })
+}
+
+fn linked_twice() -> Vec<String> {
+    pair_of(DeletePolicy::Report, async |world| {
+        let (taken, _) = world.entity(Side::Right, "a").expect("it is there");
+        let (store, pair, now_ms) = (world.hosts[0].clone(), world.pairs[0], world.now_ms());
+        let lease = store.take_lease(world.tenant, FLOWS[0], "a test", None, now_ms, 60_000).await;
+        let lease = lease.expect("it can be asked for").expect("nobody holds it");
+        let run = store.begin_run(&lease, "test", now_ms).await.expect("a run can begin");
+        let intent = NewIntent {
+            side: Side::Right,
+            operation: Operation::Create,
+            source: "900".into(),
+            source_seq: 0,
+            target: String::new(),
+            create_key: format!("{}x", crmsync::engine::KEY_MARK),
+            body: IntentBody::default(),
+        };
+        let unit = UnitCommit { intents: vec![intent], ..UnitCommit::default() };
+        store.commit_decisions(&lease, pair, run, vec![unit], now_ms).await.expect("it can be decided");
+        let due = store.due_intents(world.tenant, pair, Side::Right, Operation::Create, now_ms, 1).await;
+        let intent = due.expect("it can be read")[0].id;
+        store.admit_intents(&lease, vec![intent], now_ms).await.expect("it is planned");
+        let (version, shown) = (String::new(), BTreeMap::new());
+        let stored = Settlement::Stored { intent, record: taken, version, shown, told: false };
+        let settled = store.settle_intents(&lease, pair, run, vec![stored], now_ms).await;
+        let told = world.reasons().await.contains(&"already-linked".to_owned());
+        unless(settled.is_ok() && told, format!("I3: a create that led to a linked record: {settled:?}"))
     })
 }

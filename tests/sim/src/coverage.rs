@@ -55,7 +55,7 @@ impl Step {
             "cursor" | "stage_page" | "reset_cursor" => Step::Stage,
             "unseen_records" | "adopt_mapping" | "rekey" | "refresh_pairings" => Step::Match,
             "next_units" | "linked_to" | "referenced" | "commit_decisions" | "not_listed" => Step::Decide,
-            "due_intents" | "next_due_ms" | "staged_records" | "inbox_record" => Step::Outbox,
+            "due_intents" | "partnered_records" | "next_due_ms" | "staged_records" | "inbox_record" => Step::Outbox,
             "fetch" => Step::Fetch,
             "admit_intents" => Step::Admit,
             "push" => Step::Push,

@@ -93,6 +93,10 @@ pub(crate) struct State {
     pub(crate) told_incomplete: bool,
     /// The next page of a read of the whole module shows half of what there is, and says so.
     pub(crate) cuts_scan: bool,
+    /// Is not found by the next read by id that asks for it, and is there.
+    pub(crate) missed_once: Option<String>,
+    /// As the next call of this name has ended, somebody fills in this field of this record.
+    pub(crate) meanwhile: Option<(&'static str, String, &'static str, &'static str)>,
     /// What becomes of the next write, whatever the weather.
     pub(crate) next_push: Option<FaultKind>,
 }

@@ -112,7 +112,9 @@ impl Line {
             None => Ok(()),
             Some(FaultKind::RateLimit) => {
                 let wait_ms = 1 + self.weather.pick(3) as u64;
-                *self.lock_asked() = Some((name, Instant::now() + Duration::from_millis(wait_ms)));
+                // What a push still has to send waits row by row, which is asked on disk; other rows may go.
+                let asked = (name != "push").then(|| (name, Instant::now() + Duration::from_millis(wait_ms)));
+                *self.lock_asked() = asked;
                 Err(CallError::Fault(Fault::RateLimited(wait_ms)))
             }
             Some(FaultKind::LoggedOut) => Err(CallError::Fault(Fault::LoggedOut)),
@@ -122,6 +124,10 @@ impl Line {
     }
 
     async fn end(&self, name: &'static str, about: &str) {
+        let meanwhile = self.crm.lock().meanwhile.take_if(|(call, ..)| *call == name);
+        if let Some((_, id, field, text)) = meanwhile {
+            self.people.lock().unwrap_or_else(PoisonError::into_inner).hurry(self.number, &id, field, text);
+        }
         self.pulse.call(name, Moment::After, &format!("{} {about}", self.crm.habits.name)).await;
     }
 
@@ -196,7 +202,8 @@ impl Line {
     }
 
     fn by_id(&self, ids: &[String], fields: &[String]) -> Fetched {
-        let state = self.crm.lock();
+        let mut state = self.crm.lock();
+        let missed_once = state.missed_once.take_if(|missed| ids.contains(missed));
         let mut fetched = Fetched { live: vec![], absent: vec![], removed: vec![] };
         // A record between two states is looked for again where it matters: when known ids are.
         let flickers = fields.is_empty() && self.weather.strikes(Step::Fetch, &[FaultKind::Flicker]).is_some();
@@ -204,7 +211,7 @@ impl Line {
         for (at, id) in ids.iter().enumerate() {
             let found = state.rows.get(&number(id)).map(|row| (number(id), row));
             match found {
-                _ if at == missed => fetched.absent.push(id.clone()),
+                _ if at == missed || missed_once.as_ref() == Some(id) => fetched.absent.push(id.clone()),
                 Some((number, _)) if !state.is_seen(number) || state.cut.contains(&number) => {
                     fetched.absent.push(id.clone());
                 }

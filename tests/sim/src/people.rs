@@ -117,6 +117,16 @@ impl People {
         }
     }
 
+    /// Somebody fills in a field while a host works.
+    pub(crate) fn hurry(&mut self, crm: usize, id: &str, field: &'static str, text: &str) {
+        self.clock.fetch_add(2_100, Ordering::SeqCst);
+        let code = self.crms[crm].live()[id]["Code"].display();
+        let value = self.crms[crm].person_edits(id, field, Value::text(text));
+        self.clock.fetch_add(2_100, Ordering::SeqCst);
+        self.tell(crm, &format!("edit {id} ({code}), {field} = {text:?}"));
+        self.edits.push(Edit { code, field, value });
+    }
+
     fn tell(&self, crm: usize, what: &str) {
         self.log.lock().trace.note(&format!("  people of {}: {what}", self.crms[crm].habits.name));
     }

@@ -39,7 +39,8 @@ impl Disk {
     /// Tables, with whether they have a column for the tenant.
     fn tables(&self) -> Vec<(String, bool)> {
         let connection = self.lock();
-        let sql = "SELECT m.name, EXISTS (SELECT 1 FROM pragma_table_info(m.name) WHERE name = 'tenant') FROM sqlite_master m WHERE m.type = 'table'";
+        let sql = "SELECT m.name, EXISTS (SELECT 1 FROM pragma_table_info(m.name) WHERE name = 'tenant')
+             FROM sqlite_master m WHERE m.type = 'table'";
         let mut statement = connection.prepare_cached(sql).expect("there is a list of tables");
         let tables = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("it can be read");
         tables.collect::<Result<_, _>>().expect("it has names")
@@ -100,7 +101,9 @@ impl Disk {
 
     /// I13: whether a write leaves before the moment that its CRM named.
     pub(crate) fn is_early(&self, side: Side, target: &str, key: &str, now_ms: i64) -> bool {
-        let sql = "SELECT count(*) FROM intent WHERE state = 'admitted' AND side = ?1 AND target = ?2 AND create_key = ?3 AND not_before_ms > ?4";
+        let sql =
+            "SELECT count(*) FROM intent WHERE state = 'admitted' AND side = ?1 AND target = ?2 AND create_key = ?3
+             AND not_before_ms > ?4";
         self.count(sql, (side.as_str(), target, key, now_ms)) > 0
     }
 

@@ -93,8 +93,8 @@ impl Line {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// I13: a call that the CRM asked to repeat later is not repeated before. The engine waits in real time, so this clock is a real one, too;
-    /// other calls to a CRM that asked for time are kept back at the door, which this level does not have.
+    /// I13: a call that the CRM asked to repeat later is not repeated before. The engine waits in real time, so this clock is a real
+    /// one, too; other calls to a CRM that asked for time are kept back at the door, which this level does not have.
     fn check_patience(&self, name: &'static str) {
         if let Some((_, not_before)) = self.lock_asked().take_if(|(asked, _)| *asked == name)
             && Instant::now() < not_before

@@ -36,6 +36,7 @@ pub(crate) const BITES: &[Scenario] = &[
     Scenario { name: "what could not be written is written once it can", live: written_later },
     Scenario { name: "a create whose source was linked meanwhile makes no second record", live: linked_meanwhile },
     Scenario { name: "a create that leads to a linked record joins nothing", live: linked_twice },
+    Scenario { name: "two edits of one second are two", live: one_second },
     Scenario { name: "two tenants in one database see nothing of each other", live: crate::tenants::apart },
     Scenario { name: "an old copy of the database doubles and deletes nothing", live: crate::tenants::old_copy },
     Scenario { name: "those behind a poisoned record go on in the same run", live: poison_first },
@@ -187,10 +188,11 @@ fn old_create() -> Vec<String> {
         world.add(Side::Left, &[("Code", "n"), ("Name", "stays")]);
         world.crms[1].lock().next_push = Some(FaultKind::Lost);
         world.sync().await;
-        world.settings[0].out.insert("Name");
+        // Only for a while: what was agreed on the row stands.
+        world.settings[0].paused.insert("Name");
         world.tick(2 * QUIESCE_MS);
         world.sync().await;
-        world.settings[0].out.clear();
+        world.settings[0].paused.clear();
         for _ in 0..3 {
             world.sync().await;
         }
@@ -393,5 +395,21 @@ fn linked_twice() -> Vec<String> {
         let settled = store.settle_intents(&lease, pair, run, vec![stored], now_ms).await;
         let told = world.reasons().await.contains(&"already-linked".to_owned());
         unless(settled.is_ok() && told, format!("I3: a create that led to a linked record: {settled:?}"))
+    })
+}
+
+fn one_second() -> Vec<String> {
+    pair_of(DeletePolicy::Report, async |world| {
+        let (id, _) = world.entity(Side::Left, "a").expect("it is there");
+        world.tick(1_000 - world.now_ms() % 1_000);
+        world.crms[0].person_edits(&id, "Name", Value::text("one"));
+        let second = world.now_ms() / 1_000;
+        world.calm_run(0).await;
+        world.crms[0].person_edits(&id, "Name", Value::text("two"));
+        let mut wrong = unless(world.now_ms() / 1_000 == second, "the run took longer than a second");
+        world.sync().await;
+        let told = world.value(Side::Right, "a", "Name");
+        wrong.extend(unless(told == "two", format!("I7: the second edit of a second was not seen: {told}")));
+        wrong
     })
 }

@@ -206,8 +206,8 @@ pub struct View {
     pub linked: bool,
     /// Whether the flow is about them.
     pub scope: Scope,
-    /// The record of this side says that the other one left, by a mark of ours.
-    pub marked: Option<Side>,
+    /// The records of these sides say that the other one left, by a mark of ours: both do if each left while the other one was away.
+    pub marked: Vec<Side>,
     /// One record left before, and a person said that the other one goes as well, as it was then.
     pub delete_asked: bool,
     /// The side whose record was saved last, if that is known.
@@ -323,7 +323,7 @@ pub enum Verdict {
 pub struct Decision {
     /// What becomes of it.
     pub verdict: Verdict,
-    /// At most one write for each side, and an unmark.
+    /// At most one write for each side, and its unmark.
     pub writes: Vec<Write>,
     /// Rows whose bases become what both sides show now, with nothing owed.
     pub settled: Vec<usize>,
@@ -457,7 +457,7 @@ fn decide_pair(view: &View, mapping: &PairMapping, policy: &Policy) -> Decision 
             decision.verdict = Verdict::Write;
         }
     }
-    if let Some(side) = view.marked.filter(|_| !is_on(Sabotage::MarkStays)) {
+    for &side in view.marked.iter().filter(|_| !is_on(Sabotage::MarkStays)) {
         decision.writes.push(Write { side, operation: Operation::Unmark, rows: vec![] });
         decision.verdict = Verdict::Write;
     }

@@ -157,6 +157,11 @@ pub struct PairMapping {
 }
 
 impl PairMapping {
+    /// Names of all rows.
+    pub fn keys(&self) -> Vec<String> {
+        self.rows.iter().map(|row| row.key.0.clone()).collect()
+    }
+
     /// API names of all fields of one side, each once, in the order of the rows.
     pub fn fields(&self, side: Side) -> Vec<&Field> {
         let mut fields: Vec<&Field> = Vec::new();

@@ -106,6 +106,8 @@ sabotages! {
     NoCondition,
     /// One record that breaks the connector stops the others.
     PoisonStopsAll,
+    /// A record that breaks the connector ends the portion for those behind it.
+    PoisonIsIdle,
     /// A create carries no key of ours.
     CreateWithoutKey,
     /// A field that was not read is empty.
@@ -130,6 +132,8 @@ sabotages! {
     WithdrawnIsForgotten,
     /// What an earlier run planned and did not send is not decided again.
     UnsentIsForgotten,
+    /// A create is repeated although its source was linked meanwhile.
+    CreateWhatIsLinked,
     /// A record that is linked already is linked once more.
     LinkTwice,
     /// Two edits of one second are one.
@@ -138,6 +142,24 @@ sabotages! {
     BackIsNew,
     /// A new mapping row waits until somebody edits.
     NewRowsAreIgnored,
+    /// A create of an earlier run counts rows as sent that the mapping has lost.
+    OldRowsAreSent,
+    /// Nothing is read again for a row that is new to a link.
+    NewRowsAreUnread,
+    /// There is room for one mark in a link.
+    OneMark,
+    /// Nothing is saved about a converted record.
+    ConvertedIsForgotten,
+    /// A write that nobody answered leaves no line in the log.
+    UnansweredIsUnlogged,
+    /// A mark makes people forget where its record differs.
+    MarkHidesDifferences,
+    /// A staged record is looked up by its id, whosever it is.
+    RecordOfAnybody,
+    /// A call is repeated at once, whatever the CRM asks for.
+    NoPatience,
+    /// A write that has to wait is sent at once.
+    SendEarly,
     /// The limiter counts calls, and lets them through.
     LimiterLetsThrough,
 }

@@ -114,6 +114,9 @@ async fn drain_one(
         let mut due = run.store.due_intents(run.tenant(), pair.id, side, operation, run.now_ms(), portion).await?;
         let found = due.len();
         due = give_up_on_hopeless(run, pair, due).await?;
+        if !is_on(Sabotage::CreateWhatIsLinked) {
+            due = leave_out_partnered(run, pair, due).await?;
+        }
         if due.is_empty() && found > 0 {
             continue;
         }
@@ -154,7 +157,9 @@ async fn drain_one(
             drained.alarms.push(format!("{connection}: no write is answered; the rest waits for the next run"));
             return Ok(drained);
         }
-        let wait_ms = if pushed.ended == 0 { pushed.wait_ms.max(IDLE_PUSH_MS) } else { pushed.wait_ms };
+        // I12: a row that broke the connector has been put off by itself, and those behind it go on at once.
+        let is_idle = pushed.ended == 0 && (!pushed.broken || is_on(Sabotage::PoisonIsIdle));
+        let wait_ms = if is_idle { pushed.wait_ms.max(IDLE_PUSH_MS) } else { pushed.wait_ms };
         let done = drained.writes();
         run.progress.step(&format!("write to {}", run.side(side).connection), done, None);
         // A CRM that lets some writes through at a time is waited for as long as it does.
@@ -191,6 +196,27 @@ async fn give_up_on_hopeless(run: &RunSetup, pair: &PairSetup, due: Vec<IntentRo
         Settlement::Refused { intent: intent.id, note: OutcomeNote { kind, reason, field: String::new(), detail } }
     });
     let settlements: Vec<_> = settlements.collect();
+    if !settlements.is_empty() {
+        run.store.settle_intents(&run.lease, pair.id, run.run, settlements, run.now_ms()).await?;
+    }
+    Ok(kept)
+}
+
+/// I2: a create that was sent before and is known not to have happened is decided again if its source has a partner by now, whom a person
+/// made. Where the CRM enforces our key nothing is known before it is sent once more.
+async fn leave_out_partnered(run: &RunSetup, pair: &PairSetup, due: Vec<IntentRow>) -> Result<Vec<IntentRow>, Error> {
+    let is_again = |intent: &IntentRow| {
+        let is_known = pair.module(intent.side).create_class != CreateClass::A;
+        intent.operation == Operation::Create && intent.attempts > 0 && is_known && !intent.body.undo
+    };
+    let again: Vec<&IntentRow> = due.iter().filter(|intent| is_again(intent)).collect();
+    let Some(side) = again.first().map(|intent| intent.side.other()) else { return Ok(due) };
+    let sources = again.iter().map(|intent| intent.source.clone()).collect();
+    let partnered = run.store.partnered_records(run.tenant(), pair.id, side, sources).await?;
+    let (over, kept): (Vec<_>, Vec<_>) =
+        due.into_iter().partition(|intent| is_again(intent) && partnered.contains(&intent.source));
+    let settlements: Vec<_> =
+        over.iter().map(|intent| Settlement::Withdraw { intent: intent.id, note: None, counts: false }).collect();
     if !settlements.is_empty() {
         run.store.settle_intents(&run.lease, pair.id, run.run, settlements, run.now_ms()).await?;
     }

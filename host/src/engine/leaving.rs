@@ -303,7 +303,7 @@ pub(super) fn leaving(
     };
     let shown = || shown_mark(pair, unit, side).cloned().unwrap_or(Value::Empty);
     let field = pair.mark(side).filter(|_| operation != Operation::Delete).map(|mark| {
-        let former = unit.link.as_ref().and_then(|link| link.marked.as_ref()).map(|mark| mark.before.clone());
+        let former = unit.link.as_ref().and_then(|link| link.mark_on(side)).map(|mark| mark.before.clone());
         let (before, after) = match operation {
             Operation::Mark => (shown(), mark.value.clone()),
             _ => (mark.value.clone(), former.filter(Value::is_read).unwrap_or(Value::Empty)),

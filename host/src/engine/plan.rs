@@ -180,10 +180,35 @@ impl Decided {
             }
             Verdict::Removed(..) | Verdict::Forget => commit.done = rows,
         }
+        commit.unseen = self.to_be_read(&pair.mapping);
+        if !commit.unseen.is_empty() {
+            // What one side shows is needed again when the other one has been read.
+            commit.held.append(&mut commit.done);
+        }
         commit.link = self.link(pair);
         commit.journal = self.journal(&pair.mapping);
         commit.intents = self.decision.writes.iter().map(|write| self.intent(run, pair, write)).collect();
         commit
+    }
+
+    /// S12: records without which nothing can be agreed on in a row that is new to the link. They were not listed together with their
+    /// counterparts: the login did not see one of them then, or their CRM's fields were read all along.
+    fn to_be_read(&self, mapping: &PairMapping) -> Vec<(Side, String)> {
+        let is_decided = matches!(self.decision.verdict, Verdict::Unchanged | Verdict::Write);
+        if !is_decided || self.unit.link.is_none() || is_on(Sabotage::NewRowsAreUnread) {
+            return vec![];
+        }
+        let is_unread = |side: Side| self.view.presence(side) == Presence::Unread;
+        let is_needed = |side: &Side| {
+            let mut rows = mapping.rows.iter().zip(&self.view.rows);
+            rows.any(|(row, cell)| {
+                let is_known = |side: Side| cell.side(side).shown.iter().all(Value::is_read);
+                let may_tell = is_known(side.other()) || is_unread(side.other());
+                !matches!(row.role, Role::Constant(_)) && !is_known(*side) && may_tell
+            })
+        };
+        let needed = Side::BOTH.into_iter().filter(|&side| is_unread(side)).filter(is_needed);
+        needed.map(|side| (side, self.record(side))).collect()
     }
 
     fn is_create(&self) -> bool {
@@ -235,7 +260,8 @@ impl Decided {
     fn link(&self, pair: &PairSetup) -> Option<crate::store::LinkRow> {
         let mut link = match &self.unit.link {
             // Its staged records stay: what was edited meanwhile travels when the filter means them again. A write needs its link.
-            Some(link) if matches!(self.decision.verdict, Verdict::OutOfScope(_)) => {
+            Some(link) if matches!(&self.decision.verdict, Verdict::OutOfScope(why) if why != reason::CONVERTED || is_on(Sabotage::ConvertedIsForgotten)) =>
+            {
                 return (!self.decision.writes.is_empty()).then(|| link.clone());
             }
             // So do those that left the filter and wait for consent.
@@ -257,10 +283,13 @@ impl Decided {
         link.delete_asked = false;
         link.removed = gone.map(|(side, _)| side).filter(|_| self.decision.verdict != Verdict::Forget);
         link.away = gone.map_or(link.away, |(_, how)| how);
-        let is_unmarked = self.decision.writes.iter().any(|write| write.operation == Operation::Unmark);
-        let marked = link.marked.take();
-        link.marked = marked.filter(|mark| link.removed.is_some() || is_unmarked || pair.mark(mark.side).is_none());
         link.ended = self.decision.verdict == Verdict::Forget;
+        // A mark in a record that lies in the bin is taken off should it come back, also from the end of its link.
+        let is_away = link.removed.is_some() || link.ended;
+        let is_unmarked = |side: Side| {
+            self.decision.writes.iter().any(|write| write.operation == Operation::Unmark && write.side == side)
+        };
+        link.marks.retain(|mark| is_away || is_unmarked(mark.side) || pair.mark(mark.side).is_none());
         if self.decision.writes.is_empty() {
             // What was tried has arrived, or is not wanted any more.
             link.attempts = 0;

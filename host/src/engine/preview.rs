@@ -27,7 +27,7 @@ pub async fn preview(setup: &RunSetup, settings_hash: &str, approved: i64) -> Re
     };
     let mut planned = Planned::default();
     for pair in &setup.pairs {
-        setup.store.recover_intents(&setup.lease, pair.id).await?;
+        setup.store.recover_intents(&setup.lease, pair.id, pair.mapping.keys(), setup.run, setup.now_ms()).await?;
         pull_both(setup, pair).await?;
         // Creates of an earlier run whose records have come are no work any more; telling so needs the store only.
         adopt_arrivals(setup, pair).await?;

@@ -65,7 +65,7 @@ pub async fn run(setup: &RunSetup, options: &RunOptions) -> Result<RunReport, Er
         ..RunReport::default()
     };
     for pair in &setup.pairs {
-        setup.store.recover_intents(&setup.lease, pair.id).await?;
+        setup.store.recover_intents(&setup.lease, pair.id, pair.mapping.keys(), setup.run, setup.now_ms()).await?;
         // What may have been a create of ours may be known by now; what was tried in vain is tried again after a while.
         setup.store.touch_left_out(&setup.lease, pair.id, vec![reason::OUTCOME_UNKNOWN], i64::MAX).await?;
         let before_ms = setup.now_ms() - setup.limits.try_again_ms;

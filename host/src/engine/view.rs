@@ -105,7 +105,7 @@ pub(super) fn view(
         })
         .collect();
     let [left, right] = shown.presence;
-    let marked = unit.link.as_ref().and_then(|link| link.marked.as_ref()).map(|mark| mark.side);
+    let marked = unit.link.iter().flat_map(|link| &link.marks).map(|mark| mark.side).collect();
     let [saved_left, saved_right] = Side::BOTH.map(|side| {
         let row = unit.side(side).filter(|row| row.presence == PresenceWord::Live);
         row.map(|row| row.modified_at_ms)

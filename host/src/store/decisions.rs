@@ -1,6 +1,6 @@
 //! Staged records become links, intents and outcomes, some hundreds at a time, each unit all or nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crmsync_core::decide::{Operation, reason};
 use crmsync_core::{Away, Base, Owed, RemovalReason, Side};
@@ -13,7 +13,7 @@ use super::keys::forget_keys;
 use super::leaving::Mark;
 use super::outbox::IntentBody;
 use super::staging::{
-    INBOX_COLUMNS, InboxRow, InboxState, PresenceWord, id_column, inbox_row, parse_inbox, read_inbox,
+    INBOX_COLUMNS, InboxRow, InboxState, PresenceWord, id_column, inbox_row, parse_inbox, read_inbox, stage_unseen,
 };
 use super::{Error, Lease, PairId, Store, Tx};
 
@@ -66,8 +66,8 @@ pub struct LinkRow {
     pub removed: Option<Side>,
     /// How that record left; means nothing while both are there.
     pub away: Away,
-    /// A mark of ours in the other side's record.
-    pub marked: Option<Mark>,
+    /// Marks of ours in its records: one for each side at most, both if each record left while the other one was away.
+    pub marks: Vec<Mark>,
     /// One record left, and a person said that the other one goes as well.
     pub delete_asked: bool,
     /// Both records left: the link is history.
@@ -100,7 +100,7 @@ impl LinkRow {
             generation: 1,
             removed: None,
             away: Away::Kept(RemovalReason::Unknown),
-            marked: None,
+            marks: vec![],
             delete_asked: false,
             ended: false,
             left_id: left_id.to_owned(),
@@ -121,6 +121,11 @@ impl LinkRow {
             Side::Left => &self.left_id,
             Side::Right => &self.right_id,
         }
+    }
+
+    /// The mark of ours in the record of one side.
+    pub fn mark_on(&self, side: Side) -> Option<&Mark> {
+        self.marks.iter().find(|mark| mark.side == side)
     }
 
     /// The version last seen on one side.
@@ -243,6 +248,8 @@ pub struct UnitCommit {
     pub held: Vec<i64>,
     /// Inbox rows whose create, mark or delete is on its way.
     pub deciding: Vec<i64>,
+    /// Linked records that have to be read before the next decision.
+    pub unseen: Vec<(Side, String)>,
     /// The link to make or to save.
     pub link: Option<LinkRow>,
     /// Writes.
@@ -286,6 +293,29 @@ impl Store {
         self.step(move |tx| {
             lease.check(tx)?;
             units.iter().try_for_each(|unit| commit_unit(tx, &lease, pair, run, unit, now_ms))
+        })
+        .await
+    }
+
+    /// Those of these records of one side that are linked with both records there, or matched.
+    pub async fn partnered_records(
+        &self,
+        tenant: &str,
+        pair: PairId,
+        side: Side,
+        records: Vec<String>,
+    ) -> Result<BTreeSet<String>, Error> {
+        let tenant = tenant.to_owned();
+        self.step(move |tx| {
+            let mut partnered = BTreeSet::new();
+            for record in records {
+                let link = find_link(tx, &tenant, pair, side, &record)?;
+                let is_linked = link.is_some_and(|link| link.removed.is_none());
+                if is_linked || find_pairing(tx, &tenant, pair, side, &record)?.is_some() {
+                    partnered.insert(record);
+                }
+            }
+            Ok(partnered)
         })
         .await
     }
@@ -442,7 +472,7 @@ pub(super) fn read_link(row: &Row<'_>) -> rusqlite::Result<(LinkRow, String, Str
             BOTH_LEFT => Away::Both,
             why => Away::Kept(RemovalReason::parse(why)),
         },
-        marked: None,
+        marks: vec![],
         delete_asked: row.get::<_, i64>(14)? != 0,
         ended: state == "ended",
         left_id: row.get(3)?,
@@ -459,8 +489,13 @@ pub(super) fn read_link(row: &Row<'_>) -> rusqlite::Result<(LinkRow, String, Str
 }
 
 pub(super) fn parse_link((link, bases, marked): (LinkRow, String, String)) -> Result<LinkRow, Error> {
-    let marked = if marked.is_empty() { None } else { Some(from_json("mark", &marked)?) };
-    Ok(LinkRow { bases: from_json("bases", &bases)?, marked, ..link })
+    let marks = match marked.as_str() {
+        "" => vec![],
+        // As it was written while there was room for one.
+        one if one.starts_with('{') => vec![from_json("mark", one)?],
+        list => from_json("marks", list)?,
+    };
+    Ok(LinkRow { bases: from_json("bases", &bases)?, marks, ..link })
 }
 
 pub(super) fn find_link(
@@ -486,7 +521,7 @@ pub(super) fn link_by_id(tx: &Tx<'_>, id: i64) -> Result<Option<LinkRow>, Error>
 /// Makes the link, or saves it; gives its number.
 pub(super) fn save_link(tx: &Tx<'_>, tenant: &str, pair: PairId, link: &LinkRow, now_ms: i64) -> Result<i64, Error> {
     let bases = to_json("bases", &link.bases)?;
-    let marked = link.marked.as_ref().map(|mark| to_json("mark", mark)).transpose()?.unwrap_or_default();
+    let marked = if link.marks.is_empty() { String::new() } else { to_json("marks", &link.marks)? };
     if link.id != 0 {
         tx.execute(
             "UPDATE link SET state = ?2, left_version = ?3, right_version = ?4, left_receipt = ?5, right_receipt = ?6, attempts = ?7,
@@ -572,6 +607,9 @@ fn commit_unit(
             tx.execute("UPDATE inbox SET state = ?2 WHERE seq = ?1", (seq, state))?;
         }
     }
+    for (side, record) in &unit.unseen {
+        stage_unseen(tx, &lease.tenant, pair, *side, record)?;
+    }
     for intent in &unit.intents {
         insert_intent(tx, lease, pair, run, link, intent)?;
     }
@@ -633,20 +671,7 @@ pub(super) fn replace_outcomes(
     outcomes: &[OutcomeNote],
     now_ms: i64,
 ) -> Result<(), Error> {
-    // A difference that was noted once stands until its row is decided about.
-    tx.execute(
-        "DELETE FROM outcome WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4 AND reason NOT IN (?5, ?6, ?7, ?8)",
-        (
-            &lease.tenant,
-            pair,
-            side.as_str(),
-            record,
-            reason::DIFFERS,
-            reason::DIFFERS_ASK,
-            reason::BOTH_CHANGED_ASK,
-            reason::UNDONE,
-        ),
-    )?;
+    forget_passing_outcomes(tx, &lease.tenant, pair, side, record)?;
     for row in decided_rows {
         tx.execute(
             "DELETE FROM outcome WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4 AND field = ?5",
@@ -656,6 +681,31 @@ pub(super) fn replace_outcomes(
     for note in outcomes {
         add_outcome(tx, lease, pair, run, side, record, note, now_ms)?;
     }
+    Ok(())
+}
+
+/// Forgets what was noted of a record, but for the rows in which it differs from its counterpart: such a note stands until its row is
+/// decided about, whatever becomes of the records meanwhile (S17).
+pub(super) fn forget_passing_outcomes(
+    tx: &Tx<'_>,
+    tenant: &str,
+    pair: PairId,
+    side: Side,
+    record: &str,
+) -> Result<(), Error> {
+    tx.execute(
+        "DELETE FROM outcome WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4 AND reason NOT IN (?5, ?6, ?7, ?8)",
+        (
+            tenant,
+            pair,
+            side.as_str(),
+            record,
+            reason::DIFFERS,
+            reason::DIFFERS_ASK,
+            reason::BOTH_CHANGED_ASK,
+            reason::UNDONE,
+        ),
+    )?;
     Ok(())
 }
 

@@ -1,8 +1,9 @@
 //! One writer thread, many waiting steps, one commit for all that wait.
 
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 use secrecy::zeroize::Zeroizing;
 use tokio::sync::oneshot;
@@ -78,7 +79,9 @@ impl Store {
         connection.pragma_update(None, "foreign_keys", "ON")?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         connection.busy_timeout(std::time::Duration::from_secs(10))?;
-        connection.set_prepared_statement_cache_capacity(128);
+        connection.set_prepared_statement_cache_capacity(256);
+        // Plans that do not depend on what is bound: a step's statement would else be prepared anew with each of its calls.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         migrate::run(&connection)?;
         let (queue, jobs) = sync_channel::<Job>(QUEUE_STEPS_MAX);
         let planted = sabotage::planted();
@@ -108,14 +111,22 @@ impl Store {
                 let _gone = answer.send(committed.and(result));
             })
         });
-        let queue = self.queue.clone();
-        tokio::task::spawn_blocking(move || queue.send(job))
-            .await
-            .map_err(|_| Error::Closed)?
-            .map_err(|_| Error::Closed)?;
+        self.hand_over(job).await?;
         let result = answered.await.map_err(|_| Error::Closed)?;
         points::reach(name, Moment::After).await;
         result
+    }
+
+    /// Puts a job before the writer. Only a full queue has to be waited for, and no task may block its thread for that.
+    async fn hand_over(&self, job: Job) -> Result<(), Error> {
+        let job = match self.queue.try_send(job) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Disconnected(_)) => return Err(Error::Closed),
+            Err(TrySendError::Full(job)) => job,
+        };
+        let queue = self.queue.clone();
+        let sent = tokio::task::spawn_blocking(move || queue.send(job)).await;
+        sent.map_err(|_| Error::Closed)?.map_err(|_| Error::Closed)
     }
 
     /// Runs one step for a caller that cannot wait in a task any more, as it is being dropped: returns when it is done, or after a second.

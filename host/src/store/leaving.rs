@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use crmsync_core::decide::{Operation, reason};
+use crmsync_core::sabotage::{Sabotage, is_on};
 use crmsync_core::{Away, RemovalReason, Side, Value};
 
 use super::choice::{Choice, choose, remember_choice};
-use super::decisions::{LinkRow, OutcomeNote, add_outcome, forget_outcomes, link_by_id, save_link};
+use super::decisions::{
+    LinkRow, OutcomeNote, add_outcome, forget_outcomes, forget_passing_outcomes, link_by_id, save_link,
+};
 use super::driver::to_json;
 use super::journal::{JournalLine, write_journal};
 use super::outbox::IntentRow;
@@ -86,13 +89,13 @@ pub(super) fn settle_leaving(
             let told = if done.gone_already { "it was gone already" } else { "" };
             return write_journal(tx, lease, pair, run, &line(intent, &link, "deleted", told), now_ms);
         }
-        Operation::Mark if why(intent) == reason::LEFT_FILTER => link.marked = mark_of(intent).or(link.marked),
+        Operation::Mark if why(intent) == reason::LEFT_FILTER => put_mark(&mut link, intent),
         Operation::Mark => {
             link.removed = Some(intent.side.other());
             link.away = Away::Kept(RemovalReason::parse(why(intent)));
-            link.marked = mark_of(intent).or(link.marked);
+            put_mark(&mut link, intent);
         }
-        Operation::Unmark => link.marked = None,
+        Operation::Unmark => link.marks.retain(|mark| mark.side != intent.side),
         Operation::Create | Operation::Update => return Ok(()),
     }
     link.see(intent.side, done.version, done.awaited);
@@ -104,7 +107,10 @@ pub(super) fn settle_leaving(
     };
     if intent.operation == Operation::Mark && link.removed.is_some() {
         tx.execute("DELETE FROM inbox WHERE seq = ?1 AND state = 'deciding'", [intent.source_seq])?;
-        forget_outcomes(tx, &lease.tenant, pair, Side::Left, &link.left_id)?;
+        match is_on(Sabotage::MarkHidesDifferences) {
+            true => forget_outcomes(tx, &lease.tenant, pair, Side::Left, &link.left_id)?,
+            false => forget_passing_outcomes(tx, &lease.tenant, pair, Side::Left, &link.left_id)?,
+        }
         let detail = intent.body.leaving.as_ref().map(|leaving| leaving.told.clone()).unwrap_or_default();
         let note = OutcomeNote { kind: "removed", reason: reason::REMOVED.into(), field: String::new(), detail };
         add_outcome(tx, lease, pair, run, Side::Left, &link.left_id, &note, now_ms)?;
@@ -209,17 +215,19 @@ fn settle_taken_back(
 /// A mark whose outcome nobody knows: what its field showed before is kept, and the record is staged whatever its version.
 pub(super) fn doubt_mark(tx: &Tx<'_>, tenant: &str, pair: PairId, intent: &IntentRow) -> Result<(), Error> {
     let Some(mut link) = link_by_id(tx, intent.link)? else { return Ok(()) };
-    if intent.operation == Operation::Mark {
-        link.marked = link.marked.or(mark_of(intent));
+    if intent.operation == Operation::Mark && link.mark_on(intent.side).is_none() {
+        put_mark(&mut link, intent);
     }
     link.see(intent.side, "", "");
     save_link(tx, tenant, pair, &link, 0)?;
     Ok(())
 }
 
-fn mark_of(intent: &IntentRow) -> Option<Mark> {
-    let field = intent.body.leaving.as_ref()?.field.as_ref()?;
-    Some(Mark { side: intent.side, before: field.before.clone() })
+/// Keeps what the field of a mark showed before.
+fn put_mark(link: &mut LinkRow, intent: &IntentRow) {
+    let Some(field) = intent.body.leaving.as_ref().and_then(|leaving| leaving.field.as_ref()) else { return };
+    link.marks.retain(|mark| mark.side != intent.side && !is_on(Sabotage::OneMark));
+    link.marks.push(Mark { side: intent.side, before: field.before.clone() });
 }
 
 fn why(intent: &IntentRow) -> &str {

@@ -9,9 +9,9 @@ use crmsync_core::{Base, Side, Value};
 use rusqlite::Row;
 
 use super::decisions::OutcomeNote;
-use super::driver::from_json;
-use super::leaving::{Leaving, doubt_mark};
-use super::settle::{doubt_update, settle, withdraw_unsent};
+use super::driver::{from_json, to_json};
+use super::leaving::Leaving;
+use super::settle::{settle, withdraw_unsent};
 use super::staging::{inbox_by_seq, unlinked_since};
 use super::{Error, InboxRow, Lease, PairId, Store, Tx};
 
@@ -70,6 +70,29 @@ pub struct IntentBody {
     /// For a write about a record that left. The rows of a delete are all that was known of the record, with nothing after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaving: Option<Leaving>,
+}
+
+impl IntentBody {
+    /// Takes a row out of a create: it stays owed to the new record, which shows it blank until it is read.
+    pub(super) fn leave_out_of_create(&mut self, row: &str) {
+        let Some(at) = self.rows.iter().position(|change| change.row == row) else { return };
+        let change = self.rows.remove(at);
+        let blank = vec![Value::Empty; change.after.len()];
+        let base = Base { row_hash: change.hash, values: blank.clone(), sent: Some(blank) };
+        self.blank.insert(change.row.clone(), base);
+        self.owed.push(change.row);
+    }
+
+    /// Leaves all others out of a create, if one of these is in it; and whether that changed it.
+    fn keep_rows(&mut self, rows: &[String]) -> bool {
+        let (kept, lost): (Vec<String>, Vec<String>) =
+            self.rows.iter().map(|change| change.row.clone()).partition(|row| rows.contains(row));
+        if kept.is_empty() || is_on(Sabotage::OldRowsAreSent) {
+            return false;
+        }
+        lost.iter().for_each(|row| self.leave_out_of_create(row));
+        !lost.is_empty()
+    }
 }
 
 /// One intent.
@@ -182,32 +205,35 @@ pub enum Settlement {
 
 impl Store {
     /// Begins a run's work: what was planned and never sent is withdrawn (the records are decided again from what they show now), what
-    /// was admitted and not answered has an unknown outcome (S3). A create that was sent once stays planned with its key: an earlier
-    /// attempt may still be committed, and a new create with a new key would make a second record. Gives the number of unknown ones.
-    pub async fn recover_intents(&self, lease: &Lease, pair: PairId) -> Result<u64, Error> {
+    /// was admitted and not answered has an unknown outcome (S3), and a line of the log says so (I14). A create that was sent once stays
+    /// planned with its key: an earlier attempt may still be committed, and a new create with a new key would make a second record. Of
+    /// its rows only those go on that are in the mapping now (`rows`); the others stay owed to the new record.
+    pub async fn recover_intents(
+        &self,
+        lease: &Lease,
+        pair: PairId,
+        rows: Vec<String>,
+        run: i64,
+        now_ms: i64,
+    ) -> Result<(), Error> {
         let lease = lease.clone();
         self.step(move |tx| {
             lease.check(tx)?;
             withdraw_unsent(tx, &lease.tenant, pair)?;
-            for intent in intents(tx, &lease.tenant, pair, "state = 'admitted' AND operation = 'update'", i64::MAX)? {
-                match intent.operation {
-                    Operation::Update => doubt_update(tx, &lease.tenant, pair, &intent)?,
-                    _ => doubt_mark(tx, &lease.tenant, pair, &intent)?,
-                }
-            }
             if is_on(Sabotage::AdmittedIsUnsent) {
                 tx.execute("UPDATE intent SET state = 'planned', attempts = 0 WHERE state = 'admitted'", [])?;
             }
-            tx.execute(
-                "UPDATE intent SET state = 'unknown', detail = 'the host stopped before the answer came' WHERE tenant = ?1 AND pair = ?2 AND state = 'admitted'",
-                (&lease.tenant, pair),
-            )?;
-            let unknown: Option<i64> = tx.one(
-                "SELECT count(*) FROM intent WHERE tenant = ?1 AND pair = ?2 AND state = 'unknown'",
-                (&lease.tenant, pair),
-                |row| row.get(0),
-            )?;
-            Ok(unknown.unwrap_or(0) as u64)
+            for intent in intents(tx, &lease.tenant, pair, "i.state = 'admitted' AND i.id > ?4", usize::MAX, 0)? {
+                let detail = "the host stopped before the answer came".to_owned();
+                settle(tx, &lease, pair, run, Settlement::Unknown { intent: intent.id, detail }, now_ms)?;
+            }
+            for mut intent in intents(tx, &lease.tenant, pair, "i.operation = 'create' AND i.id > ?4", usize::MAX, 0)? {
+                if intent.body.keep_rows(&rows) {
+                    let body = to_json("intent", &intent.body)?;
+                    tx.execute("UPDATE intent SET body = ?2 WHERE id = ?1", (intent.id, &body))?;
+                }
+            }
+            Ok(())
         })
         .await
     }
@@ -229,11 +255,12 @@ impl Store {
                 leaving => (Operation::Update, leaving.as_str()),
             };
             let condition = format!(
-                "state = 'planned' AND side = '{}' AND operation = '{}' AND leaving = '{leaving}' AND not_before_ms <= {now_ms}",
+                "i.state = 'planned' AND i.side = '{}' AND i.operation = '{}' AND i.leaving = '{leaving}' AND i.not_before_ms <= ?4",
                 side.as_str(),
                 word.as_str()
             );
-            intents(tx, &tenant, pair, &condition, most as i64)
+            let now_ms = if is_on(Sabotage::SendEarly) { i64::MAX } else { now_ms };
+            intents(tx, &tenant, pair, &condition, most, now_ms)
         })
         .await
     }
@@ -261,8 +288,7 @@ impl Store {
         most: usize,
     ) -> Result<Vec<IntentRow>, Error> {
         let tenant = tenant.to_owned();
-        self.step(move |tx| intents(tx, &tenant, pair, &format!("state = 'unknown' AND i.id > {after}"), most as i64))
-            .await
+        self.step(move |tx| intents(tx, &tenant, pair, "i.state = 'unknown' AND i.id > ?4", most, after)).await
     }
 
     /// Creates of one side that may have happened, for CRMs that cannot be asked for our key: records that arrive may be theirs.
@@ -270,10 +296,10 @@ impl Store {
         let tenant = tenant.to_owned();
         self.step(move |tx| {
             let condition = format!(
-                "operation = 'create' AND i.side = '{}' AND i.attempts > 0 AND i.state IN ('admitted', 'unknown', 'parked')",
+                "i.operation = 'create' AND i.side = '{}' AND i.attempts > ?4 AND i.state IN ('admitted', 'unknown', 'parked')",
                 side.as_str()
             );
-            intents(tx, &tenant, pair, &condition, DOUBTFUL_MAX)
+            intents(tx, &tenant, pair, &condition, DOUBTFUL_MAX, 0)
         })
         .await
     }
@@ -369,14 +395,23 @@ impl Store {
     }
 }
 
-fn intents(tx: &Tx<'_>, tenant: &str, pair: PairId, condition: &str, most: i64) -> Result<Vec<IntentRow>, Error> {
-    let sql = format!("{SELECT_INTENT} WHERE i.tenant = ?1 AND i.pair = ?2 AND i.{condition} ORDER BY i.id LIMIT ?3");
-    tx.all(&sql, (tenant, pair, most), read_intent)?.into_iter().map(parse_intent).collect()
+/// Intents that fit a condition, in which `?4` stands for the number: a statement whose text stays is prepared only once.
+fn intents(
+    tx: &Tx<'_>,
+    tenant: &str,
+    pair: PairId,
+    condition: &str,
+    most: usize,
+    number: i64,
+) -> Result<Vec<IntentRow>, Error> {
+    let sql = format!("{SELECT_INTENT} WHERE i.tenant = ?1 AND i.pair = ?2 AND {condition} ORDER BY i.id LIMIT ?3");
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    tx.all(&sql, (tenant, pair, most, number), read_intent)?.into_iter().map(parse_intent).collect()
 }
 
 /// Creates that may have happened and are held against each arrival. More of them at once mean that a CRM answers no write at all; the
 /// engine stops sending long before.
-const DOUBTFUL_MAX: i64 = 2_000;
+const DOUBTFUL_MAX: usize = 2_000;
 
 const SELECT_INTENT: &str = "SELECT i.id, i.link, i.side, i.operation, i.state, i.source, i.source_seq, i.target, i.create_key, i.body, i.attempts,
     i.not_before_ms, i.admitted_at_ms, COALESCE((SELECT CASE WHEN i.side = 'left' THEN l.left_version ELSE l.right_version END FROM link l WHERE l.id = i.link), ''), i.leaving

@@ -81,6 +81,9 @@ pub(super) fn settle(
                 let (_, left_id) = outcome_place(tx, &intent)?;
                 note_undone(tx, lease, pair, run, &intent, &left_id, now_ms)?;
             }
+            if is_on(Sabotage::UnansweredIsUnlogged) {
+                return Ok(());
+            }
             write_journal(tx, lease, pair, run, &line(&intent, "unknown", &intent.target, &detail), now_ms)
         }
         Settlement::LeaveOut { row, note, attempts, .. } => {
@@ -346,18 +349,14 @@ fn leave_out(
     note: &OutcomeNote,
     now_ms: i64,
 ) -> Result<(), Error> {
-    let left_out = intent.body.rows.iter().position(|change| change.row == row).map(|at| intent.body.rows.remove(at));
+    if intent.operation == Operation::Create {
+        intent.body.leave_out_of_create(row);
+    } else {
+        intent.body.rows.retain(|change| change.row != row);
+    }
     if intent.body.rows.is_empty() {
         refuse(tx, lease, pair, run, &intent, note, now_ms)?;
         return end_intent(tx, intent.id);
-    }
-    if intent.operation == Operation::Create {
-        intent.body.owed.push(row.to_owned());
-        if let Some(change) = left_out {
-            let blank = vec![Value::Empty; change.after.len()];
-            let base = Base { row_hash: change.hash, values: blank.clone(), sent: Some(blank) };
-            intent.body.blank.insert(change.row, base);
-        }
     }
     let body = to_json("intent", &intent.body)?;
     tx.execute(
@@ -424,7 +423,7 @@ pub(super) fn withdraw_unsent(tx: &Tx<'_>, tenant: &str, pair: PairId) -> Result
 
 /// An update whose outcome nobody knows: if its values are found later they are ours and no person's edit, and the record is staged
 /// whatever its version.
-pub(super) fn doubt_update(tx: &Tx<'_>, tenant: &str, pair: PairId, intent: &IntentRow) -> Result<(), Error> {
+fn doubt_update(tx: &Tx<'_>, tenant: &str, pair: PairId, intent: &IntentRow) -> Result<(), Error> {
     let Some(mut link) = link_by_id(tx, intent.link)? else { return Ok(()) };
     for change in &intent.body.rows {
         let base = link.bases.entry(change.row.clone()).or_default().side_mut(intent.side);

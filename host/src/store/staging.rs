@@ -680,8 +680,9 @@ pub(super) fn inbox_row(
     side: Side,
     record: &str,
 ) -> Result<Option<InboxRow>, Error> {
+    let is_own = if is_on(Sabotage::RecordOfAnybody) { "?1 <> '' AND ?2 <> 0" } else { "tenant = ?1 AND pair = ?2" };
     tx.one(
-        &format!("SELECT {INBOX_COLUMNS} FROM inbox WHERE tenant = ?1 AND pair = ?2 AND side = ?3 AND record = ?4"),
+        &format!("SELECT {INBOX_COLUMNS} FROM inbox WHERE {is_own} AND side = ?3 AND record = ?4"),
         (tenant, pair, side.as_str(), record),
         read_inbox,
     )?

@@ -53,9 +53,9 @@ impl Step {
             | "doubtful_creates" | "unlinked_since" => Step::Recover,
             "pull" => Step::Pull,
             "cursor" | "stage_page" | "reset_cursor" => Step::Stage,
-            "unseen_records" | "adopt_mapping" | "rekey" | "refresh_pairings" => Step::Match,
+            "unseen_records" | "adopt_mapping" | "match_staged" | "rekey" | "refresh_pairings" => Step::Match,
             "next_units" | "linked_to" | "referenced" | "commit_decisions" | "not_listed" => Step::Decide,
-            "due_intents" | "next_due_ms" | "staged_records" | "inbox_record" => Step::Outbox,
+            "due_intents" | "partnered_records" | "next_due_ms" | "staged_records" | "inbox_record" => Step::Outbox,
             "fetch" => Step::Fetch,
             "admit_intents" => Step::Admit,
             "push" => Step::Push,
@@ -65,6 +65,8 @@ impl Step {
             "count" => Step::Count,
             "stage_held_removals"
             | "removal_count"
+            | "asked_count"
+            | "unmarked_linked"
             | "known_records"
             | "held_of"
             | "hold_removals"
@@ -159,6 +161,15 @@ impl fmt::Display for Coverage {
                 }
             }
         }
-        write!(f, "\n- : cannot happen there (a store has no pages, a read commits nothing)")
+        let reasons = FaultKind::ALL
+            .iter()
+            .filter_map(|kind| Some((kind, Step::ALL.iter().find_map(|&step| kind.why_never(step))?)));
+        for (kind, why) in reasons {
+            write!(f, "\n- of {}: {why}", kind.name())?;
+        }
+        for missed in self.missing() {
+            write!(f, "\nMISSED: {missed}")?;
+        }
+        Ok(())
     }
 }

@@ -8,6 +8,9 @@ use crmsync::engine::{CreateClass, DeleteWays, ModuleInfo, PushOutcome, PushRow,
 use crmsync_core::decide::Operation;
 use crmsync_core::{Fault, RemovalReason, Value};
 
+use crate::faults::FaultKind;
+use crate::invariants::code_of;
+
 /// The host's clock in milliseconds since 1970, moved by the world only.
 pub(crate) type Clock = Arc<AtomicI64>;
 /// What a record shows, by field.
@@ -53,6 +56,8 @@ pub(crate) struct Row {
 pub(crate) struct Written {
     pub(crate) id: String,
     pub(crate) operation: Operation,
+    /// Who it is about.
+    pub(crate) code: String,
 }
 
 #[derive(Default)]
@@ -86,6 +91,14 @@ pub(crate) struct State {
     pub(crate) deleted_by_host: Vec<(String, Fields)>,
     /// The first finished read of the whole module said that it was not whole.
     pub(crate) told_incomplete: bool,
+    /// The next page of a read of the whole module shows half of what there is, and says so.
+    pub(crate) cuts_scan: bool,
+    /// Is not found by the next read by id that asks for it, and is there.
+    pub(crate) missed_once: Option<String>,
+    /// As the next call of this name has ended, somebody fills in this field of this record.
+    pub(crate) meanwhile: Option<(&'static str, String, &'static str, &'static str)>,
+    /// What becomes of the next write, whatever the weather.
+    pub(crate) next_push: Option<FaultKind>,
 }
 
 /// The CRM. Cheap to clone.
@@ -262,8 +275,8 @@ impl Crm {
                     return PushOutcome::Failed(Fault::Gone);
                 };
                 state.remove(id, now_s);
+                state.written.push(Written { id: row.id.clone(), operation: row.operation, code: code_of(&fields) });
                 state.deleted_by_host.push((row.id.clone(), fields));
-                state.written.push(Written { id: row.id.clone(), operation: row.operation });
                 let receipt = Receipt { id: row.id.clone(), version: String::new(), stored: None, existed: false };
                 return PushOutcome::Stored(receipt);
             }
@@ -289,7 +302,8 @@ impl Crm {
         };
         let record = self.record(state, id, &state.rows[&id], names);
         if !existed {
-            state.written.push(Written { id: record.id.clone(), operation: row.operation });
+            let code = code_of(&state.rows[&id].fields);
+            state.written.push(Written { id: record.id.clone(), operation: row.operation, code });
         }
         PushOutcome::Stored(Receipt {
             id: record.id,

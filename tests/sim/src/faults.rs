@@ -89,23 +89,32 @@ impl FaultKind {
         }
     }
 
-    /// Where it can happen; everywhere else it is impossible: a store has no pages, a read has nothing to commit late.
-    pub(crate) fn can_happen_in(self, step: Step) -> bool {
-        match self {
-            FaultKind::Crash | FaultKind::Freeze => true,
+    /// Why it can never happen in this step; none if it can.
+    pub(crate) fn why_never(self, step: Step) -> Option<&'static str> {
+        let (happens, why) = match self {
+            FaultKind::Crash | FaultKind::Freeze => (true, ""),
             FaultKind::ServerError | FaultKind::RateLimit | FaultKind::LoggedOut | FaultKind::Breakdown => {
-                step.is_remote()
+                (step.is_remote(), "only calls to a CRM fail so; a step of the store is on the host's own disk")
             }
             FaultKind::CursorExpired
             | FaultKind::Duplicated
             | FaultKind::Stale
             | FaultKind::Reordered
-            | FaultKind::Incomplete => step == Step::Pull,
-            FaultKind::Flicker => step == Step::Fetch,
-            FaultKind::Lost | FaultKind::Cut | FaultKind::Late | FaultKind::NotSent | FaultKind::NoLine => {
-                step == Step::Push
-            }
-            FaultKind::People => matches!(step, Step::Pull | Step::Fetch | Step::Push),
-        }
+            | FaultKind::Incomplete => (step == Step::Pull, "only a listing has pages and a cursor"),
+            FaultKind::Flicker => (step == Step::Fetch, "only a read by id says that a record is absent"),
+            FaultKind::Lost | FaultKind::Cut | FaultKind::Late | FaultKind::NotSent | FaultKind::NoLine => (
+                step == Step::Push,
+                "only a write can have been carried out or not; a read that is lost is an error like others",
+            ),
+            FaultKind::People => (
+                matches!(step, Step::Pull | Step::Fetch | Step::Push),
+                "only these calls deal with records; people at another moment are people between two of them",
+            ),
+        };
+        (!happens).then_some(why)
+    }
+
+    pub(crate) fn can_happen_in(self, step: Step) -> bool {
+        self.why_never(step).is_none()
     }
 }

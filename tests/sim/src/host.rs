@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 use crate::crm::MODULE;
 use crate::line::{Line, Weather};
 use crate::pulse::{Driven, End, Pulse};
-use crate::world::{FLOWS, MARK, MARK_FIELD, TENANT, World};
+use crate::world::{FLOWS, MARK, MARK_FIELD, World};
 
 /// How long a lease lasts without renewal.
 const LEASE_MS: i64 = 60_000;
@@ -66,10 +66,10 @@ impl World {
         self.tick(10);
         let store = self.hosts[order.host].clone();
         let flow = FLOWS[order.flow];
-        let dead = store.lease_holder(TENANT, flow).await.expect("the holder can be read");
+        let dead = store.lease_holder(self.tenant, flow).await.expect("the holder can be read");
         let lease = self.take(&store, order.flow, &dead).await.expect("only a dead one holds it");
         let run = store.begin_run(&lease, "test", self.now_ms()).await.expect("a run can begin");
-        let pair = store.pair(TENANT, flow, MODULE, MODULE).await.expect("the pair can be made");
+        let pair = store.pair(self.tenant, flow, MODULE, MODULE).await.expect("the pair can be made");
         self.pairs[order.flow] = pair;
         let pulse = Pulse::new(order.host, order.end, order.only_changes, self.log.clone(), self.disk.clone());
         let setup = self.setup(&order, lease, run, pair, &pulse);
@@ -147,7 +147,7 @@ impl World {
         let now_ms = self.now_ms();
         let holder = format!("h{now_ms}");
         store
-            .take_lease(TENANT, FLOWS[flow], &holder, Some(dead), now_ms, LEASE_MS)
+            .take_lease(self.tenant, FLOWS[flow], &holder, Some(dead), now_ms, LEASE_MS)
             .await
             .expect("a lease can be asked for")
     }
@@ -164,10 +164,10 @@ impl World {
     pub(crate) async fn preview(&mut self) -> Preview {
         self.tick(10);
         let store = self.hosts[0].clone();
-        let dead = store.lease_holder(TENANT, FLOWS[0]).await.expect("the holder can be read");
+        let dead = store.lease_holder(self.tenant, FLOWS[0]).await.expect("the holder can be read");
         let lease = self.take(&store, 0, &dead).await.expect("only a dead one holds it");
         let run = store.begin_run(&lease, "preview", self.now_ms()).await.expect("a run can begin");
-        let pair = store.pair(TENANT, FLOWS[0], MODULE, MODULE).await.expect("the pair can be made");
+        let pair = store.pair(self.tenant, FLOWS[0], MODULE, MODULE).await.expect("the pair can be made");
         self.pairs[0] = pair;
         let order = self.calm(0);
         let pulse = Pulse::new(0, End::Whole, false, self.log.clone(), self.disk.clone());
@@ -205,6 +205,7 @@ impl World {
                 people: self.people.clone(),
                 disk: self.disk.clone(),
                 log: self.log.clone(),
+                asked: Arc::default(),
             };
             SideSetup {
                 connection: self.crms[number].habits.name.into(),

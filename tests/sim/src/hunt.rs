@@ -38,15 +38,15 @@ pub fn live(seed: u64, cut: &Cut, verbose: bool) -> Verdict {
         let mut world = World::new(Kind::of(seed), cut);
         world.log.lock().trace.lines = verbose.then(Vec::new);
         world.live(cut).await;
-        let records = std::mem::take(&mut *world.log.lock());
-        let events = world.events;
-        world.end();
+        let (events, log) = (world.events, world.log.clone());
+        let violations = world.end();
+        let records = std::mem::take(&mut *log.lock());
         Verdict {
             seed,
             events,
             points: records.trace.points,
             trace: records.trace.hash,
-            violations: records.violations,
+            violations,
             coverage: records.coverage,
             lines: records.trace.lines.unwrap_or_default(),
         }

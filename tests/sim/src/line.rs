@@ -1,7 +1,8 @@
 //! The line of one run to one CRM: what the engine asks, and what goes wrong on the way.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crmsync::egress::Admissions;
 use crmsync::engine::{
@@ -69,6 +70,8 @@ pub(crate) struct Line {
     pub(crate) people: Arc<Mutex<People>>,
     pub(crate) disk: Disk,
     pub(crate) log: Log,
+    /// The call that the CRM asked to repeat later, and from when on.
+    pub(crate) asked: Arc<Mutex<Option<(&'static str, Instant)>>>,
 }
 
 /// What every call may meet.
@@ -78,11 +81,26 @@ const EVERYWHERE: [FaultKind; 4] =
 impl Line {
     async fn begin(&self, name: &'static str, about: &str) -> Result<(), CallError> {
         self.pulse.call(name, Moment::Before, &format!("{} {about}", self.crm.habits.name)).await;
+        self.check_patience(name);
         if self.crm.lock().logged_out {
             self.log.lock().coverage.hit(FaultKind::LoggedOut, Step::of(name));
             return Err(CallError::Fault(Fault::LoggedOut));
         }
         self.fails(name)
+    }
+
+    fn lock_asked(&self) -> MutexGuard<'_, Option<(&'static str, Instant)>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// I13: a call that the CRM asked to repeat later is not repeated before. The engine waits in real time, so this clock is a real
+    /// one, too; other calls to a CRM that asked for time are kept back at the door, which this level does not have.
+    fn check_patience(&self, name: &'static str) {
+        if let Some((_, not_before)) = self.lock_asked().take_if(|(asked, _)| *asked == name)
+            && Instant::now() < not_before
+        {
+            self.log.violation(format!("I13: {name} was repeated before the CRM's time"));
+        }
     }
 
     fn fails(&self, name: &'static str) -> Result<(), CallError> {
@@ -92,7 +110,13 @@ impl Line {
         }
         match self.weather.strikes(Step::of(name), &EVERYWHERE) {
             None => Ok(()),
-            Some(FaultKind::RateLimit) => Err(CallError::Fault(Fault::RateLimited(1 + self.weather.pick(3) as u64))),
+            Some(FaultKind::RateLimit) => {
+                let wait_ms = 1 + self.weather.pick(3) as u64;
+                // What a push still has to send waits row by row, which is asked on disk; other rows may go.
+                let asked = (name != "push").then(|| (name, Instant::now() + Duration::from_millis(wait_ms)));
+                *self.lock_asked() = asked;
+                Err(CallError::Fault(Fault::RateLimited(wait_ms)))
+            }
             Some(FaultKind::LoggedOut) => Err(CallError::Fault(Fault::LoggedOut)),
             Some(FaultKind::Breakdown) => Err(CallError::Plugin("the connector broke down".into())),
             Some(_) => Err(CallError::Fault(Fault::Transient("a passing cloud".into()))),
@@ -100,6 +124,10 @@ impl Line {
     }
 
     async fn end(&self, name: &'static str, about: &str) {
+        let meanwhile = self.crm.lock().meanwhile.take_if(|(call, ..)| *call == name);
+        if let Some((_, id, field, text)) = meanwhile {
+            self.people.lock().unwrap_or_else(PoisonError::into_inner).hurry(self.number, &id, field, text);
+        }
         self.pulse.call(name, Moment::After, &format!("{} {about}", self.crm.habits.name)).await;
     }
 
@@ -122,7 +150,8 @@ impl Line {
         let is_at_head = place.is_some_and(|(_, _, stamp)| stamp == 0);
         kinds.extend((!self.crm.habits.strict && is_at_head).then_some(FaultKind::Stale));
         kinds.push(if place.is_some() { FaultKind::CursorExpired } else { FaultKind::Incomplete });
-        let trouble = self.weather.strikes(Step::Pull, &kinds);
+        let is_cut = place.is_none() && std::mem::take(&mut state.cuts_scan);
+        let trouble = is_cut.then_some(FaultKind::Incomplete).or_else(|| self.weather.strikes(Step::Pull, &kinds));
         if place.is_some_and(|(generation, ..)| generation != state.generation) {
             self.log.lock().coverage.hit(FaultKind::CursorExpired, Step::Pull);
             return Err(CallError::Fault(Fault::CursorExpired));
@@ -173,7 +202,8 @@ impl Line {
     }
 
     fn by_id(&self, ids: &[String], fields: &[String]) -> Fetched {
-        let state = self.crm.lock();
+        let mut state = self.crm.lock();
+        let missed_once = state.missed_once.take_if(|missed| ids.contains(missed));
         let mut fetched = Fetched { live: vec![], absent: vec![], removed: vec![] };
         // A record between two states is looked for again where it matters: when known ids are.
         let flickers = fields.is_empty() && self.weather.strikes(Step::Fetch, &[FaultKind::Flicker]).is_some();
@@ -181,7 +211,7 @@ impl Line {
         for (at, id) in ids.iter().enumerate() {
             let found = state.rows.get(&number(id)).map(|row| (number(id), row));
             match found {
-                _ if at == missed => fetched.absent.push(id.clone()),
+                _ if at == missed || missed_once.as_ref() == Some(id) => fetched.absent.push(id.clone()),
                 Some((number, _)) if !state.is_seen(number) || state.cut.contains(&number) => {
                     fetched.absent.push(id.clone());
                 }
@@ -221,10 +251,13 @@ impl Line {
         if !self.disk.has_admitted(self.side, row.operation, &row.id, &row.key) {
             self.log.violation(format!("I8: a {} left without an intent", row.operation.as_str()));
         }
+        if self.disk.is_early(self.side, &row.id, &row.key, self.crm.host_now_ms()) {
+            self.log.violation("I13: a write left before the moment that its CRM had named".into());
+        }
         let mut kinds = vec![FaultKind::Lost, FaultKind::Cut, FaultKind::RateLimit];
         kinds.extend((row.operation == Operation::Create).then_some(FaultKind::Late));
         let unknown = || PushOutcome::Failed(Fault::UnknownOutcome("the line went dead".into()));
-        match self.weather.strikes(Step::Push, &kinds) {
+        match state.next_push.take().or_else(|| self.weather.strikes(Step::Push, &kinds)) {
             None => self.crm.commit(&mut state, row, names, read_at_ms),
             Some(FaultKind::Lost) => unknown(),
             // The client is gone; the server commits it all the same, later.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use crmsync_core::sabotage::Sabotage;
-use crmsync_sim::{Cut, Failure, Hunt, Ledger, SCENARIOS, bite, crash_points, hunt, live, parse_points, parse_ranges};
+use crmsync_sim::{Cut, Failure, Hunt, Ledger, bite, crash_points, hunt, live, parse_points, parse_ranges, scenarios};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -118,7 +118,7 @@ fn replay(arguments: &Arguments, seed: u64) -> Result<bool, String> {
 
 fn tell_scenarios() -> bool {
     let mut is_clean = true;
-    for scenario in SCENARIOS {
+    for scenario in scenarios() {
         let wrong = (scenario.live)();
         is_clean &= wrong.is_empty();
         println!("{}: {}", scenario.name, if wrong.is_empty() { "ok".to_owned() } else { wrong.join("; ") });

@@ -7,7 +7,7 @@ use crmsync_core::decide::reason;
 use crmsync_core::{DeletePolicy, RemovalReason, Side};
 
 use crate::scenarios::{kind, unless, world};
-use crate::world::{FLOWS, TENANT, World};
+use crate::world::{FLOWS, World};
 
 /// Records are merged away on the right; of the others one is kept, one is created there again, one is merged away as well, and one is
 /// deleted because a person says so.
@@ -54,7 +54,7 @@ impl World {
         let mut pairs = Vec::new();
         for left in self.crms[0].live().into_keys() {
             let link =
-                self.hosts[0].link_of(TENANT, self.pairs[0], Side::Left, &left).await.expect("a link can be read");
+                self.hosts[0].link_of(self.tenant, self.pairs[0], Side::Left, &left).await.expect("a link can be read");
             pairs.extend(link.filter(|link| link.removed.is_none()).map(|link| [link.left_id, link.right_id]));
         }
         pairs
@@ -69,13 +69,15 @@ impl World {
 
     async fn merged_points(&self) -> Vec<Point> {
         let query = PointQuery { reason: reason::MERGED.to_owned(), most: 1_000, ..PointQuery::default() };
-        self.hosts[0].points(TENANT, FLOWS[0], query).await.expect("points can be read")
+        self.hosts[0].points(self.tenant, FLOWS[0], query).await.expect("points can be read")
     }
 
     async fn answer(&self, point: Point, answer: Answer) {
         let (now_ms, store) = (self.now_ms(), &self.hosts[0]);
-        let lease =
-            store.take_lease(TENANT, FLOWS[0], "a person", None, now_ms, 60_000).await.expect("it can be asked for");
+        let lease = store
+            .take_lease(self.tenant, FLOWS[0], "a person", None, now_ms, 60_000)
+            .await
+            .expect("it can be asked for");
         let lease = lease.expect("nobody holds it");
         let run = store.begin_run(&lease, "decided", now_ms).await.expect("a run can begin");
         let outcomes = store.decide_points(&lease, run, vec![point], answer, now_ms).await.expect("people can answer");

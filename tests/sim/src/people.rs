@@ -7,6 +7,7 @@ use crmsync_core::{RemovalReason, Value};
 use crmsync_sandbox::rng::Rng;
 
 use crate::crm::{Clock, Crm, Fields};
+use crate::pulse::Log;
 
 /// Code tells us who it is, Mail tells the engine (and is often blank), people edit the others.
 pub(crate) const FIELDS: [&str; 5] = ["Code", "Mail", "Name", "Phone", "Note"];
@@ -42,6 +43,8 @@ pub(crate) struct People {
     pub(crate) may_delete: bool,
     /// Some type what breaks connectors.
     pub(crate) types_poison: bool,
+    /// Whoever makes a record fills in what it is known by.
+    pub(crate) gives_mail: bool,
     /// Entities that are in the bin of a CRM.
     gone: BTreeSet<(String, usize)>,
     /// Entities that a person ever deleted in a CRM.
@@ -51,18 +54,24 @@ pub(crate) struct People {
     /// Entities that came back from a bin. One that was not found there, and was created again, comes back as a twin that people see.
     pub(crate) restored: BTreeSet<String>,
     tokens: u64,
+    /// All that they type begins so.
+    sign: String,
+    log: Log,
 }
 
 impl People {
-    pub(crate) fn new(rng: Rng, clock: Clock, crms: Vec<Crm>, types_poison: bool) -> People {
+    pub(crate) fn new(rng: Rng, clock: Clock, crms: Vec<Crm>, types_poison: bool, sign: String, log: Log) -> People {
         People {
             rng,
             clock,
             crms,
+            sign,
+            log,
             edits: vec![],
             tags: vec![],
             may_delete: false,
             types_poison,
+            gives_mail: false,
             gone: BTreeSet::new(),
             ever_deleted: BTreeSet::new(),
             ended: BTreeSet::new(),
@@ -80,7 +89,7 @@ impl People {
     pub(crate) fn work(&mut self, crm: usize, avoid: &Avoid) {
         let live: Vec<(String, Fields)> = self.crms[crm].visible().into_iter().collect();
         self.tokens += 1;
-        let token = format!("v{}", self.tokens);
+        let token = format!("{}v{}", self.sign, self.tokens);
         let someone = (!live.is_empty()).then(|| live[self.rng.below(live.len())].clone());
         match (self.rng.below(24), someone) {
             (0..=2, _) => self.create(crm, token),
@@ -108,6 +117,20 @@ impl People {
         }
     }
 
+    /// Somebody fills in a field while a host works.
+    pub(crate) fn hurry(&mut self, crm: usize, id: &str, field: &'static str, text: &str) {
+        self.clock.fetch_add(2_100, Ordering::SeqCst);
+        let code = self.crms[crm].live()[id]["Code"].display();
+        let value = self.crms[crm].person_edits(id, field, Value::text(text));
+        self.clock.fetch_add(2_100, Ordering::SeqCst);
+        self.tell(crm, &format!("edit {id} ({code}), {field} = {text:?}"));
+        self.edits.push(Edit { code, field, value });
+    }
+
+    fn tell(&self, crm: usize, what: &str) {
+        self.log.lock().trace.note(&format!("  people of {}: {what}", self.crms[crm].habits.name));
+    }
+
     /// What people of a CRM fill in: those of the third one only what its flow carries.
     fn typed_in(&self, crm: usize) -> Vec<&'static str> {
         if crm == 2 { vec![EXTRA] } else { FIELDS[EDITED..].to_vec() }
@@ -120,17 +143,18 @@ impl People {
     }
 
     fn create(&mut self, crm: usize, token: String) {
-        let code = format!("n{}", self.tokens);
+        let code = format!("{}n{}", self.sign, self.tokens);
         let field = self.typed_in(crm)[0];
         if self.is_closed(crm, field) {
             return;
         }
         let mut fields =
             BTreeMap::from([("Code".to_owned(), Value::text(&code)), (field.to_owned(), Value::text(&token))]);
-        if self.rng.chance(50) {
+        if self.rng.chance(50) || self.gives_mail {
             fields.insert("Mail".to_owned(), Value::text(&code));
         }
-        self.crms[crm].person_creates(fields);
+        let id = self.crms[crm].person_creates(fields);
+        self.tell(crm, &format!("create {id} ({code}) with {field} = {token}"));
         self.edits.push(Edit { code, field, value: Value::text(token) });
     }
 
@@ -150,7 +174,9 @@ impl People {
             _ => token,
         };
         let value = self.crms[crm].person_edits(id, field, Value::text(&typed));
-        self.edits.push(Edit { code: fields["Code"].display(), field, value });
+        let code = fields["Code"].display();
+        self.tell(crm, &format!("edit {id} ({code}), {field} = {typed:?}"));
+        self.edits.push(Edit { code, field, value });
     }
 
     fn tag(&mut self, crm: usize, id: &str, fields: &Fields, token: String, avoid: &Avoid) {
@@ -160,16 +186,20 @@ impl People {
         let mut tags = tags_of(fields);
         tags.insert(token.clone());
         self.crms[crm].person_edits(id, TAGS, Value::List(serde_json::to_string(&tags).unwrap_or_default()));
-        self.tags.push((fields["Code"].display(), token));
+        let code = fields["Code"].display();
+        self.tell(crm, &format!("tag {id} ({code}) {token}"));
+        self.tags.push((code, token));
     }
 
     pub(crate) fn delete(&mut self, crm: usize, id: &str, code: String) {
+        self.tell(crm, &format!("delete {id} ({code})"));
         self.ever_deleted.insert((code.clone(), crm));
         self.gone.insert((code, crm));
         self.crms[crm].person_deletes(id);
     }
 
     fn end(&mut self, crm: usize, id: &str, code: String, why: RemovalReason) {
+        self.tell(crm, &format!("end {id} ({code}) as {}", why.as_str()));
         self.ended.insert(code);
         self.crms[crm].person_ends(id, why);
     }
@@ -180,6 +210,7 @@ impl People {
             return;
         }
         let (id, fields) = &bin[self.rng.below(bin.len())];
+        self.tell(crm, &format!("restore {id} ({})", fields["Code"].display()));
         self.crms[crm].person_restores(id);
         self.gone.remove(&(fields["Code"].display(), crm));
         self.restored.insert(fields["Code"].display());

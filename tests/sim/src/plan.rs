@@ -155,7 +155,8 @@ impl Cut {
         if let Some(events) = self.events {
             words.push_str(&format!(" --events {events}"));
         }
-        let without: Vec<usize> = self.without.iter().copied().filter(|&event| Some(event) < self.events).collect();
+        let happens = |event: &usize| self.events.is_none_or(|events| *event < events);
+        let without: Vec<usize> = self.without.iter().copied().filter(happens).collect();
         if !without.is_empty() {
             words.push_str(&format!(" --without {}", ranges(&without)));
         }
@@ -224,5 +225,6 @@ mod tests {
         assert!(parse_ranges("x").is_err() && parse_points("3").is_err());
         let cut = Cut { events: Some(7), without: [1, 2, 9].into(), records: Some(3), points: [(4, 0)].into() };
         assert_eq!(cut.words(), " --events 7 --without 1-2 --records 3 --points 4=0");
+        assert_eq!(Cut { without: [1, 2, 9].into(), ..Cut::default() }.words(), " --without 1-2,9");
     }
 }

@@ -8,7 +8,7 @@ use crmsync_core::sabotage::{Sabotage, plant};
 use crate::crash_points::crash_points;
 use crate::hunt::live;
 use crate::plan::Cut;
-use crate::scenarios::SCENARIOS;
+use crate::scenarios::scenarios;
 
 /// What found a planted bug.
 #[derive(Clone, Debug)]
@@ -33,7 +33,7 @@ pub fn bite(sabotage: Sabotage, seeds_max: u64) -> Bite {
 }
 
 fn look(seeds_max: u64) -> (Option<(String, String)>, u64) {
-    for scenario in SCENARIOS {
+    for scenario in scenarios() {
         if let Some(what) = first(|| (scenario.live)()) {
             return (Some((format!("\"{}\"", scenario.name), what)), 0);
         }

@@ -93,9 +93,10 @@ impl Settings {
                     key: RowKey(format!("{name}={name}")),
                     hash: 1 + self.changes.get(name).copied().unwrap_or(0),
                     left: vec![field],
-                    right: vec![right],
-                    direction: Direction::Both,
+                    // As the flow's rows are resolved: where a field cannot be written its values wait, and are told once it can.
+                    direction: if right.read_only { Direction::ToLeft } else { Direction::Both },
                     agreed: Direction::Both,
+                    right: vec![right],
                     to_right: None,
                     to_left: None,
                     sameness: Sameness::Text,

@@ -13,7 +13,8 @@ fn code(violation: &str) -> &str {
 
 /// The smallest cut of a failing seed that was found, and what it comes to.
 pub(crate) fn shrink(found: &Verdict, cut: &Cut) -> (Cut, Verdict) {
-    let mut shrinking = Shrinking { tries: 0, best: (cut.clone(), found.clone()) };
+    let wanted = found.violations.first().map(|violation| code(violation).to_owned()).unwrap_or_default();
+    let mut shrinking = Shrinking { tries: 0, wanted, best: (cut.clone(), found.clone()) };
     let all = found.events;
     // Half of the events, a quarter of what is left, and so on, from the end.
     let mut step = all / 2;
@@ -57,6 +58,8 @@ pub(crate) fn shrink(found: &Verdict, cut: &Cut) -> (Cut, Verdict) {
 
 struct Shrinking {
     tries: usize,
+    /// The code of what was found first: what is cut must not turn it into something else.
+    wanted: String,
     best: (Cut, Verdict),
 }
 
@@ -78,8 +81,7 @@ impl Shrinking {
         let mut cut = self.best.0.clone();
         more(&mut cut);
         let verdict = live(self.best.1.seed, &cut, false);
-        let wanted = self.best.1.violations.first().map(|violation| code(violation).to_owned());
-        let same = verdict.violations.iter().any(|violation| Some(code(violation)) == wanted.as_deref());
+        let same = verdict.violations.iter().any(|violation| code(violation) == self.wanted);
         if same {
             self.best = (cut, verdict);
         }

@@ -19,7 +19,6 @@ use crate::plan::{Cut, EVENTS, Event, Kind};
 use crate::pulse::{End, Log};
 use crate::settings::Settings;
 
-pub(crate) const TENANT: &str = "t";
 /// The second one is between the left CRM and a third, over the same module and other fields.
 pub(crate) const FLOWS: [&str; 2] = ["people", "extras"];
 /// Where records say that the other one was deleted.
@@ -28,6 +27,8 @@ pub(crate) const MARK: &str = "gone";
 
 pub(crate) struct World {
     pub(crate) kind: Kind,
+    /// Whose flows these are.
+    pub(crate) tenant: &'static str,
     pub(crate) clock: Clock,
     pub(crate) crms: Vec<Crm>,
     pub(crate) hosts: [Store; 2],
@@ -51,18 +52,39 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(kind: Kind, cut: &Cut) -> World {
-        let clock: Clock = Arc::new(AtomicI64::new(1_700_000_000_000));
-        let crms: Vec<Crm> = kind.habits.iter().map(|habits| Crm::new(habits.clone(), clock.clone())).collect();
         let folder = folder(kind.seed);
         std::fs::create_dir_all(&folder).expect("a folder can be made");
         let hosts = [open(&folder), open(&folder)];
         let disk = Disk::open(&folder.join("state.db"));
+        let clock: Clock = Arc::new(AtomicI64::new(1_700_000_000_000));
+        World::within(kind, cut, ("t", ""), clock, folder, hosts, disk)
+    }
+
+    /// Another tenant's world, in the same database. All that its people type begins with the tenant's name.
+    pub(crate) fn neighbour(&self, kind: Kind, tenant: &'static str) -> World {
+        let (clock, folder) = (self.clock.clone(), self.folder.clone());
+        let sign = format!("{tenant}-");
+        World::within(kind, &Cut::default(), (tenant, &sign), clock, folder, self.hosts.clone(), self.disk.clone())
+    }
+
+    fn within(
+        kind: Kind,
+        cut: &Cut,
+        (tenant, sign): (&'static str, &str),
+        clock: Clock,
+        folder: PathBuf,
+        hosts: [Store; 2],
+        disk: Disk,
+    ) -> World {
+        let crms: Vec<Crm> = kind.habits.iter().map(|habits| Crm::new(habits.clone(), clock.clone())).collect();
         let rng = kind.chance(0, "people");
-        let people = People::new(rng, clock.clone(), crms.clone(), kind.poison);
+        let log = Log::default();
+        let people = People::new(rng, clock.clone(), crms.clone(), kind.poison, sign.to_owned(), log.clone());
         let flows = crms.len() - 1;
         let settings = (0..flows).map(|flow| Settings::new(kind.seed, flow == 1)).collect();
         let keys = Arc::new(AtomicU64::new(kind.seed << 32));
         let mut world = World {
+            tenant,
             clock,
             crms,
             hosts,
@@ -70,7 +92,7 @@ impl World {
             disk,
             people: Arc::new(Mutex::new(people)),
             keys,
-            log: Log::default(),
+            log,
             settings,
             pairs: vec![0; flows],
             adopted: BTreeSet::new(),
@@ -79,14 +101,14 @@ impl World {
             events: 0,
             kind,
         };
-        world.populate(cut.records.unwrap_or(world.kind.records));
+        world.populate(cut.records.unwrap_or(world.kind.records), sign);
         world
     }
 
-    fn populate(&mut self, records: usize) {
+    fn populate(&mut self, records: usize, sign: &str) {
         for number in 0..records {
             let mut rng = self.kind.chance(number, "record");
-            let code = format!("p{number}");
+            let code = format!("{sign}p{number}");
             let both = rng.chance(50);
             let only = rng.below(self.crms.len());
             let mut shown: Vec<Option<Fields>> = vec![None; self.crms.len()];
@@ -99,7 +121,7 @@ impl World {
                     }
                     for field in FIELDS[EDITED..].iter().chain([&EXTRA]) {
                         if rng.chance(60) {
-                            fields.insert((*field).to_owned(), Value::text(format!("{field}-{}", rng.below(3))));
+                            fields.insert((*field).to_owned(), Value::text(format!("{sign}{field}-{}", rng.below(3))));
                         }
                     }
                     let id = self.crms[crm].person_creates(fields);
@@ -359,7 +381,7 @@ impl World {
                 let report = self.calm_run(flow).await;
                 if report.is_some_and(|report| report.pairs[0].held_removals > 0) {
                     let now_ms = self.now_ms();
-                    self.hosts[0].consent_to_removals(TENANT, name, now_ms).await.expect("people can consent");
+                    self.hosts[0].consent_to_removals(self.tenant, name, now_ms).await.expect("people can consent");
                 }
             }
         }
@@ -400,7 +422,7 @@ impl World {
 
     /// Reasons of all outcomes of the first flow.
     pub(crate) async fn reasons(&self) -> Vec<String> {
-        let outcomes = self.hosts[0].outcomes(TENANT, FLOWS[0]).await.expect("outcomes can be read");
+        let outcomes = self.hosts[0].outcomes(self.tenant, FLOWS[0]).await.expect("outcomes can be read");
         outcomes.into_iter().map(|outcome| outcome.reason).collect()
     }
 
@@ -409,10 +431,16 @@ impl World {
         self.crms.iter().map(|crm| crm.lock().deleted_by_host.len()).sum()
     }
 
-    /// The world is over; if something went wrong, its database stays and is named.
+    /// The world is over. If something went wrong that somebody reads line by line, its database stays, and the last line names it.
     pub(crate) fn end(self) -> Vec<String> {
-        let violations = std::mem::take(&mut self.log.lock().violations);
-        let _removed = std::fs::remove_dir_all(&self.folder);
+        let mut records = self.log.lock();
+        let violations = std::mem::take(&mut records.violations);
+        match &mut records.trace.lines {
+            Some(lines) if !violations.is_empty() => lines.push(format!("its database: {}", self.folder.display())),
+            _ => {
+                let _removed = std::fs::remove_dir_all(&self.folder);
+            }
+        }
         violations
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn decide_outside(view: &View, policy: &Policy) -> Decision {
     let to = from.other();
     let operation = match policy.when_it_leaves {
         LeavePolicy::StopUpdating => return decision,
-        LeavePolicy::Mark if view.marked == Some(to) => return decision,
+        LeavePolicy::Mark if view.marked.contains(&to) => return decision,
         LeavePolicy::Mark => Operation::Mark,
         LeavePolicy::Recycle if has_news(view, to) => return decision,
         LeavePolicy::Recycle => Operation::Delete,

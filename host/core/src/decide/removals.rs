@@ -128,7 +128,7 @@ fn both_gone_is_the_end() {
 #[test]
 fn a_mark_goes_when_the_other_record_comes_back() {
     let mut view = pair(field(Some("1"), "2"), field(Some("1"), "1"));
-    view.marked = Some(Side::Right);
+    view.marked = vec![Side::Right];
     let mapping = PairMapping { rows: vec![row("Phone")], match_rules: vec![] };
     let policy = Policy {
         direction: Direction::Both,
@@ -142,6 +142,11 @@ fn a_mark_goes_when_the_other_record_comes_back() {
     let decided = decide(&view, &mapping, &policy);
     let operations: Vec<_> = decided.writes.iter().map(|write| (write.side, write.operation)).collect();
     assert_eq!(operations, [(Side::Right, Operation::Update), (Side::Right, Operation::Unmark)]);
+    // Each was marked while the other one was away.
+    view.marked = vec![Side::Right, Side::Left];
+    let unmarks =
+        decide(&view, &mapping, &policy).writes.into_iter().filter(|write| write.operation == Operation::Unmark);
+    assert_eq!(unmarks.map(|write| write.side).collect::<Vec<_>>(), [Side::Right, Side::Left]);
 }
 
 /// A linked record that left, with a policy.
@@ -168,7 +173,7 @@ fn the_safety_stop_holds_what_would_be_written() {
 fn a_record_that_leaves_the_filter_does_what_the_flow_says() {
     let check = |base: &str, shown: &str, leaves: LeavePolicy, hold: bool, marked: Option<Side>, expected: &str| {
         let mut view = pair(field(Some("1"), "2"), field(Some(base), shown));
-        (view.scope, view.marked) = (Scope::Outside(Some(Side::Left)), marked);
+        (view.scope, view.marked) = (Scope::Outside(Some(Side::Left)), marked.into_iter().collect());
         let told = left(&view, policy(DeletePolicy::Recycle, leaves, hold));
         assert_eq!(told, expected, "{shown} {leaves:?} {hold} {marked:?}");
     };

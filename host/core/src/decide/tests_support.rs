@@ -40,7 +40,7 @@ pub(crate) fn pair(left: FieldView, right: FieldView) -> View {
         match_in_doubt: false,
         linked: true,
         scope: Scope::In,
-        marked: None,
+        marked: vec![],
         delete_asked: false,
         saved_last: None,
         rows: vec![RowView { left, right, owed: Owed::Nobody, left_is_receipt: false, right_is_receipt: false }],

@@ -161,7 +161,7 @@ pub async fn settle(run: &RunSetup, request: &UndoRequest) -> Result<UndoReport,
 async fn look(run: &RunSetup, request: &UndoRequest) -> Result<(Vec<[Pulled; 2]>, Vec<History>), Error> {
     let mut pulled = Vec::with_capacity(run.pairs.len());
     for pair in &run.pairs {
-        run.store.recover_intents(&run.lease, pair.id).await?;
+        run.store.recover_intents(&run.lease, pair.id, pair.mapping.keys(), run.run, run.now_ms()).await?;
         // All of them first: what hangs on a record may be in another module.
         pulled.push(pull_both(run, pair).await?);
         adopt_arrivals(run, pair).await?;

@@ -235,7 +235,7 @@ async fn take_mark_off(
 ) -> Result<Option<Result<UndoWrite, String>>, Error> {
     let link = run.store.link_of(run.tenant(), pair.id, side, record).await?;
     let Some(link) = link else { return Ok(Some(Err("the records are not linked any more".into()))) };
-    let Some(mark) = link.marked.as_ref().filter(|mark| mark.side == side) else { return Ok(None) };
+    let Some(mark) = link.mark_on(side) else { return Ok(None) };
     if link.removed.is_none() {
         return Ok(Some(Err("the flag goes by itself when the filter means the record again".into())));
     }

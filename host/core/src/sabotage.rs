@@ -152,6 +152,8 @@ sabotages! {
     ConvertedIsForgotten,
     /// A write that nobody answered leaves no line in the log.
     UnansweredIsUnlogged,
+    /// A copy of ours is not known again by the key in it.
+    CopiesAreStrangers,
     /// A mark makes people forget where its record differs.
     MarkHidesDifferences,
     /// A staged record is looked up by its id, whosever it is.

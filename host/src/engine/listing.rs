@@ -26,9 +26,7 @@ impl Decided {
         };
         let mut items = Vec::new();
         if self.becomes_linked() {
-            let rule = self.unit.rule.and_then(|rule| mapping.match_rules.get(rule));
-            let detail = rule.map_or_else(String::new, |rule| format!("matched by {}", rule.label));
-            items.push(whole("linked", None, "", detail));
+            items.push(whole("linked", None, "", self.matched_by(mapping)));
         }
         for write in &self.decision.writes {
             if write.operation == Operation::Create {

@@ -39,7 +39,7 @@ pub use remote::{
 };
 pub use report::{Effort, PairPreview, PairReport, PlanCounts, PlannedCalls, Preview, RunReport};
 pub use run::{FirstSync, RunOptions, run};
-pub use setup::{Limits, MarkSetup, OwnerTable, PairSetup, Progress, RunSetup, SideSetup};
+pub use setup::{CopyOf, KeyOf, Limits, MarkSetup, OwnerTable, PairSetup, Progress, RunSetup, SideSetup};
 pub use undo::{UndoAct, UndoRecord, UndoReport, UndoRequest, UndoValue, settle, undo};
 
 /// Every key of ours begins so: a value in the key field that does not is not ours.

@@ -15,7 +15,8 @@ use super::setup::{PairSetup, RunSetup};
 use super::unknown::Doubtful;
 use super::view::{Shown, view};
 use crate::store::{
-    IntentBody, JournalLine, NewIntent, OutcomeNote, PresenceWord, RowBases, RowChange, UnitCommit, UnitRow,
+    COPIES_LEFT, COPIES_RIGHT, IntentBody, JournalLine, NewIntent, OutcomeNote, PresenceWord, RowBases, RowChange,
+    UnitCommit, UnitRow,
 };
 
 /// One decided unit.
@@ -211,6 +212,17 @@ impl Decided {
         needed.map(|side| (side, self.record(side))).collect()
     }
 
+    /// By what the records of this unit were found to belong together, for people.
+    pub(super) fn matched_by(&self, mapping: &PairMapping) -> String {
+        match self.unit.rule {
+            Some(COPIES_LEFT | COPIES_RIGHT) => "one is our copy of the other".to_owned(),
+            rule => {
+                let rule = rule.and_then(|rule| mapping.match_rules.get(rule));
+                rule.map_or_else(String::new, |rule| format!("matched by {}", rule.label))
+            }
+        }
+    }
+
     fn is_create(&self) -> bool {
         self.decision.writes.iter().any(|write| write.operation == Operation::Create)
     }
@@ -395,7 +407,7 @@ impl Decided {
         }
         let mut create_key = String::new();
         if write.operation == Operation::Create {
-            create_key = (run.new_key)();
+            create_key = run.copy_key(pair, source_side, &self.record(source_side), self.unit.generation);
             body.source_version = source.map(|row| row.version.clone()).unwrap_or_default();
             for (row, cell) in pair.mapping.rows.iter().zip(&self.view.rows) {
                 let shown = &cell.side(source_side).shown;
@@ -559,9 +571,7 @@ impl Decided {
         let whole = RowKey(String::new());
         let mut lines = Vec::new();
         if self.becomes_linked() {
-            let rule =
-                self.unit.rule.and_then(|rule| mapping.match_rules.get(rule)).map_or("", |rule| rule.label.as_str());
-            lines.push(line("linked", None, &whole, String::new(), String::new(), "", format!("matched by {rule}")));
+            lines.push(line("linked", None, &whole, String::new(), String::new(), "", self.matched_by(mapping)));
         }
         for conflict in &self.decision.conflicts {
             let cell = &self.view.rows[conflict.row];

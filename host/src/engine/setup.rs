@@ -170,6 +170,23 @@ pub trait Progress: Send + Sync {
     fn step(&self, what: &str, done: u64, of: Option<u64>);
 }
 
+/// The key that a copy of a record carries: another one for each, and the same whenever it is asked for. So a copy is known again by a host
+/// whose database is older than the copy (I15), and nobody who has no share in the host's secret can tell which key a record has.
+pub type KeyOf = dyn Fn(&CopyOf<'_>) -> String + Send + Sync;
+
+/// What the key of a copy stands for.
+#[derive(Clone, Copy, Debug)]
+pub struct CopyOf<'a> {
+    /// The pair's modules, left first.
+    pub modules: [&'a str; 2],
+    /// The side of the record that is copied.
+    pub from: Side,
+    /// The record that is copied.
+    pub record: &'a str,
+    /// Which of its copies it is: a record whose link has ended gets another one.
+    pub generation: i64,
+}
+
 /// Everything of one run.
 pub struct RunSetup {
     /// Tenant and flow, with the right to run it.
@@ -188,6 +205,8 @@ pub struct RunSetup {
     pub clock: Arc<dyn Fn() -> i64 + Send + Sync>,
     /// A fresh key for a create, never given twice.
     pub new_key: Arc<dyn Fn() -> String + Send + Sync>,
+    /// The key that a copy of a record carries.
+    pub key_of: Arc<KeyOf>,
     /// Limits.
     pub limits: Limits,
     /// Progress.
@@ -203,6 +222,12 @@ impl RunSetup {
     /// One side.
     pub fn side(&self, side: Side) -> &SideSetup {
         &self.sides[side as usize]
+    }
+
+    /// The key of a record's copy.
+    pub(super) fn copy_key(&self, pair: &PairSetup, from: Side, record: &str, generation: i64) -> String {
+        let modules = pair.modules.each_ref().map(|module| module.name.as_str());
+        (self.key_of)(&CopyOf { modules, from, record, generation })
     }
 
     /// Tenant.

@@ -1,21 +1,22 @@
 //! Pull: pages into the inbox, each with its cursor, until the side's head is reached. Nothing is decided here (S2).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crmsync_core::sabotage::{Sabotage, is_on};
 use crmsync_core::{Fault, PairMapping, RemovalReason, Role, Side, Value, matching};
 
 use super::error::Error;
 use super::remote::{CallError, Cursor, RemoteRecord};
-use super::setup::{PairSetup, RunSetup};
+use super::setup::{CopyOf, KeyOf, PairSetup, RunSetup};
 use super::view::values_of;
-use crate::store::{CursorRow, KnownAs, PairId, Staged, StagedPage};
+use crate::store::{CursorRow, InboxRow, KnownAs, PairId, Staged, StagedPage, copies_on};
 
 /// Known ids have never been looked for since the stream of changes began anew.
 pub(super) const NEVER_SWEPT: i64 = 0;
 
 /// Grows when keys are spelled otherwise, so that staged records get new ones.
-const KEYS_VERSION: u32 = 2;
+const KEYS_VERSION: u32 = 3;
 
 /// Records that are read by id before they are decided, at once.
 const UNSEEN_AT_ONCE: usize = 500;
@@ -97,7 +98,7 @@ pub(super) async fn pull_to_head(run: &RunSetup, pair: &PairSetup, side: Side) -
             swept_at_ms,
         };
         let cursor = (!incomplete).then_some(cursor);
-        let staged = StagedPage { whole, cursor, ..staged_page(pair, side, &fields, page.live, page.removed) };
+        let staged = StagedPage { whole, cursor, ..staged_page(run, pair, side, &fields, page.live, page.removed) };
         if is_on(Sabotage::CursorMovesEarly) {
             let ahead = StagedPage { live: vec![], removed: vec![], ..staged.clone() };
             run.store.stage_page(&run.lease, pair.id, side, ahead).await?;
@@ -158,7 +159,7 @@ async fn reread_as(
     let mut absent = Vec::new();
     for chunk in ids.chunks(pair.module(side).fetch_rows.max(1)) {
         let fetched = super::call::fetch(run, pair, side, chunk, &fields).await?;
-        let page = StagedPage { whole, ..staged_page(pair, side, &fields, fetched.live, vec![]) };
+        let page = StagedPage { whole, ..staged_page(run, pair, side, &fields, fetched.live, vec![]) };
         run.store.stage_page(&run.lease, pair.id, side, page).await?;
         let why = |id: &String| fetched.removed.iter().find(|(gone, _)| gone == id).map(|(_, why)| *why);
         absent.extend(fetched.absent.iter().map(|id| (id.clone(), why(id).unwrap_or(RemovalReason::Unknown))));
@@ -172,6 +173,7 @@ pub(super) fn failed(run: &RunSetup, side: Side, call: String, source: CallError
 
 /// What is staged of these records; the cursor stays where it is.
 fn staged_page(
+    run: &RunSetup,
     pair: &PairSetup,
     side: Side,
     fields: &[String],
@@ -179,18 +181,19 @@ fn staged_page(
     removed: Vec<(String, RemovalReason)>,
 ) -> StagedPage {
     // A record twice in one page (a duplicated or shifting listing) counts once, as it was shown last.
+    let copies = Copies::of(run, pair);
     let mut seen = BTreeSet::new();
     let mut live: Vec<Staged> = Vec::with_capacity(shown.len());
     for record in shown.into_iter().rev() {
         if seen.insert(record.id.clone()) {
-            live.push(staged(pair, side, fields, record));
+            live.push(staged(&copies, pair, side, fields, record));
         }
     }
     live.reverse();
     StagedPage { live, removed, whole: false, cursor: None }
 }
 
-fn staged(pair: &PairSetup, side: Side, fields: &[String], record: RemoteRecord) -> Staged {
+fn staged(copies: &Copies, pair: &PairSetup, side: Side, fields: &[String], record: RemoteRecord) -> Staged {
     let image: BTreeMap<String, Value> =
         fields.iter().cloned().zip(record.values).filter(|(_, value)| value.is_read()).collect();
     let create_key = match image.get(&pair.module(side).key_field) {
@@ -198,7 +201,8 @@ fn staged(pair: &PairSetup, side: Side, fields: &[String], record: RemoteRecord)
         _ => String::new(),
     };
     // What it refers to may not be matched yet: keys with references are made when it is.
-    let keys = match_keys(&pair.mapping, side, &image, &|_| Ok(None)).unwrap_or_default();
+    let mut keys = match_keys(&pair.mapping, side, &image, &|_| Ok(None)).unwrap_or_default();
+    keys.extend(copies.keys(side, &record.id, &create_key));
     Staged {
         record: record.id,
         version: record.version,
@@ -206,6 +210,37 @@ fn staged(pair: &PairSetup, side: Side, fields: &[String], record: RemoteRecord)
         create_key,
         image,
         keys,
+    }
+}
+
+/// By what copies of ours are known again, whatever became of the database since they were made (I15).
+struct Copies {
+    key_of: Arc<KeyOf>,
+    modules: [String; 2],
+    /// Whether records of the left and the right module carry our keys.
+    carry_keys: [bool; 2],
+}
+
+impl Copies {
+    fn of(run: &RunSetup, pair: &PairSetup) -> Copies {
+        Copies {
+            key_of: Arc::clone(&run.key_of),
+            modules: pair.modules.each_ref().map(|module| module.name.clone()),
+            carry_keys: pair.modules.each_ref().map(|module| !module.key_field.is_empty()),
+        }
+    }
+
+    /// Keys of a record of one side, as (rule, key): the one that it carries, and the one that its own first copy carries.
+    fn keys(&self, side: Side, record: &str, create_key: &str) -> Vec<(usize, String)> {
+        let mut keys = Vec::new();
+        if !create_key.is_empty() {
+            keys.push((copies_on(side), create_key.to_owned()));
+        }
+        if self.carry_keys[side.other() as usize] {
+            let modules = self.modules.each_ref().map(String::as_str);
+            keys.push((copies_on(side.other()), (self.key_of)(&CopyOf { modules, from: side, record, generation: 1 })));
+        }
+        keys
     }
 }
 
@@ -255,8 +290,11 @@ pub(super) async fn match_staged(run: &RunSetup, pair: &PairSetup) -> Result<(),
     });
     let mapping = pair.mapping.clone();
     let rules_hash = texts_hash(&rules.collect::<Vec<_>>());
-    let keys = move |side: Side, image: &BTreeMap<String, Value>, known_as: &KnownAs<'_>| {
-        match_keys(&mapping, side, image, known_as)
+    let copies = Copies::of(run, pair);
+    let keys = move |row: &InboxRow, known_as: &KnownAs<'_>| {
+        let mut keys = match_keys(&mapping, row.side, &row.image, known_as)?;
+        keys.extend(copies.keys(row.side, &row.record, &row.create_key));
+        Ok(keys)
     };
     run.store.rekey(&run.lease, pair.id, rules_hash, referenced_pairs(run, pair), keys).await?;
     run.store.refresh_pairings(&run.lease, pair.id, pair.mapping.match_rules.len()).await?;

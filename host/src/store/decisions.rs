@@ -189,6 +189,8 @@ pub struct UnitRow {
     pub left_alone: bool,
     /// Our key in an unlinked record belongs to a link already: a late twin of a create that was repeated.
     pub late_twin: bool,
+    /// Of an unlinked record: how often it has been in a link that ended, and one more.
+    pub generation: i64,
 }
 
 impl UnitRow {
@@ -405,12 +407,25 @@ fn unit_of(tx: &Tx<'_>, tenant: &str, pair: PairId, row: InboxRow) -> Result<Opt
     let late_twin = link.is_none() && !row.create_key.is_empty() && key_is_linked(tx, tenant, pair, &row.create_key)?;
     let choice = if link.is_none() { choice_of(tx, tenant, pair, side, &own)? } else { None };
     let left_alone = choice == Some(Choice::LeftAlone);
+    let generation = match &link {
+        Some(link) => link.generation,
+        None => next_generation(tx, tenant, pair, side, &own)?,
+    };
     // A row of the other side that only waits for a person is still what the other side shows.
     let (left, right) = match side {
         Side::Left => (Some(row), other_row),
         Side::Right => (other_row, Some(row)),
     };
-    Ok(Some(UnitRow { left, right, link, rule, several, left_alone, late_twin }))
+    Ok(Some(UnitRow { left, right, link, rule, several, left_alone, late_twin, generation }))
+}
+
+fn next_generation(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &str) -> Result<i64, Error> {
+    let sql = format!(
+        "SELECT max(generation) FROM link WHERE tenant = ?1 AND pair = ?2 AND {} = ?3 AND state = 'ended'",
+        id_column(side)
+    );
+    let former = tx.one(&sql, (tenant, pair, record), |row| row.get::<_, Option<i64>>(0))?.flatten();
+    Ok(former.unwrap_or(0) + 1)
 }
 
 pub(super) fn find_pairing(

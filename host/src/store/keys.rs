@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use crmsync_core::Side;
 use crmsync_core::sabotage::{Sabotage, is_on};
-use crmsync_core::{Side, Value};
 
 use super::choice::{Choice, choice_of};
-use super::staging::{INBOX_COLUMNS, id_column, parse_inbox, read_inbox};
+use super::staging::{INBOX_COLUMNS, InboxRow, id_column, parse_inbox, read_inbox};
 use super::{Error, PairId, Tx};
 
 /// Gives a record new match keys.
@@ -24,13 +24,35 @@ pub(super) fn put_keys(
     if choice_of(tx, tenant, pair, side, record)? == Some(Choice::New) {
         return Ok(());
     }
+    let was_linked = format!(
+        "SELECT 1 FROM link WHERE tenant = ?1 AND pair = ?2 AND {} = ?3 AND state = 'ended' LIMIT 1",
+        id_column(side)
+    );
+    let was_linked = tx.one(&was_linked, (tenant, pair, record), |_| Ok(()))?.is_some();
     for (rule, key) in keys {
+        // A link that ended was ended for a reason, and its copy is not joined again by itself.
+        if was_linked && *rule == copies_on(side.other()) {
+            continue;
+        }
         tx.execute(
             "INSERT INTO match_key (tenant, pair, side, record, rule, key, verdict) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'open')",
             (tenant, pair, side.as_str(), record, *rule as i64, key),
         )?;
     }
     Ok(())
+}
+
+/// In place of a match rule's number: left records that are our copies, by our key in them, and the right ones that they would be copies of.
+pub const COPIES_LEFT: usize = 1_000_000;
+/// The same for copies on the right.
+pub const COPIES_RIGHT: usize = 1_000_001;
+
+/// The rule by which copies on this side are known.
+pub fn copies_on(side: Side) -> usize {
+    match side {
+        Side::Left => COPIES_LEFT,
+        Side::Right => COPIES_RIGHT,
+    }
 }
 
 /// Records whose images are read at once.
@@ -42,7 +64,7 @@ pub(super) fn rekey(
     tenant: &str,
     pair: PairId,
     references: &[BTreeMap<String, PairId>; 2],
-    keys: &impl Fn(Side, &BTreeMap<String, Value>, &KnownAs<'_>) -> Result<Vec<(usize, String)>, Error>,
+    keys: &impl Fn(&InboxRow, &KnownAs<'_>) -> Result<Vec<(usize, String)>, Error>,
 ) -> Result<(), Error> {
     let sql = format!(
         "SELECT {INBOX_COLUMNS} FROM inbox i WHERE tenant = ?1 AND pair = ?2 AND seq > ?3 AND presence = 'live'
@@ -58,7 +80,7 @@ pub(super) fn rekey(
         for row in rows {
             let row = parse_inbox(row)?;
             let known_as = |reference: &str| known_as(tx, tenant, references, row.side, reference);
-            let keys = keys(row.side, &row.image, &known_as)?;
+            let keys = keys(&row, &known_as)?;
             put_keys(tx, tenant, pair, row.side, &row.record, &keys)?;
         }
     }
@@ -136,7 +158,9 @@ pub(super) fn refresh_pairings(tx: &Tx<'_>, tenant: &str, pair: PairId, rules: u
         (tenant, pair),
     )?;
     let most = if is_on(Sabotage::GuessAmongSeveral) { i64::MAX } else { 1 };
-    for rule in 0..rules as i64 {
+    // What we made ourselves is known for certain, so it comes before everything that people thought of.
+    let copies = [COPIES_LEFT, COPIES_RIGHT].into_iter().filter(|_| !is_on(Sabotage::CopiesAreStrangers));
+    for rule in copies.chain(0..rules).map(|rule| rule as i64) {
         // A record that a stronger rule has judged takes no part in a weaker one.
         tx.execute(
             "INSERT INTO pairing (tenant, pair, left_id, right_id, rule)

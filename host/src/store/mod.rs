@@ -45,7 +45,7 @@ pub use decisions::{Bases, LinkRow, NewIntent, OutcomeNote, RowBases, UnitCommit
 pub use driver::{Error, Store, Tx};
 pub use flows::{Approval, FlowRow, PairId, PairRow, RunRow};
 pub use journal::{JournalLine, JournalQuery, JournalRow, OutcomeCount, OutcomeRow};
-pub use keys::KnownAs;
+pub use keys::{COPIES_LEFT, COPIES_RIGHT, KnownAs, copies_on};
 pub use leases::Lease;
 pub use leaving::{Leaving, Mark, MarkField};
 pub use listing::{ListedItem, ListingCount, ListingRow, Replacement};

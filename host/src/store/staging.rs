@@ -255,7 +255,7 @@ impl Store {
         pair: PairId,
         rules_hash: String,
         references: [BTreeMap<String, PairId>; 2],
-        keys: impl Fn(Side, &BTreeMap<String, Value>, &KnownAs<'_>) -> Result<Vec<(usize, String)>, Error> + Send + 'static,
+        keys: impl Fn(&InboxRow, &KnownAs<'_>) -> Result<Vec<(usize, String)>, Error> + Send + 'static,
     ) -> Result<(), Error> {
         let lease = lease.clone();
         self.step(move |tx| {

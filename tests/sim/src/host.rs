@@ -1,14 +1,15 @@
 //! The hosts of a world: two processes over one database, each of which runs a flow under a lease, is killed, or freezes and goes on with
 //! an old fencing token.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use crmsync::engine::{
-    self, CallError, FirstSync, Limits, MarkSetup, OwnerTable, PairSetup, Preview, Progress, RunOptions, RunReport,
-    RunSetup, SideSetup, TransformStep, Transformed, Transforms,
+    self, CallError, CopyOf, FirstSync, Limits, MarkSetup, OwnerTable, PairSetup, Preview, Progress, RunOptions,
+    RunReport, RunSetup, SideSetup, TransformStep, Transformed, Transforms,
 };
 use crmsync::store::{Lease, Sealer, Store};
 use crmsync_core::{DeletePolicy, Direction, LeavePolicy, Policy, Side, Value};
@@ -218,6 +219,7 @@ impl World {
         });
         // Deletes travel between two CRMs of a world; a third one would take them for people's.
         let deletes = if order.flow == 0 { self.kind.deletes } else { DeletePolicy::Report };
+        let key_of = key_of(&lease);
         RunSetup {
             lease,
             run,
@@ -248,6 +250,7 @@ impl World {
             transforms: Arc::new(NoTransforms),
             // Time moves while a host works, so that runs end at another second than they began.
             clock: Arc::new(move || clock.fetch_add(7, Ordering::SeqCst)),
+            key_of: Arc::new(key_of),
             new_key: Arc::new(move || format!("{}{:032x}", engine::KEY_MARK, keys.fetch_add(1, Ordering::SeqCst))),
             limits: Limits {
                 wait_ms_max: if self.kind.waits { 8 } else { 0 },
@@ -286,4 +289,16 @@ struct Silent;
 
 impl Progress for Silent {
     fn step(&self, _what: &str, _done: u64, _of: Option<u64>) {}
+}
+
+/// The keys of a flow's copies, as a host with a secret of its own would give them: the same for the same record.
+fn key_of(lease: &Lease) -> impl Fn(&CopyOf<'_>) -> String + Send + Sync + 'static {
+    let of = (lease.tenant.clone(), lease.flow.clone());
+    move |copy| {
+        let mut half = DefaultHasher::new();
+        (&of, copy.modules, copy.from as u8, copy.record, copy.generation).hash(&mut half);
+        let first = half.finish();
+        first.hash(&mut half);
+        format!("{}{first:016x}{:016x}", engine::KEY_MARK, half.finish())
+    }
 }

@@ -43,8 +43,6 @@ pub(crate) struct People {
     pub(crate) may_delete: bool,
     /// Some type what breaks connectors.
     pub(crate) types_poison: bool,
-    /// Whoever makes a record fills in what it is known by.
-    pub(crate) gives_mail: bool,
     /// Entities that are in the bin of a CRM.
     gone: BTreeSet<(String, usize)>,
     /// Entities that a person ever deleted in a CRM.
@@ -71,7 +69,6 @@ impl People {
             tags: vec![],
             may_delete: false,
             types_poison,
-            gives_mail: false,
             gone: BTreeSet::new(),
             ever_deleted: BTreeSet::new(),
             ended: BTreeSet::new(),
@@ -150,7 +147,7 @@ impl People {
         }
         let mut fields =
             BTreeMap::from([("Code".to_owned(), Value::text(&code)), (field.to_owned(), Value::text(&token))]);
-        if self.rng.chance(50) || self.gives_mail {
+        if self.rng.chance(50) {
             fields.insert("Mail".to_owned(), Value::text(&code));
         }
         let id = self.crms[crm].person_creates(fields);

@@ -49,15 +49,13 @@ pub(crate) fn apart() -> Vec<String> {
     })
 }
 
-/// An old copy of the database is put back: nothing that is known by something is doubled, and nothing is deleted for what the copy does
-/// not know. A record that was created for one that nothing is known by is nobody's for the copy, and is copied once more: the key that it
-/// carries does not say whose copy it is.
+/// An old copy of the database is put back: nothing is doubled, as the key that our copies carry says whose copies they are, and nothing is
+/// deleted for what the old database does not know.
 pub(crate) fn old_copy() -> Vec<String> {
     world(kind(DeletePolicy::Recycle), async |world| {
         world.settle().await;
         let copy = world.folder.join("copy.db");
         world.disk.copy_to(&copy);
-        world.people().gives_mail = true;
         world.add(Side::Left, &[("Code", "x1"), ("Name", "x"), ("Mail", "x1")]);
         world.add(Side::Right, &[("Code", "x2"), ("Name", "x"), ("Mail", "x2")]);
         for _ in 0..30 {

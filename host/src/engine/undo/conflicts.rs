@@ -62,6 +62,7 @@ pub(super) async fn plan(
             several: false,
             left_alone: false,
             late_twin: false,
+            generation: link.as_ref().map_or(1, |link| link.generation),
         };
         for (key, lost) in sides[loser as usize].lost.iter().filter(|(_, lost)| !lost.is_over) {
             let row = pair.mapping.rows.iter().position(|row| row.key.0 == *key);

@@ -152,6 +152,8 @@ sabotages! {
     ConvertedIsForgotten,
     /// A write that nobody answered leaves no line in the log.
     UnansweredIsUnlogged,
+    /// A create whose record a login cannot see did not happen.
+    UnseenIsUncreated,
     /// A copy of ours is not known again by the key in it.
     CopiesAreStrangers,
     /// A mark makes people forget where its record differs.

@@ -70,11 +70,15 @@ pub(super) async fn find_out(run: &RunSetup, pair: &PairSetup, read_at_ms: [i64;
         for ((side, looking), intents) in ready {
             for portion in intents.chunks(KEYS_AT_ONCE) {
                 let settlements = match looking {
-                    Looking::Create => look_for_creates(run, pair, side, portion).await?,
+                    Looking::Create => {
+                        let looked = look_for_creates(run, pair, side, portion).await?;
+                        believed(run, pair, side, looked).await?
+                    }
                     Looking::Update => reread_updates(run, pair, side, portion).await?,
                     Looking::Leaving => super::leaving::find_out(run, pair, side, portion).await?,
                 };
                 found_out += settlements.len();
+                still.waiting += (portion.len() - settlements.len()) as u64;
                 run.store.settle_intents(&run.lease, pair.id, run.run, settlements, run.now_ms()).await?;
                 super::call::renew(run).await?;
             }
@@ -122,6 +126,25 @@ fn certain_at_ms(run: &RunSetup, pair: &PairSetup, intent: &IntentRow, read_at_m
     // Without a key it is looked for among the records that have been read since.
     let must_be_read = is_create && module.key_field.is_empty() && read_at_ms[intent.side as usize] < quiet_at_ms;
     must_be_read.then_some(now_ms)
+}
+
+/// A record that was not found was not created only if the login would see it: one that sees less than at its beginning (S13) is no witness,
+/// and the outcome stays unknown until it sees as much again.
+async fn believed(
+    run: &RunSetup,
+    pair: &PairSetup,
+    side: Side,
+    looked: Vec<Settlement>,
+) -> Result<Vec<Settlement>, Error> {
+    let is_absent = |settlement: &Settlement| matches!(settlement, Settlement::Again { .. });
+    let by_sight = pair.module(side).create_class == CreateClass::B && looked.iter().any(is_absent);
+    if !by_sight || is_on(Sabotage::UnseenIsUncreated) {
+        return Ok(looked);
+    }
+    if super::call::visible_scope(run, side).await? == run.side(side).scope_at_login {
+        return Ok(looked);
+    }
+    Ok(looked.into_iter().filter(|settlement| !is_absent(settlement)).collect())
 }
 
 /// Updates are decided again from what their records show now: of those that arrived nothing is left to do.

@@ -36,6 +36,7 @@ pub(crate) const BITES: &[Scenario] = &[
     Scenario { name: "what could not be written is written once it can", live: written_later },
     Scenario { name: "a create whose source was linked meanwhile makes no second record", live: linked_meanwhile },
     Scenario { name: "a create that leads to a linked record joins nothing", live: linked_twice },
+    Scenario { name: "a record that the login does not see may have been created", live: out_of_sight },
     Scenario { name: "two edits of one second are two", live: one_second },
     Scenario { name: "two tenants in one database see nothing of each other", live: crate::tenants::apart },
     Scenario { name: "an old copy of the database doubles and deletes nothing", live: crate::tenants::old_copy },
@@ -289,6 +290,32 @@ fn late() -> Vec<String> {
         world.check_always();
         unless(world.entity(Side::Right, "n").is_some(), "the record was never made")
     })
+}
+
+fn out_of_sight() -> Vec<String> {
+    let mut wrong = Vec::new();
+    for keyless in [false, true] {
+        let mut kind = Kind { records: 0, ..kind(DeletePolicy::Report) };
+        kind.habits[1].keyless = keyless;
+        wrong.extend(world(kind, async |world| {
+            world.settle().await;
+            world.add(Side::Left, &[("Code", "n"), ("Name", "new")]);
+            world.tick(2_000);
+            world.crms[1].lock().next_push = Some(FaultKind::Cut);
+            world.calm_run(0).await;
+            let made: Vec<String> = world.crms[1].live().into_keys().collect();
+            world.crms[1].hide(&made, false, Some("own"));
+            for _ in 0..3 {
+                world.tick(2 * QUIESCE_MS);
+                world.calm_run(0).await;
+            }
+            world.crms[1].hide(&[], false, None);
+            world.settle().await;
+            world.check_always();
+            unless(made.len() == 1, "the record was made before its answer was lost")
+        }));
+    }
+    wrong
 }
 
 fn between() -> Vec<String> {

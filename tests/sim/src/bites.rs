@@ -26,6 +26,7 @@ pub(crate) const BITES: &[Scenario] = &[
     Scenario { name: "a converted record is told once", live: converted_once },
     Scenario { name: "a create of an earlier run leaves out rows that are gone", live: old_create },
     Scenario { name: "a row that is new to a link waits for what was not read", live: new_row },
+    Scenario { name: "a row that means something else is agreed on anew without an edit", live: changed_row },
     Scenario { name: "a write that nobody answered is in the log", live: unanswered },
     Scenario { name: "a mark hides no difference", live: marked_difference },
     Scenario { name: "what was replaced since the preview is left to a person", live: unlisted },
@@ -289,6 +290,22 @@ fn late() -> Vec<String> {
         world.settle().await;
         world.check_always();
         unless(world.entity(Side::Right, "n").is_some(), "the record was never made")
+    })
+}
+
+fn changed_row() -> Vec<String> {
+    pair_of(DeletePolicy::Report, async |world| {
+        world.add_both("d", [&[("Name", "one")], &[("Name", "two")]]);
+        world.settle().await;
+        let before = world.value(Side::Right, "d", "Name");
+        // The fields are those that were read all along, so nothing is read anew for it.
+        world.kind.first_sync = FirstSync::Winner;
+        *world.settings[0].changes.entry("Name").or_default() += 1;
+        world.adopted.insert("Name");
+        world.sync().await;
+        let after = world.value(Side::Right, "d", "Name");
+        let is_agreed = before == "two" && after == "one";
+        unless(is_agreed, format!("S12: a changed row is not agreed on: {before:?}, then {after:?}"))
     })
 }
 

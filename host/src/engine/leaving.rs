@@ -268,8 +268,12 @@ pub(super) fn leave_out_what_stands(pair: &PairSetup, unit: &UnitRow, decision: 
         let Some(mark) = pair.mark(write.side) else { return false };
         match shown_mark(pair, unit, write.side) {
             Some(shown) => (*shown == mark.value) == (write.operation == Operation::Unmark),
-            // It was not read again: what we wrote last stands, and right before the write it is looked at once more.
-            None => true,
+            // It was not read again, so what we wrote last stands: it was marked for an earlier time that the other one left, perhaps, and
+            // the other one did not stay for long.
+            None => {
+                write.operation == Operation::Unmark
+                    || unit.link.as_ref().is_none_or(|link| link.mark_on(write.side).is_none())
+            }
         }
     });
     if decision.writes.is_empty() && decision.verdict == Verdict::Write {

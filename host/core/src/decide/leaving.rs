@@ -49,8 +49,6 @@ pub(super) fn decide_removed(view: &View, policy: &Policy, gone: Side, why: Remo
     }
     let operation = match policy.deletes {
         DeletePolicy::Report => return decision,
-        // It was marked for an earlier time that the other one left, and the other one did not stay for long.
-        DeletePolicy::Mark if view.marked.contains(&survivor) => return decision,
         _ if policy.hold => return Decision::only(Verdict::Waiting(reason::SAFETY_STOP.into())),
         DeletePolicy::Mark => Operation::Mark,
         DeletePolicy::Recycle | DeletePolicy::Delete => Operation::Delete,

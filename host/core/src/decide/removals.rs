@@ -170,19 +170,6 @@ fn the_safety_stop_holds_what_would_be_written() {
 }
 
 #[test]
-fn what_is_marked_already_is_not_marked_again() {
-    let mut view = pair(field(Some("1"), "1"), field(Some("1"), "1"));
-    view.left = Presence::Removed(RemovalReason::Deleted);
-    let mark = policy(DeletePolicy::Mark, LeavePolicy::StopUpdating, false);
-    assert_eq!(left(&view, mark), "left deleted, mark");
-    // It came back, and left again before the mark was taken off.
-    view.marked = vec![Side::Right];
-    assert_eq!(left(&view, mark), "left deleted");
-    view.marked = vec![Side::Left];
-    assert_eq!(left(&view, mark), "left deleted, mark");
-}
-
-#[test]
 fn a_record_that_leaves_the_filter_does_what_the_flow_says() {
     let check = |base: &str, shown: &str, leaves: LeavePolicy, hold: bool, marked: Option<Side>, expected: &str| {
         let mut view = pair(field(Some("1"), "2"), field(Some(base), shown));

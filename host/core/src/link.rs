@@ -102,13 +102,20 @@ impl Base {
 /// Whether a record that shows `shown` may be the one that we sent `sent` for, row by row: every row, or most of them, as a CRM
 /// may have formatted or replaced some.
 pub fn resembles<'a>(rows: impl IntoIterator<Item = (&'a [Value], &'a [Value])>) -> Resemblance {
-    let (mut rows_all, mut alike) = (0, 0);
+    let (mut rows_all, mut alike, mut unread) = (0, 0, 0);
     for (sent, shown) in rows {
-        rows_all += 1;
-        alike += u32::from(made_of(sent, shown));
+        if shown.iter().all(Value::is_read) {
+            rows_all += 1;
+            alike += u32::from(made_of(sent, shown));
+        } else {
+            unread += 1;
+        }
     }
     match alike {
+        // A field that is not there any more says nothing for it and nothing against it.
+        0 if rows_all == 0 && unread > 0 => Resemblance::Partial,
         _ if rows_all == 0 => Resemblance::None,
+        alike if alike == rows_all && unread > 0 => Resemblance::Partial,
         alike if alike == rows_all => Resemblance::Whole,
         alike if alike * 2 > rows_all => Resemblance::Partial,
         _ => Resemblance::None,
@@ -205,6 +212,15 @@ mod tests {
         check(&["Anna", "Cruz", "555"], &["Anna", "Cruz", "+1 555"], Resemblance::Partial);
         check(&["Anna", "Cruz", "555"], &["Anna", "Kruz", "+1 555"], Resemblance::None);
         check(&[], &[], Resemblance::None);
+        let unread = |sent: &[&str], shown: &[&str]| {
+            let sent: Vec<_> = sent.iter().map(|one| text(one)).collect();
+            let shown: Vec<_> =
+                shown.iter().map(|one| if one.is_empty() { vec![Value::Absent] } else { text(one) }).collect();
+            resembles(sent.iter().zip(&shown).map(|(sent, shown)| (sent.as_slice(), shown.as_slice())))
+        };
+        assert_eq!(unread(&["Anna", "Cruz"], &["Anna", ""]), Resemblance::Partial, "the other field went away");
+        assert_eq!(unread(&["Anna", "Cruz"], &["Berta", ""]), Resemblance::None);
+        assert_eq!(unread(&["Anna", "Cruz"], &["", ""]), Resemblance::Partial, "nobody can tell");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crmsync::store::{JournalRow, OutcomeRow};
 use crmsync_core::retry::ATTEMPTS_MAX;
 use crmsync_core::{DeletePolicy, FirstSync, Side, Value};
 
-use crate::crm::Fields;
+use crate::crm::{Fields, number};
 use crate::people::{FIELDS, POISON, TAGS, tags_of};
 use crate::world::{FLOWS, MARK, MARK_FIELD, World};
 
@@ -361,14 +361,17 @@ impl<'a> Rest<'a> {
         wrong
     }
 
-    /// What brings a deleted record back: the log holds all that it showed.
+    /// What brings a deleted record back: the log holds all that it showed. A record that a person has taken back from the bin is there by
+    /// itself, and where nobody had heard of the delete yet, nobody ever does.
     fn deletes(&self) -> Vec<String> {
         if self.flow > 0 {
             return vec![];
         }
         let mut wrong = Vec::new();
         for side in 0..2 {
-            for (id, fields) in &self.world.crms[self.sides[side]].lock().deleted_by_host {
+            let state = self.world.crms[self.sides[side]].lock();
+            let is_away = |id: &String| state.rows.get(&number(id)).is_none_or(|row| row.deleted);
+            for (id, fields) in state.deleted_by_host.iter().filter(|(id, _)| is_away(id)) {
                 let is_about = |line: &&JournalRow| {
                     line.action == "deleted" && id == if side == 0 { &line.left_id } else { &line.right_id }
                 };

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crmsync_core::decide::{Operation, reason};
 use crmsync_core::retry::{ATTEMPTS_MAX, Next, after_fault};
 use crmsync_core::sabotage::{Sabotage, is_on};
-use crmsync_core::{DeletePolicy, Fault, Side, Value};
+use crmsync_core::{DeletePolicy, Fault, MappingRow, Side, Value};
 use futures_util::future::BoxFuture;
 
 use super::error::Error;
@@ -15,7 +15,7 @@ use super::remote::{CallError, CreateClass, PushOutcome, PushReport, PushRequest
 use super::setup::{PairSetup, RunSetup};
 use super::stage::reread;
 use crate::egress::Admissions;
-use crate::store::{IntentRow, Lease, OutcomeNote, Settlement, Store, told_version};
+use crate::store::{IntentRow, Lease, OutcomeNote, ReadBack, Settlement, Store, told_version};
 
 /// Rows that are given to a connector whose CRM takes one record a call: it may send them side by side.
 const SINGLE_ROW_PORTION: usize = 40;
@@ -408,15 +408,32 @@ async fn push(
     run.store.settle_intents(&run.lease, pair.id, run.run, settlements, run.now_ms()).await?;
     // S1: what a CRM made of our values is told by the first read whose version is the receipt's. Where the receipt does not tell, we read
     // at once: in whole seconds, an edit that follows ours within the same one could otherwise not be told from it.
-    changed.extend(untold);
+    changed.extend(untold.iter().cloned());
     if !changed.is_empty() {
         reread(run, pair, side, &changed).await?;
     }
+    take_receipts(run, pair, side, untold).await?;
     run.store.settle_intents(&run.lease, pair.id, run.run, withdrawals, run.now_ms()).await?;
     if logged_out {
         return Err(super::stage::failed(run, side, "write".into(), CallError::Fault(Fault::LoggedOut)));
     }
     Ok(Pushed { wait_ms: report.wait_ms as i64, ended, unanswered, broken, refused })
+}
+
+/// What was read right after our writes becomes what was agreed at once. Until it is decided, a later read may take its place in the inbox,
+/// and a person who sets a field back to what it was before would then be taken for a CRM that did not keep our value.
+async fn take_receipts(run: &RunSetup, pair: &PairSetup, side: Side, records: Vec<String>) -> Result<(), Error> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    let mut read = Vec::with_capacity(records.len());
+    for record in records {
+        let Some(row) = run.store.inbox_record(run.tenant(), pair.id, side, &record).await? else { continue };
+        let values = |mapped: &MappingRow| (mapped.key.0.clone(), super::view::values_of(&row.image, mapped, side));
+        let shown = pair.mapping.rows.iter().map(values).filter(|(_, values)| values.iter().all(Value::is_read));
+        read.push(ReadBack { record, version: row.version.clone(), shown: shown.collect() });
+    }
+    Ok(run.store.take_receipts(&run.lease, pair.id, side, read).await?)
 }
 
 /// Whether a CRM that takes many rows in one call refused all of them in the same words, which name no row.

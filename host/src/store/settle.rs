@@ -11,8 +11,9 @@ use super::driver::to_json;
 use super::journal::{JournalLine, write_journal};
 use super::leaving::{Done, doubt_mark, settle_leaving};
 use super::outbox::{IntentBody, IntentRow, RowChange, Settlement, load_intent};
+use super::staging::told_version;
 use super::staging::touch;
-use super::{Error, Lease, PairId, Tx};
+use super::{Error, Lease, PairId, Store, Tx};
 
 /// Settles one intent.
 pub(super) fn settle(
@@ -103,6 +104,49 @@ pub(super) fn settle(
             add_outcome(tx, lease, pair, run, side, &record, &note, now_ms)?;
             write_journal(tx, lease, pair, run, &line(&intent, "parked", &intent.target, &note.detail), now_ms)
         }
+    }
+}
+
+/// What a record showed when it was read right after our write.
+#[derive(Clone, Debug)]
+pub struct ReadBack {
+    /// The record.
+    pub record: String,
+    /// Its version then.
+    pub version: String,
+    /// What it showed, by mapping row.
+    pub shown: BTreeMap<String, Vec<Value>>,
+}
+
+impl Store {
+    /// S1: the first read whose version is the receipt's tells what the CRM made of our values. Records that were at another version by then
+    /// are left as they are.
+    pub async fn take_receipts(
+        &self,
+        lease: &Lease,
+        pair: PairId,
+        side: Side,
+        read: Vec<ReadBack>,
+    ) -> Result<(), Error> {
+        let lease = lease.clone();
+        self.step(move |tx| {
+            lease.check(tx)?;
+            for read in &read {
+                let Some(mut link) = find_link(tx, &lease.tenant, pair, side, &read.record)? else { continue };
+                if link.receipt_of(side).is_empty() || link.receipt_of(side) != told_version(&read.version) {
+                    continue;
+                }
+                for (row, shown) in &read.shown {
+                    let base = link.bases.get_mut(row).and_then(|bases| bases.side_mut(side).as_mut());
+                    if let Some(base) = base.filter(|base| base.sent.is_some()) {
+                        *base = Base::shown(base.row_hash, shown.clone());
+                    }
+                }
+                save_link(tx, &lease.tenant, pair, &link, 0)?;
+            }
+            Ok(())
+        })
+        .await
     }
 }
 
@@ -460,5 +504,42 @@ fn line(intent: &IntentRow, action: &'static str, record: &str, detail: &str) ->
         after: values(|change| &change.after),
         reason: String::new(),
         detail: detail.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Sealer;
+
+    #[tokio::test]
+    async fn what_was_read_back_is_agreed_at_the_receipts_version_only() {
+        let folder = std::env::temp_dir().join(format!("crmsync-settle-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder can be made");
+        let sealer = Sealer::from_file(&folder.join("key")).expect("a key can be made");
+        let store = Store::open(&folder.join("state.db"), sealer).expect("a database can be made");
+        let lease =
+            store.take_lease("t", "f", "here", None, 0, 60_000).await.expect("an answer").expect("nobody has it");
+        let check = async |version: &str, expected: Base| {
+            let provisional = Base { row_hash: 1, values: vec![Value::Empty], sent: Some(vec![Value::text("sent")]) };
+            let mut link = LinkRow::new("left", "right");
+            link.see(Side::Left, "7", "8");
+            *link.bases.entry("row".to_owned()).or_default().side_mut(Side::Left) = Some(provisional);
+            let save = move |tx: &Tx<'_>| {
+                tx.execute("DELETE FROM link", [])?;
+                save_link(tx, "t", 1, &link, 0)
+            };
+            store.step(move |tx| save(tx)).await.expect("a link");
+            let shown = BTreeMap::from([("row".to_owned(), vec![Value::text("kept")])]);
+            let read = ReadBack { record: "left".to_owned(), version: version.to_owned(), shown };
+            store.take_receipts(&lease, 1, Side::Left, vec![read]).await.expect("taken");
+            let link = store.link_of("t", 1, Side::Left, "left").await.expect("an answer").expect("the link");
+            assert_eq!(link.bases["row"].side(Side::Left).as_ref(), Some(&expected), "{version}");
+        };
+        check("8", Base::shown(1, vec![Value::text("kept")])).await;
+        // Somebody edited it in between: what became of our value is not known.
+        let provisional = Base { row_hash: 1, values: vec![Value::Empty], sent: Some(vec![Value::text("sent")]) };
+        check("9", provisional).await;
+        std::fs::remove_dir_all(&folder).expect("the folder can be removed");
     }
 }

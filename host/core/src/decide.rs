@@ -441,7 +441,7 @@ fn decide_pair(view: &View, mapping: &PairMapping, policy: &Policy) -> Decision 
         let cell = &view.rows[index];
         match merge::merge_row(row, cell) {
             Merged::First => first_time(index, row, view, policy, &mut decision, &mut writes),
-            Merged::Settled => settle(index, cell, &mut decision),
+            Merged::Settled => settle(index, row, cell, &mut decision),
             Merged::Take(from) if is_on(Sabotage::CompareTimes) => {
                 take(index, row, cell, policy, view.saved_last.unwrap_or(from), &mut decision, &mut writes)
             }
@@ -525,7 +525,7 @@ fn fill(
 }
 
 /// Nothing to write. Bases move only where a side shows something new: the same edit on both, or what it made of our write.
-fn settle(index: usize, cell: &RowView, decision: &mut Decision) {
+fn settle(index: usize, row: &MappingRow, cell: &RowView, decision: &mut Decision) {
     let moved = !cell.owed.is_nobody()
         || Side::BOTH.into_iter().any(|side| {
             let field = cell.side(side);
@@ -533,6 +533,11 @@ fn settle(index: usize, cell: &RowView, decision: &mut Decision) {
         });
     if moved && cell.was_read() {
         decision.settled.push(index);
+        // Whether the CRM did not keep our value, or a person put the former one back, nobody can tell; so both sides keep what they show.
+        let is_former = |field: &FieldView| field.base.as_ref().is_some_and(|base| base.is_former(&field.shown));
+        if [&cell.left, &cell.right].into_iter().any(is_former) && !merge::agrees(row, cell) {
+            decision.differs.push(index);
+        }
     }
 }
 

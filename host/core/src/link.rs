@@ -92,6 +92,11 @@ impl Base {
         }
     }
 
+    /// Whether a side shows what it showed before we wrote something else.
+    pub fn is_former(&self, shown: &[Value]) -> bool {
+        self.sent.as_ref().is_some_and(|sent| sent != shown) && shown == self.values.as_slice()
+    }
+
     /// Whether a write of these values that nobody answered has arrived: they are what we sent, and the side shows what it made of
     /// them instead of what it showed before. Writing them again would change nothing.
     pub fn arrived(&self, values: &[Value], shown: &[Value]) -> bool {

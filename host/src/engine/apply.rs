@@ -15,7 +15,7 @@ use super::remote::{CallError, CreateClass, PushOutcome, PushReport, PushRequest
 use super::setup::{PairSetup, RunSetup};
 use super::stage::reread;
 use crate::egress::Admissions;
-use crate::store::{IntentRow, Lease, OutcomeNote, ReadBack, Settlement, Store, told_version};
+use crate::store::{InboxRow, IntentRow, Lease, OutcomeNote, Settlement, Store, told_version};
 
 /// Rows that are given to a connector whose CRM takes one record a call: it may send them side by side.
 const SINGLE_ROW_PORTION: usize = 40;
@@ -426,14 +426,12 @@ async fn take_receipts(run: &RunSetup, pair: &PairSetup, side: Side, records: Ve
     if records.is_empty() {
         return Ok(());
     }
-    let mut read = Vec::with_capacity(records.len());
-    for record in records {
-        let Some(row) = run.store.inbox_record(run.tenant(), pair.id, side, &record).await? else { continue };
-        let values = |mapped: &MappingRow| (mapped.key.0.clone(), super::view::values_of(&row.image, mapped, side));
-        let shown = pair.mapping.rows.iter().map(values).filter(|(_, values)| values.iter().all(Value::is_read));
-        read.push(ReadBack { record, version: row.version.clone(), shown: shown.collect() });
-    }
-    Ok(run.store.take_receipts(&run.lease, pair.id, side, read).await?)
+    let rows = pair.mapping.rows.clone();
+    let shown = move |read: &InboxRow| {
+        let values = |row: &MappingRow| (row.key.0.clone(), super::view::values_of(&read.image, row, side));
+        rows.iter().map(values).filter(|(_, values)| values.iter().all(Value::is_read)).collect()
+    };
+    Ok(run.store.take_receipts(&run.lease, pair.id, side, records, shown).await?)
 }
 
 /// Whether a CRM that takes many rows in one call refused all of them in the same words, which name no row.

@@ -223,6 +223,12 @@ impl Decided {
         }
     }
 
+    /// Whether nothing is saved about a link that the flow does not mean. That a record was converted is.
+    fn leaves_link_alone(&self) -> bool {
+        let Verdict::OutOfScope(why) = &self.decision.verdict else { return false };
+        why != reason::CONVERTED || is_on(Sabotage::ConvertedIsForgotten)
+    }
+
     fn is_create(&self) -> bool {
         self.decision.writes.iter().any(|write| write.operation == Operation::Create)
     }
@@ -272,8 +278,7 @@ impl Decided {
     fn link(&self, pair: &PairSetup) -> Option<crate::store::LinkRow> {
         let mut link = match &self.unit.link {
             // Its staged records stay: what was edited meanwhile travels when the filter means them again. A write needs its link.
-            Some(link) if matches!(&self.decision.verdict, Verdict::OutOfScope(why) if why != reason::CONVERTED || is_on(Sabotage::ConvertedIsForgotten)) =>
-            {
+            Some(link) if self.leaves_link_alone() => {
                 return (!self.decision.writes.is_empty()).then(|| link.clone());
             }
             // So do those that left the filter and wait for consent.

@@ -180,8 +180,8 @@ fn staged_page(
     shown: Vec<RemoteRecord>,
     removed: Vec<(String, RemovalReason)>,
 ) -> StagedPage {
-    // A record twice in one page (a duplicated or shifting listing) counts once, as it was shown last.
     let copies = Copies::of(run, pair);
+    // A record twice in one page (a duplicated or shifting listing) counts once, as it was shown last.
     let mut seen = BTreeSet::new();
     let mut live: Vec<Staged> = Vec::with_capacity(shown.len());
     for record in shown.into_iter().rev() {

@@ -11,8 +11,8 @@ use super::rows::{Context, Misfit};
 
 /// Resolves a flow. `sides` are those of the document's `between`, in its order; `functions` those of all installed transforms.
 ///
-/// `misfit` says what becomes of the person's own rows that do not fit the sides any more. Modules that are switched off are left out. The others come in the order in which their references can be carried: a module
-/// before those that point to it, else as in the file.
+/// `misfit` says what becomes of the person's own rows that do not fit the sides any more. Modules that are switched off are left out. The
+/// others come in the order in which their references can be carried: a module before those that point to it, else as in the file.
 ///
 /// # Errors
 /// Everything that is wrong, in the order of the file.

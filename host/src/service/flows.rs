@@ -7,9 +7,10 @@ use serde::Serialize;
 use super::connections;
 use super::effort;
 use super::failure::Failure;
+use super::keys;
 use super::operator;
 use super::outlook::Outlook;
-use super::resolved::{Metadata, Resolved, in_depth, new_key, owners_are_known, resolve, setup};
+use super::resolved::{Metadata, Resolved, in_depth, owners_are_known, resolve, setup};
 use super::schedule::{self, Timetable};
 use super::upkeep;
 use crate::app::App;
@@ -524,7 +525,7 @@ pub(super) async fn take_soon(app: &App, tenant: &str, name: &str) -> Result<Lea
 
 /// Takes the flow, from a process that is gone at once.
 async fn take(app: &App, tenant: &str, name: &str) -> Result<Lease, Failure> {
-    let holder = format!("{}/{}", app.holder(), new_key());
+    let holder = format!("{}/{}", app.holder(), keys::new_key());
     let before = app.store().lease_holder(tenant, name).await?;
     let dead = app.is_gone(&before).then_some(before.as_str());
     let lease = app.store().take_lease(tenant, name, &holder, dead, app.now_ms(), operator::lease_ms()).await?;

@@ -10,6 +10,7 @@ mod failure;
 mod flows;
 mod guide;
 mod identity;
+mod keys;
 mod links;
 mod listing;
 mod login;

@@ -5,14 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crmsync_core::Side;
-use hmac::{Hmac, Mac};
 use serde::Serialize;
-use sha2::Sha256;
 
 use super::connections;
 use super::failure::{Failure, call_failed};
 use super::flows::{Checked, ModuleSummary, RowSummary, to_json};
 use super::identity::{self, StoredCheck};
+use super::keys;
 use super::operator;
 use super::outlook;
 use crate::app::App;
@@ -420,6 +419,7 @@ pub(super) async fn setup(
         lease_ms: operator::lease_ms(),
         ..Limits::default()
     };
+    let keys = keys::of_copies(app, tenant, &flow.name, resolved.connections.each_ref());
     let setup = RunSetup {
         lease,
         run,
@@ -428,8 +428,8 @@ pub(super) async fn setup(
         pairs,
         transforms: Arc::new(transforms),
         clock: app.clock(),
-        new_key: Arc::new(new_key),
-        key_of: Arc::new(key_of(app, tenant, &flow.name)),
+        new_key: Arc::new(keys::new_key),
+        key_of: Arc::new(keys),
         limits,
         progress,
     };
@@ -496,42 +496,4 @@ fn owner_tables(document: &Document, users: [&Vec<User>; 2], checks: [&CheckRepo
         table.fallback = fallback.or(own_user).cloned();
         table
     })
-}
-
-/// The keys of a flow's copies: 128 bits of a keyed hash, so that they are the same after an old copy of the database was put back, as long
-/// as its key file is the same.
-fn key_of(app: &App, tenant: &str, flow: &str) -> impl Fn(&engine::CopyOf<'_>) -> String + Send + Sync + 'static {
-    let mut keyed = <Hmac<Sha256> as Mac>::new_from_slice(app.store().key_for("copies").as_slice())
-        .expect("a key of any length will do");
-    let part = |mac: &mut Hmac<Sha256>, text: &str| {
-        mac.update(&(text.len() as u64).to_le_bytes());
-        mac.update(text.as_bytes());
-    };
-    part(&mut keyed, tenant);
-    part(&mut keyed, flow);
-    move |copy| {
-        let mut mac = keyed.clone();
-        let [left, right] = copy.modules;
-        for text in [left, right, copy.from.as_str(), copy.record] {
-            part(&mut mac, text);
-        }
-        mac.update(&copy.generation.to_le_bytes());
-        let mut key = engine::KEY_MARK.to_owned();
-        for byte in &mac.finalize().into_bytes()[..16] {
-            key.push_str(&format!("{byte:02x}"));
-        }
-        key
-    }
-}
-
-/// A key of ours that is never given twice: 128 random bits.
-pub(super) fn new_key() -> String {
-    let mut bytes = [0_u8; 16];
-    // Without randomness no create may be keyed; the process stops rather than repeat a key.
-    getrandom::fill(&mut bytes).expect("the system gives random bytes");
-    let mut key = engine::KEY_MARK.to_owned();
-    for byte in bytes {
-        key.push_str(&format!("{byte:02x}"));
-    }
-    key
 }

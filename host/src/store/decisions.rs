@@ -189,7 +189,7 @@ pub struct UnitRow {
     pub left_alone: bool,
     /// Our key in an unlinked record belongs to a link already: a late twin of a create that was repeated.
     pub late_twin: bool,
-    /// Of an unlinked record: how often it has been in a link that ended, and one more.
+    /// The number of its link; of an unlinked record that of the link to come.
     pub generation: i64,
 }
 
@@ -419,6 +419,7 @@ fn unit_of(tx: &Tx<'_>, tenant: &str, pair: PairId, row: InboxRow) -> Result<Opt
     Ok(Some(UnitRow { left, right, link, rule, several, left_alone, late_twin, generation }))
 }
 
+/// The number of a record's next link: 1, or one more than that of its last link that ended.
 fn next_generation(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, record: &str) -> Result<i64, Error> {
     let sql = format!(
         "SELECT max(generation) FROM link WHERE tenant = ?1 AND pair = ?2 AND {} = ?3 AND state = 'ended'",
@@ -565,15 +566,10 @@ pub(super) fn save_link(tx: &Tx<'_>, tenant: &str, pair: PairId, link: &LinkRow,
         )?;
     }
     // I2: a link that is made anew after one of its records was in another that ended is the next generation.
-    let former: Option<i64> = tx
-        .one(
-            "SELECT max(generation) FROM (
-                SELECT generation FROM link WHERE tenant = ?1 AND pair = ?2 AND left_id = ?3 AND state = 'ended'
-                UNION ALL SELECT generation FROM link WHERE tenant = ?1 AND pair = ?2 AND right_id = ?4 AND state = 'ended') AS ended",
-            (tenant, pair, &link.left_id, &link.right_id),
-            |row| row.get::<_, Option<i64>>(0),
-        )?
-        .flatten();
+    let mut generation = link.generation;
+    for side in Side::BOTH {
+        generation = generation.max(next_generation(tx, tenant, pair, side, link.id_of(side))?);
+    }
     tx.insert(
         "INSERT INTO link (tenant, pair, generation, state, left_id, right_id, left_version, right_version, left_receipt, right_receipt,
                            create_key, bases, linked_at_ms, removed_why)
@@ -581,7 +577,7 @@ pub(super) fn save_link(tx: &Tx<'_>, tenant: &str, pair: PairId, link: &LinkRow,
         (
             tenant,
             pair,
-            former.map_or(link.generation, |former| former + 1),
+            generation,
             link.state(),
             &link.left_id,
             &link.right_id,

@@ -56,7 +56,6 @@ pub use points::Moment;
 pub use points::{Watch, watch};
 pub use schedule::{ScheduleChange, ScheduleRow, Scheduled};
 pub use seal::Sealer;
-pub use settle::ReadBack;
 pub use staging::{CursorRow, InboxRow, InboxState, PresenceWord, Staged, StagedPage, told_version};
 pub use undo::{UndoWrite, Written, WrittenLine, WrittenQuery};
 pub use upkeep::{ExchangeRow, Removed};

@@ -12,7 +12,7 @@ use super::journal::{JournalLine, write_journal};
 use super::leaving::{Done, doubt_mark, settle_leaving};
 use super::outbox::{IntentBody, IntentRow, RowChange, Settlement, load_intent};
 use super::staging::told_version;
-use super::staging::touch;
+use super::staging::{InboxRow, inbox_row, touch};
 use super::{Error, Lease, PairId, Store, Tx};
 
 /// Settles one intent.
@@ -107,41 +107,34 @@ pub(super) fn settle(
     }
 }
 
-/// What a record showed when it was read right after our write.
-#[derive(Clone, Debug)]
-pub struct ReadBack {
-    /// The record.
-    pub record: String,
-    /// Its version then.
-    pub version: String,
-    /// What it showed, by mapping row.
-    pub shown: BTreeMap<String, Vec<Value>>,
-}
-
 impl Store {
-    /// S1: the first read whose version is the receipt's tells what the CRM made of our values. Records that were at another version by then
-    /// are left as they are.
+    /// S1: the first read whose version is the receipt's tells what the CRM made of our values. `shown` gives what a staged record shows, by
+    /// mapping row; a record that is not staged at that version is left as it is.
     pub async fn take_receipts(
         &self,
         lease: &Lease,
         pair: PairId,
         side: Side,
-        read: Vec<ReadBack>,
+        records: Vec<String>,
+        shown: impl Fn(&InboxRow) -> BTreeMap<String, Vec<Value>> + Send + 'static,
     ) -> Result<(), Error> {
         let lease = lease.clone();
         self.step(move |tx| {
             lease.check(tx)?;
-            for read in &read {
-                let Some(mut link) = find_link(tx, &lease.tenant, pair, side, &read.record)? else { continue };
+            for record in &records {
+                let link = find_link(tx, &lease.tenant, pair, side, record)?;
+                let read = inbox_row(tx, &lease.tenant, pair, side, record)?;
+                let (Some(mut link), Some(read)) = (link, read) else { continue };
                 if link.receipt_of(side).is_empty() || link.receipt_of(side) != told_version(&read.version) {
                     continue;
                 }
-                for (row, shown) in &read.shown {
-                    let base = link.bases.get_mut(row).and_then(|bases| bases.side_mut(side).as_mut());
+                for (row, values) in shown(&read) {
+                    let base = link.bases.get_mut(&row).and_then(|bases| bases.side_mut(side).as_mut());
                     if let Some(base) = base.filter(|base| base.sent.is_some()) {
-                        *base = Base::shown(base.row_hash, shown.clone());
+                        *base = Base::shown(base.row_hash, values);
                     }
                 }
+                // The link is there, so the time of its beginning is not written.
                 save_link(tx, &lease.tenant, pair, &link, 0)?;
             }
             Ok(())
@@ -520,7 +513,7 @@ mod tests {
         let store = Store::open(&folder.join("state.db"), sealer).expect("a database can be made");
         let lease =
             store.take_lease("t", "f", "here", None, 0, 60_000).await.expect("an answer").expect("nobody has it");
-        let check = async |version: &str, expected: Base| {
+        let check = async |version: &'static str, expected: Base| {
             let provisional = Base { row_hash: 1, values: vec![Value::Empty], sent: Some(vec![Value::text("sent")]) };
             let mut link = LinkRow::new("left", "right");
             link.see(Side::Left, "7", "8");
@@ -530,9 +523,17 @@ mod tests {
                 save_link(tx, "t", 1, &link, 0)
             };
             store.step(move |tx| save(tx)).await.expect("a link");
-            let shown = BTreeMap::from([("row".to_owned(), vec![Value::text("kept")])]);
-            let read = ReadBack { record: "left".to_owned(), version: version.to_owned(), shown };
-            store.take_receipts(&lease, 1, Side::Left, vec![read]).await.expect("taken");
+            let stage = move |tx: &Tx<'_>| {
+                tx.execute("DELETE FROM inbox", [])?;
+                tx.execute(
+                    "INSERT INTO inbox (tenant, pair, side, record, state, presence, version, modified_at_ms, create_key, image)
+                     VALUES ('t', 1, 'left', 'left', 'staged', 'live', ?1, 0, '', '{}')",
+                    [version],
+                )
+            };
+            store.step(move |tx| stage(tx).map(drop)).await.expect("staged");
+            let shown = |_: &InboxRow| BTreeMap::from([("row".to_owned(), vec![Value::text("kept")])]);
+            store.take_receipts(&lease, 1, Side::Left, vec!["left".to_owned()], shown).await.expect("taken");
             let link = store.link_of("t", 1, Side::Left, "left").await.expect("an answer").expect("the link");
             assert_eq!(link.bases["row"].side(Side::Left).as_ref(), Some(&expected), "{version}");
         };

@@ -27,6 +27,7 @@ pub(crate) const BITES: &[Scenario] = &[
     Scenario { name: "a create of an earlier run leaves out rows that are gone", live: old_create },
     Scenario { name: "a row that is new to a link waits for what was not read", live: new_row },
     Scenario { name: "a row that means something else is agreed on anew without an edit", live: changed_row },
+    Scenario { name: "who takes back what we wrote is no CRM that lost it", live: taken_back },
     Scenario { name: "a write that nobody answered is in the log", live: unanswered },
     Scenario { name: "a mark hides no difference", live: marked_difference },
     Scenario { name: "what was replaced since the preview is left to a person", live: unlisted },
@@ -291,6 +292,33 @@ fn late() -> Vec<String> {
         world.check_always();
         unless(world.entity(Side::Right, "n").is_some(), "the record was never made")
     })
+}
+
+fn taken_back() -> Vec<String> {
+    let (mut wrong, mut agreed) = (Vec::new(), 0);
+    for point in (60..140).step_by(2) {
+        wrong.extend(pair_of(DeletePolicy::Report, async |world| {
+            world.type_in(Side::Right, "a", "Phone", "2");
+            world.tick(5_000);
+            let order = Order { end: End::Killed(point), only_changes: false, ..world.calm(0) };
+            world.run(order).await;
+            world.tick(5_000);
+            // A write that the host does not know of is a window of its own.
+            let is_written = world.journal(0).await.iter().any(|line| line.action == "updated" && line.side == "left");
+            if is_written {
+                world.type_in(Side::Left, "a", "Phone", "1");
+            }
+            world.settle().await;
+            let [left, right] = Side::BOTH.map(|side| world.value(side, "a", "Phone"));
+            let is_told = left == right || world.reasons().await.contains(&"differs".to_owned());
+            agreed += usize::from(is_written && left == right);
+            let stands = left == if is_written { "1" } else { "2" };
+            unless(stands && is_told, format!("I4: killed at {point}: {left} and {right}"))
+        }));
+    }
+    // Where it was read back in time, it is an edit like any other.
+    wrong.extend(unless(agreed > 20, format!("it travelled {agreed} times only")));
+    wrong
 }
 
 fn changed_row() -> Vec<String> {

@@ -57,6 +57,19 @@ fn three_way_merge() {
 }
 
 #[test]
+fn a_value_of_ours_that_did_not_stay_is_told() {
+    let check = |what: &str, shown: &str, right: &str, expected: &str| {
+        let mut view = pair(field(Some("1"), shown), field(Some(right), right));
+        view.rows[0].left.base.as_mut().expect("a base").sent = Some(vec![Value::text("2")]);
+        assert_eq!(told(&decide(&view, &one_row(), &policy())), expected, "{what}");
+    };
+    check("it arrived", "2", "2", "settled");
+    check("the former value stands, or stands again", "1", "2", "settled differs");
+    check("and the other side shows it, too", "1", "1", "settled");
+    check("a person wrote a third one", "3", "2", "right=3");
+}
+
+#[test]
 fn what_is_owed_counts_as_changed_until_it_is_told() {
     let check = |what: &str, owed: Side, left: (&str, &str), right: (&str, &str), expected: &str| {
         let mut view = pair(field(Some(left.0), left.1), field(Some(right.0), right.1));

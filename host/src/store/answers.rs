@@ -8,9 +8,10 @@ use crmsync_core::{Away, Base, Side, Value};
 
 use super::attention::Point;
 use super::choice::{self, Choice};
-use super::decisions::{LinkRow, find_link, forget_outcomes, save_link};
+use super::decisions::forget_outcomes;
 use super::driver::to_json;
 use super::journal::{JournalLine, write_journal};
+use super::links::{LinkRow, find_link, save_link};
 use super::outbox::{IntentRow, IntentState, Settlement, load_intent};
 use super::settle::settle;
 use super::staging::{PresenceWord, inbox_row, stage_unseen, touch_known};

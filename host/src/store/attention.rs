@@ -3,7 +3,7 @@
 use crmsync_core::Side;
 use crmsync_core::decide::reason;
 
-use super::decisions::{LinkRow, find_link};
+use super::links::{LinkRow, find_link};
 use super::staging::{INBOX_COLUMNS, InboxRow, parse_inbox, read_inbox};
 use super::{Error, PairId, RecordPlace, Store, Tx};
 

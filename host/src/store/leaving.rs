@@ -7,11 +7,10 @@ use crmsync_core::sabotage::{Sabotage, is_on};
 use crmsync_core::{Away, RemovalReason, Side, Value};
 
 use super::choice::{Choice, choose, remember_choice};
-use super::decisions::{
-    LinkRow, OutcomeNote, add_outcome, forget_outcomes, forget_passing_outcomes, link_by_id, save_link,
-};
+use super::decisions::{OutcomeNote, add_outcome, forget_outcomes, forget_passing_outcomes};
 use super::driver::to_json;
 use super::journal::{JournalLine, write_journal};
+use super::links::{LinkRow, link_by_id, save_link};
 use super::outbox::IntentRow;
 use super::staging::stage_unseen;
 use super::{Error, Lease, PairId, Tx};

@@ -3,8 +3,8 @@
 //!
 //! A step is one closure over [`Tx`], run on the one writer thread; steps that wait at the same time are committed together
 //! (group commit), each inside a savepoint of its own, and answered only after the commit is on disk. Start at [`Store`];
-//! the steps of a run are in `staging.rs` (rule 2), `decisions.rs` (rules 1 and 3), `outbox.rs` (rules 1 and 7) and `settle.rs` (rule 3);
-//! `keys.rs` matches, `references.rs` tells what is linked, `leaving.rs` settles deletes, `consent.rs` keeps what the safety stop holds,
+//! `links.rs` has the links; the steps of a run are in `staging.rs` (rule 2), `decisions.rs` (rules 1 and 3), `outbox.rs` (rules 1 and 7)
+//! and `settle.rs` (rule 3); `keys.rs` matches, `references.rs` tells what is linked, `leaving.rs` settles deletes, `consent.rs` keeps what the safety stop holds,
 //! `attention.rs` tells what needs people, `answers.rs` carries out what they decide about single records, `choice.rs` keeps it, `places.rs`
 //! finds the record that they name, `undo.rs` reads back what was written.
 //!
@@ -22,6 +22,7 @@ mod journal;
 mod keys;
 mod leases;
 mod leaving;
+mod links;
 mod listing;
 mod migrate;
 mod outbox;
@@ -41,13 +42,14 @@ pub use answers::{Answer, Obstacle};
 pub use attention::{Point, PointGroup, PointQuery};
 pub use connections::{ConnectionRow, ConnectionState};
 pub use consent::HeldRemovals;
-pub use decisions::{Bases, LinkRow, NewIntent, OutcomeNote, RowBases, UnitCommit, UnitRow};
+pub use decisions::{NewIntent, OutcomeNote, UnitCommit, UnitRow};
 pub use driver::{Error, Store, Tx};
 pub use flows::{Approval, FlowRow, PairId, PairRow, RunRow};
 pub use journal::{JournalLine, JournalQuery, JournalRow, OutcomeCount, OutcomeRow};
 pub use keys::{COPIES_LEFT, COPIES_RIGHT, KnownAs, copies_on};
 pub use leases::Lease;
 pub use leaving::{Leaving, Mark, MarkField};
+pub use links::{Bases, LinkRow, RowBases};
 pub use listing::{ListedItem, ListingCount, ListingRow, Replacement};
 pub use outbox::{IntentBody, IntentRow, IntentState, RowChange, Settlement};
 pub use places::RecordPlace;

@@ -98,7 +98,7 @@ fn linked_to(side: Side) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::decisions::{LinkRow, save_link};
+    use crate::store::links::{LinkRow, save_link};
     use crate::store::{Sealer, Tx};
 
     struct Folder(std::path::PathBuf);

@@ -6,10 +6,11 @@ use crmsync_core::decide::{Operation, reason};
 use crmsync_core::sabotage::{Sabotage, is_on};
 use crmsync_core::{Away, Base, RemovalReason, Side, Value};
 
-use super::decisions::{LinkRow, OutcomeNote, add_outcome, find_link, forget_outcomes, link_by_id, save_link};
+use super::decisions::{OutcomeNote, add_outcome, forget_outcomes};
 use super::driver::to_json;
 use super::journal::{JournalLine, write_journal};
 use super::leaving::{Done, doubt_mark, settle_leaving};
+use super::links::{LinkRow, find_link, link_by_id, save_link};
 use super::outbox::{IntentBody, IntentRow, RowChange, Settlement, load_intent};
 use super::staging::told_version;
 use super::staging::{InboxRow, inbox_row, touch};

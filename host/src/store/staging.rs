@@ -6,9 +6,9 @@ use crmsync_core::sabotage::{Sabotage, is_on};
 use crmsync_core::{RemovalReason, Side, Value};
 use rusqlite::Row;
 
-use super::decisions::BOTH_LEFT;
 use super::driver::{from_json, to_json};
 use super::keys::{KnownAs, forget_keys, put_keys, refresh_pairings, rekey, with_links};
+use super::links::BOTH_LEFT;
 use super::{Error, Lease, PairId, Store, Tx};
 
 /// A connector's place in one stream of changes.

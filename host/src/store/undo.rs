@@ -6,8 +6,9 @@ use std::sync::Arc;
 use crmsync_core::decide::Operation;
 use crmsync_core::{Side, Value};
 
-use super::decisions::{LINK_COLUMNS, LinkRow, NewIntent, insert_intent, link_by_id, parse_link, read_link, save_link};
+use super::decisions::{NewIntent, insert_intent};
 use super::driver::from_json;
+use super::links::{LINK_COLUMNS, LinkRow, link_by_id, parse_link, read_link, save_link};
 use super::staging::{INBOX_COLUMNS, InboxRow, PresenceWord, id_column, inbox_row, parse_inbox, read_inbox};
 use super::{Error, Lease, PairId, Store, Tx};
 

@@ -23,6 +23,21 @@ pub(super) fn lease_ms() -> i64 {
     set("CRMSYNC_LEASE_SECONDS", LEASE_SECONDS_BOUNDS).map_or(Limits::default().lease_ms, |seconds| seconds * 1_000)
 }
 
+/// What is written in the environment and counts for nothing, in words for the operator.
+pub(super) fn misread() -> Vec<String> {
+    let settings = [("CRMSYNC_KEEP_DAYS", KEEP_DAYS_BOUNDS), ("CRMSYNC_LEASE_SECONDS", LEASE_SECONDS_BOUNDS)];
+    settings
+        .into_iter()
+        .filter_map(|(name, bounds)| complaint(name, std::env::var(name).ok().as_deref(), bounds))
+        .collect()
+}
+
+fn complaint(name: &str, written: Option<&str>, bounds: RangeInclusive<i64>) -> Option<String> {
+    let text = written.filter(|text| within(Some(text), bounds.clone()).is_none())?;
+    let (least, most) = bounds.into_inner();
+    Some(format!("`{name}` is `{text}`, which is no number from {least} to {most}; the usual one counts"))
+}
+
 fn set(name: &str, bounds: RangeInclusive<i64>) -> Option<i64> {
     within(std::env::var(name).ok().as_deref(), bounds)
 }
@@ -48,5 +63,13 @@ mod tests {
         check(Some("0"), None, None);
         check(Some("-1"), None, None);
         check(Some("soon"), None, None);
+    }
+
+    #[test]
+    fn what_counts_for_nothing_is_told() {
+        let told = |written| complaint("CRMSYNC_LEASE_SECONDS", written, LEASE_SECONDS_BOUNDS);
+        assert_eq!((told(None), told(Some("60"))), (None, None));
+        let soon = "`CRMSYNC_LEASE_SECONDS` is `soon`, which is no number from 1 to 3600; the usual one counts";
+        assert_eq!(told(Some("soon")).as_deref(), Some(soon));
     }
 }

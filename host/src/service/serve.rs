@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
 use super::failure::Failure;
+use super::operator;
 use super::schedule::{self, Watched};
 use super::tally::Tally;
 use super::{api, flows};
@@ -115,6 +116,9 @@ impl Served {
     /// It cannot answer any more.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<usize, Failure> {
         let Served { service, listener, token, options, .. } = self;
+        for complaint in operator::misread() {
+            tracing::warn!("{complaint}");
+        }
         let router = api::router(Arc::clone(&service), token);
         let answering = async move {
             let failed = axum::serve(listener, router).await.err().map(|error| error.to_string());

@@ -65,18 +65,31 @@ pub struct Base {
     /// What we sent afterwards, while the side has not yet shown what it made of it (S1).
     #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
     pub sent: Option<Vec<Value>>,
+    /// A later write of other rows was acknowledged: the version of its receipt says nothing of what was sent here.
+    #[serde(rename = "o", default, skip_serializing_if = "std::ops::Not::not")]
+    pub overtaken: bool,
 }
 
 impl Base {
     /// A base that the side showed.
     pub fn shown(row_hash: u64, values: Vec<Value>) -> Base {
-        Base { row_hash, values, sent: None }
+        Base { row_hash, values, sent: None, overtaken: false }
+    }
+
+    /// A base that the side showed before we sent something else, of which it has not yet shown what it made.
+    pub fn written(row_hash: u64, values: Vec<Value>, sent: Vec<Value>) -> Base {
+        Base { row_hash, values, sent: Some(sent), overtaken: false }
+    }
+
+    /// Whether the read of the last receipt's version tells what the side made of what we sent.
+    pub fn awaits_receipt(&self) -> bool {
+        self.sent.is_some() && (!self.overtaken || is_on(Sabotage::OneReceiptForAll))
     }
 
     /// Whether what the side shows now is an edit, that is, neither what it showed last nor what we sent since.
     ///
-    /// `version_is_receipt` says that the record's version is the very one that the CRM gave to our write: then whatever it shows
-    /// is what it made of our value (cut, rounded, `????`) and never an edit.
+    /// `version_is_receipt` says that the record's version is the very one that the CRM gave to our last write: if that was a write of
+    /// this row, whatever it shows is what it made of our value (cut, rounded, `????`) and never an edit.
     pub fn edited(&self, shown: &[Value], version_is_receipt: bool) -> bool {
         // Rule 4: a field that was not read says nothing.
         if shown.iter().any(|value| !value.is_read()) {
@@ -87,7 +100,10 @@ impl Base {
         }
         match &self.sent {
             Some(_) if is_on(Sabotage::EchoIsEdit) => true,
-            Some(sent) => (!version_is_receipt || is_on(Sabotage::ReceiptIsForgotten)) && !made_of(sent, shown),
+            Some(sent) => {
+                let is_told = version_is_receipt && self.awaits_receipt() && !is_on(Sabotage::ReceiptIsForgotten);
+                !is_told && !made_of(sent, shown)
+            }
             None => true,
         }
     }
@@ -193,14 +209,18 @@ mod tests {
         check(&settled, &text(""), false, true);
         check(&settled, &[Value::Absent], false, false);
 
-        let sent = Base { row_hash: 1, values: text("old"), sent: Some(text("🙂")) };
+        let sent = Base::written(1, text("old"), text("🙂"));
         check(&sent, &text("🙂"), false, false);
         check(&sent, &text("????"), true, false);
         check(&sent, &text("????"), false, false);
         check(&sent, &text("???? and more"), false, true);
         check(&sent, &text("old"), false, false);
 
-        let long = Base { row_hash: 1, values: text("old"), sent: Some(text("Customer Care, Returns and Refunds")) };
+        let overtaken = Base { overtaken: true, ..Base::written(1, text("old"), text("ours")) };
+        check(&overtaken, &text("theirs"), true, true);
+        check(&overtaken, &text("ours"), true, false);
+
+        let long = Base::written(1, text("old"), text("Customer Care, Returns and Refunds"));
         check(&long, &text("Customer Care, Returns and Ref"), false, false);
         check(&long, &text("Customer Care"), false, true);
     }
@@ -231,7 +251,7 @@ mod tests {
     #[test]
     fn an_unanswered_write_has_arrived_once_the_side_shows_what_it_made_of_it() {
         let sent = "Customer Care, Returns and Refunds";
-        let base = Base { row_hash: 1, values: text("old"), sent: Some(text(sent)) };
+        let base = Base::written(1, text("old"), text(sent));
         let check = |values: &str, shown: &str, arrived: bool| {
             assert_eq!(base.arrived(&text(values), &text(shown)), arrived, "{values:?} sent, {shown:?} shown");
         };

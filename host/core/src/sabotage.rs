@@ -58,6 +58,8 @@ sabotages! {
     EchoIsEdit,
     /// What the CRM made of our write counts as an edit.
     ReceiptIsForgotten,
+    /// The receipt of any write tells what the CRM made of all that was ever sent.
+    OneReceiptForAll,
     /// A side's own entries get lost when two lists are joined.
     UnionWithoutOwn,
     /// Records without an address have the same address.
@@ -118,6 +120,8 @@ sabotages! {
     NoPreImage,
     /// A row that was taken out of the mapping keeps its agreement.
     RowsAreRemembered,
+    /// What one side shows is not kept while the other side's field cannot be read.
+    HalfReadIsForgotten,
     /// A field that is away for a while loses its agreement.
     PauseForgets,
     /// Whoever held the lease once may commit.

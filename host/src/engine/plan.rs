@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crmsync_core::decide::{Decision, HeldRow, Operation, Scope, Verdict, View, Write, decide, reason};
+use crmsync_core::decide::{Decision, HeldRow, Operation, RowView, Scope, Verdict, View, Write, decide, reason};
 use crmsync_core::sabotage::{Sabotage, is_on};
 use crmsync_core::{Away, Base, Owed, PairMapping, Presence, RemovalReason, Role, RowKey, Side, Value};
 
@@ -328,23 +328,17 @@ impl Decided {
         }
     }
 
-    /// What people change while the other record lies in the bin is owed to it: should it be restored, it is told.
+    /// What people change while the other record lies in the bin is owed to it: should it be restored, it is told. A row that was changed
+    /// meanwhile is adopted only then (S12); until it is, its bases are those of the former agreement, and follow what the survivor shows.
     fn owe_to_the_removed(&self, link: &mut crate::store::LinkRow, gone: Side, mapping: &PairMapping) {
         let survivor = gone.other();
         if self.view.presence(survivor) != Presence::Live {
             return;
         }
         for (row, cell) in mapping.rows.iter().zip(&self.view.rows) {
-            let shown = &cell.side(survivor).shown;
-            let Some(bases) = link.bases.get_mut(&row.key.0) else { continue };
-            let agreed = bases.side(survivor).as_ref().is_some_and(|base| base.row_hash == row.hash);
-            if !agreed || !shown.iter().all(Value::is_read) {
-                continue;
+            if let Some(bases) = link.bases.get_mut(&row.key.0) {
+                follow(bases, cell, survivor);
             }
-            if cell.edited(survivor) {
-                bases.owed = bases.owed.and(gone);
-            }
-            *bases.side_mut(survivor) = Some(Base::shown(row.hash, shown.clone()));
         }
     }
 
@@ -361,8 +355,13 @@ impl Decided {
             }
             let cell = &self.view.rows[index];
             let read = Side::BOTH.into_iter().all(|side| cell.side(side).shown.iter().all(Value::is_read));
-            // Rule 4: a row that was not read on both sides keeps what is known of it.
+            // Rule 4: a row that was not read on both sides is not decided, and keeps what is known of it. What one of them shows is not
+            // shown again: the record may rest by the time the other one's field is back.
             if !read {
+                let read = Side::BOTH.into_iter().filter(|&side| self.view.presence(side) == Presence::Live);
+                if let Some(bases) = link.bases.get_mut(&row.key.0).filter(|_| !is_on(Sabotage::HalfReadIsForgotten)) {
+                    read.for_each(|side| follow(bases, cell, side));
+                }
                 continue;
             }
             let owed = self.owed(index);
@@ -614,6 +613,16 @@ impl Decided {
     }
 }
 
+/// What one side shows in a row about which nothing can be decided now: an edit is owed to the other side, and what we sent has arrived
+/// once the side shows anything else than before. The agreement is the former one, also of a row that means something else by now (S12).
+fn follow(bases: &mut RowBases, cell: &RowView, side: Side) {
+    let shown = &cell.side(side).shown;
+    let has_moved = |base: &&Base| base.values != *shown && shown.iter().all(Value::is_read);
+    let Some(row_hash) = bases.side(side).as_ref().filter(has_moved).map(|base| base.row_hash) else { return };
+    bases.owed = if cell.edited(side) { bases.owed.and(side.other()) } else { bases.owed.without(side) };
+    *bases.side_mut(side) = Some(Base::shown(row_hash, shown.clone()));
+}
+
 fn json(values: &[Value]) -> String {
     serde_json::to_string(values).unwrap_or_default()
 }
@@ -633,7 +642,7 @@ pub(super) fn blank_bases(mapping: &PairMapping, write: &Write) -> BTreeMap<Stri
     unwritten
         .map(|(_, row)| {
             let blank = vec![Value::Empty; row.fields(write.side).len()];
-            (row.key.0.clone(), Base { row_hash: row.hash, values: blank.clone(), sent: Some(blank) })
+            (row.key.0.clone(), Base::written(row.hash, blank.clone(), blank))
         })
         .collect()
 }

@@ -97,6 +97,7 @@ pub(super) fn settle_leaving(
         Operation::Unmark => link.marks.retain(|mark| mark.side != intent.side),
         Operation::Create | Operation::Update => return Ok(()),
     }
+    link.overtake(intent.side);
     link.see(intent.side, done.version, done.awaited);
     save_link(tx, &lease.tenant, pair, &link, now_ms)?;
     let action = match intent.operation {

@@ -148,6 +148,13 @@ impl LinkRow {
         receipt.clone_into(written);
     }
 
+    /// A write to this side was acknowledged: its receipt says nothing of what was sent before.
+    pub(super) fn overtake(&mut self, side: Side) {
+        for base in self.bases.values_mut().filter_map(|bases| bases.side_mut(side).as_mut()) {
+            base.overtaken = base.sent.is_some();
+        }
+    }
+
     fn state(&self) -> &'static str {
         match self.removed {
             _ if self.ended => "ended",

@@ -78,7 +78,7 @@ impl IntentBody {
         let Some(at) = self.rows.iter().position(|change| change.row == row) else { return };
         let change = self.rows.remove(at);
         let blank = vec![Value::Empty; change.after.len()];
-        let base = Base { row_hash: change.hash, values: blank.clone(), sent: Some(blank) };
+        let base = Base::written(change.hash, blank.clone(), blank);
         self.blank.insert(change.row.clone(), base);
         self.owed.push(change.row);
     }

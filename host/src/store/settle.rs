@@ -131,7 +131,7 @@ impl Store {
                 }
                 for (row, values) in shown(&read) {
                     let base = link.bases.get_mut(&row).and_then(|bases| bases.side_mut(side).as_mut());
-                    if let Some(base) = base.filter(|base| base.sent.is_some()) {
+                    if let Some(base) = base.filter(|base| base.awaits_receipt()) {
                         *base = Base::shown(base.row_hash, values);
                     }
                 }
@@ -157,7 +157,7 @@ impl Stored {
     fn base(&self, change: &RowChange) -> Base {
         match self.shown.get(&change.row) {
             Some(values) => Base::shown(change.hash, values.clone()),
-            None => Base { row_hash: change.hash, values: change.before.clone(), sent: Some(change.after.clone()) },
+            None => Base::written(change.hash, change.before.clone(), change.after.clone()),
         }
     }
 
@@ -312,6 +312,7 @@ fn settle_update(
     now_ms: i64,
 ) -> Result<(), Error> {
     let Some(mut link) = link_by_id(tx, intent.link)? else { return Ok(()) };
+    link.overtake(intent.side);
     for change in &intent.body.rows {
         let bases = link.bases.entry(change.row.clone()).or_default();
         *bases.side_mut(intent.side) = Some(answer.base(change));
@@ -465,7 +466,8 @@ fn doubt_update(tx: &Tx<'_>, tenant: &str, pair: PairId, intent: &IntentRow) -> 
     let Some(mut link) = link_by_id(tx, intent.link)? else { return Ok(()) };
     for change in &intent.body.rows {
         let base = link.bases.entry(change.row.clone()).or_default().side_mut(intent.side);
-        base.get_or_insert_with(|| Base::shown(change.hash, change.before.clone())).sent = Some(change.after.clone());
+        let base = base.get_or_insert_with(|| Base::shown(change.hash, change.before.clone()));
+        (base.sent, base.overtaken) = (Some(change.after.clone()), false);
     }
     link.see(intent.side, "", "");
     // The link exists: the time of its making stays.
@@ -515,7 +517,7 @@ mod tests {
         let lease =
             store.take_lease("t", "f", "here", None, 0, 60_000).await.expect("an answer").expect("nobody has it");
         let check = async |version: &'static str, expected: Base| {
-            let provisional = Base { row_hash: 1, values: vec![Value::Empty], sent: Some(vec![Value::text("sent")]) };
+            let provisional = Base::written(1, vec![Value::Empty], vec![Value::text("sent")]);
             let mut link = LinkRow::new("left", "right");
             link.see(Side::Left, "7", "8");
             *link.bases.entry("row".to_owned()).or_default().side_mut(Side::Left) = Some(provisional);
@@ -540,7 +542,7 @@ mod tests {
         };
         check("8", Base::shown(1, vec![Value::text("kept")])).await;
         // Somebody edited it in between: what became of our value is not known.
-        let provisional = Base { row_hash: 1, values: vec![Value::Empty], sent: Some(vec![Value::text("sent")]) };
+        let provisional = Base::written(1, vec![Value::Empty], vec![Value::text("sent")]);
         check("9", provisional).await;
         std::fs::remove_dir_all(&folder).expect("the folder can be removed");
     }

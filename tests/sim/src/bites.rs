@@ -27,6 +27,12 @@ pub(crate) const BITES: &[Scenario] = &[
     Scenario { name: "a create of an earlier run leaves out rows that are gone", live: old_create },
     Scenario { name: "a row that is new to a link waits for what was not read", live: new_row },
     Scenario { name: "a row that means something else is agreed on anew without an edit", live: changed_row },
+    Scenario {
+        name: "what is edited beside an empty place travels, though its row was changed",
+        live: changed_while_away,
+    },
+    Scenario { name: "the answer to one write says nothing of another one", live: another_write },
+    Scenario { name: "what arrived is known, though the other side's field is away", live: half_read },
     Scenario { name: "who takes back what we wrote is no CRM that lost it", live: taken_back },
     Scenario { name: "a write that nobody answered is in the log", live: unanswered },
     Scenario { name: "a mark hides no difference", live: marked_difference },
@@ -39,6 +45,7 @@ pub(crate) const BITES: &[Scenario] = &[
     Scenario { name: "a create whose source was linked meanwhile makes no second record", live: linked_meanwhile },
     Scenario { name: "a create that leads to a linked record joins nothing", live: linked_twice },
     Scenario { name: "a record that the login does not see may have been created", live: out_of_sight },
+    Scenario { name: "a create that nobody answered is known as soon as its record arrives", live: arrival },
     Scenario { name: "two edits of one second are two", live: one_second },
     Scenario { name: "two tenants in one database see nothing of each other", live: crate::tenants::apart },
     Scenario { name: "an old copy of the database doubles and deletes nothing", live: crate::tenants::old_copy },
@@ -334,6 +341,80 @@ fn changed_row() -> Vec<String> {
         let after = world.value(Side::Right, "d", "Name");
         let is_agreed = before == "two" && after == "one";
         unless(is_agreed, format!("S12: a changed row is not agreed on: {before:?}, then {after:?}"))
+    })
+}
+
+fn changed_while_away() -> Vec<String> {
+    pair_of(DeletePolicy::Report, async |world| {
+        world.delete(Side::Left, "a");
+        world.sync().await;
+        *world.settings[0].changes.entry("Note").or_default() += 1;
+        world.sync().await;
+        world.type_in(Side::Right, "a", "Note", "news");
+        world.sync().await;
+        world.restore(Side::Left, "a");
+        world.settle().await;
+        let told = world.value(Side::Left, "a", "Note");
+        unless(told == "news", format!("I4: the record that came back was not told of an edit: {told:?}"))
+    })
+}
+
+fn another_write() -> Vec<String> {
+    let mut wrong = Vec::new();
+    for point in (60..140).step_by(2) {
+        wrong.extend(pair_of(DeletePolicy::Report, async |world| {
+            world.type_in(Side::Right, "a", "Phone", "2");
+            world.crms[0].lock().next_push = Some(FaultKind::Cut);
+            world.sync().await;
+            // The field is away before anybody has seen what became of that write; meanwhile people edit it, and another one is written.
+            world.settings[0].paused.insert("Phone");
+            world.type_in(Side::Left, "a", "Phone", "3");
+            world.tick(2 * QUIESCE_MS);
+            world.sync().await;
+            world.type_in(Side::Right, "a", "Note", "another");
+            world.tick(5_000);
+            let order = Order { end: End::Killed(point), only_changes: false, ..world.calm(0) };
+            world.run(order).await;
+            world.settings[0].paused.clear();
+            world.settle().await;
+            let left = world.value(Side::Left, "a", "Phone");
+            unless(left == "3", format!("I4: killed at {point}: an edit was taken for what became of a write: {left}"))
+        }));
+    }
+    wrong
+}
+
+fn half_read() -> Vec<String> {
+    pair_of(DeletePolicy::Report, async |world| {
+        world.type_in(Side::Right, "a", "Note", "news");
+        world.crms[0].lock().next_push = Some(FaultKind::Cut);
+        world.sync().await;
+        // Nobody has told the host that the field is away, so nothing is read anew for it when it is back.
+        world.crms[1].lock().vanished.insert("Note".into());
+        world.type_in(Side::Right, "a", "Name", "anna");
+        world.tick(2 * QUIESCE_MS);
+        world.sync().await;
+        world.crms[1].lock().vanished.clear();
+        *world.settings[0].changes.entry("Phone").or_default() += 1;
+        world.sync().await;
+        world.check_always();
+        let stands = Side::BOTH.into_iter().all(|side| world.value(side, "a", "Note") == "news");
+        unless(stands, "the edit is not on both sides")
+    })
+}
+
+fn arrival() -> Vec<String> {
+    world(Kind { records: 0, ..kind(DeletePolicy::Report) }, async |world| {
+        world.settle().await;
+        world.add(Side::Left, &[("Code", "n"), ("Name", "new")]);
+        world.tick(2_000);
+        world.crms[1].lock().next_push = Some(FaultKind::Cut);
+        world.calm_run(0).await;
+        // The write could still be carried out a second time for all that the host knows; the record is there all the same.
+        world.tick(QUIESCE_MS / 4);
+        world.calm_run(0).await;
+        let is_known = world.journal(0).await.iter().any(|line| line.action == "created");
+        unless(is_known, "a record with our key waited as if nobody knew whose it is")
     })
 }
 

@@ -245,6 +245,8 @@ impl World {
                 settings.out.insert(field);
             }
         }
+        let what = format!("  the mapping of {}: out {:?}, changed {:?}", FLOWS[flow], settings.out, settings.changes);
+        self.log.lock().trace.note(&what);
     }
 
     /// A field of the right CRM vanishes or comes back, cannot be written or can again, holds less or more.
@@ -281,6 +283,9 @@ impl World {
                 settings.note_length = if settings.note_length.is_none() { Some(12) } else { None };
             }
         }
+        let what = format!("  the right fields: away {:?}, read-only {:?}", state.vanished, state.read_only);
+        let known = format!("; known {:?} and {:?}", settings.paused, settings.read_only);
+        self.log.lock().trace.note(&(what + &known));
     }
 
     /// The login sees less than before, or everything again. What it does not see is not edited meanwhile.

@@ -22,10 +22,9 @@ fn text() -> impl Strategy<Value = Value> {
 
 fn base() -> impl Strategy<Value = Option<Base>> {
     let base = (prop::sample::select(vec![7_u64, 8]), text(), prop::option::weighted(0.3, text()));
-    let base = base.prop_map(|(row_hash, shown, sent)| Base {
-        row_hash,
-        values: vec![shown],
-        sent: sent.map(|sent| vec![sent]),
+    let base = base.prop_map(|(row_hash, shown, sent)| match sent {
+        Some(sent) => Base::written(row_hash, vec![shown], vec![sent]),
+        None => Base::shown(row_hash, vec![shown]),
     });
     prop::option::weighted(0.8, base)
 }

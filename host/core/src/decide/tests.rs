@@ -182,7 +182,7 @@ fn a_conflict_is_told_even_if_the_winner_has_to_wait() {
 #[test]
 fn what_a_crm_made_of_our_write_goes_nowhere() {
     let mut right = field(None, "????");
-    right.base = Some(Base { row_hash: 7, values: vec![Value::text("old")], sent: Some(vec![Value::text("🙂")]) });
+    right.base = Some(Base::written(7, vec![Value::text("old")], vec![Value::text("🙂")]));
     let mut view = pair(field(Some("🙂"), "🙂"), right);
     view.rows[0].right_is_receipt = true;
     assert_eq!(told(&decide(&view, &one_row(), &policy())), "settled");
@@ -197,7 +197,7 @@ fn an_unanswered_write_that_arrived_is_not_repeated() {
     let (sent, cut) = ("Customer Care, Returns and Refunds", "Customer Care, Returns and Ref");
     let check = |shown: &str, expected: &str| {
         let mut right = field(None, shown);
-        right.base = Some(Base { row_hash: 7, values: vec![Value::text("old")], sent: Some(vec![Value::text(sent)]) });
+        right.base = Some(Base::written(7, vec![Value::text("old")], vec![Value::text(sent)]));
         let mut view = pair(field(Some(sent), sent), right);
         view.rows[0].owed = Owed::Right;
         assert_eq!(told(&decide(&view, &one_row(), &policy())), expected, "{shown}");

@@ -210,6 +210,8 @@ pub struct View {
     pub marked: Vec<Side>,
     /// One record left before, and a person said that the other one goes as well, as it was then.
     pub delete_asked: bool,
+    /// The side whose record had left before, and is back now.
+    pub came_back: Option<Side>,
     /// The side whose record was saved last, if that is known.
     pub saved_last: Option<Side>,
     /// One entry for each row of the mapping.

@@ -120,8 +120,8 @@ impl Base {
     }
 }
 
-/// Whether a record that shows `shown` may be the one that we sent `sent` for, row by row: every row, or most of them, as a CRM
-/// may have formatted or replaced some.
+/// Whether a record that shows `shown` may be the one that we sent `sent` for, row by row: every row, or half of them at least, as a CRM
+/// may have formatted some, and people may have edited some since.
 pub fn resembles<'a>(rows: impl IntoIterator<Item = (&'a [Value], &'a [Value])>) -> Resemblance {
     let (mut rows_all, mut alike, mut unread) = (0, 0, 0);
     for (sent, shown) in rows {
@@ -138,7 +138,7 @@ pub fn resembles<'a>(rows: impl IntoIterator<Item = (&'a [Value], &'a [Value])>)
         _ if rows_all == 0 => Resemblance::None,
         alike if alike == rows_all && unread > 0 => Resemblance::Partial,
         alike if alike == rows_all => Resemblance::Whole,
-        alike if alike * 2 > rows_all => Resemblance::Partial,
+        alike if alike * 2 >= rows_all => Resemblance::Partial,
         _ => Resemblance::None,
     }
 }
@@ -148,7 +148,7 @@ pub fn resembles<'a>(rows: impl IntoIterator<Item = (&'a [Value], &'a [Value])>)
 pub enum Resemblance {
     /// It is another record.
     None,
-    /// Most of it is alike: only a person can tell.
+    /// Half of it at least is alike: only a person can tell.
     Partial,
     /// It shows all that we sent.
     Whole,
@@ -236,6 +236,8 @@ mod tests {
         check(&["Anna", "Cruz", "555"], &["Anna", "Cruz", "555"], Resemblance::Whole);
         check(&["Anna", "Cruz", "555"], &["Anna", "Cruz", "+1 555"], Resemblance::Partial);
         check(&["Anna", "Cruz", "555"], &["Anna", "Kruz", "+1 555"], Resemblance::None);
+        check(&["Anna", "Cruz"], &["Anna", "Kruz"], Resemblance::Partial);
+        check(&["Anna"], &["Hanna"], Resemblance::None);
         check(&[], &[], Resemblance::None);
         let unread = |sent: &[&str], shown: &[&str]| {
             let sent: Vec<_> = sent.iter().map(|one| text(one)).collect();

@@ -160,6 +160,10 @@ sabotages! {
     UnseenIsUncreated,
     /// A copy of ours is not known again by the key in it.
     CopiesAreStrangers,
+    /// A mark that nobody answered is there.
+    DoubtedMarkStands,
+    /// Who comes back as the other one leaves is deleted for that.
+    CrossingIsDelete,
     /// A mark makes people forget where its record differs.
     MarkHidesDifferences,
     /// A staged record is looked up by its id, whosever it is.

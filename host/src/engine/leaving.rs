@@ -12,7 +12,7 @@ use super::error::Error;
 use super::setup::{PairSetup, RunSetup};
 use super::stage::{reread, reread_whole};
 use crate::store::{
-    InboxRow, IntentRow, Leaving, MarkField, OutcomeNote, PresenceWord, Settlement, StagedPage, UnitRow,
+    InboxRow, IntentRow, Leaving, LinkRow, MarkField, OutcomeNote, PresenceWord, Settlement, StagedPage, UnitRow,
 };
 
 /// What the safety stop says in one walk through the inbox.
@@ -271,8 +271,12 @@ pub(super) fn leave_out_what_stands(pair: &PairSetup, unit: &UnitRow, decision: 
             // It was not read again, so what we wrote last stands: it was marked for an earlier time that the other one left, perhaps, and
             // the other one did not stay for long.
             None => {
-                write.operation == Operation::Unmark
-                    || unit.link.as_ref().is_none_or(|link| link.mark_on(write.side).is_none())
+                // A mark that nobody answered may not be there: the record is read before it is sent once more.
+                let stands = |link: &LinkRow| {
+                    let is_known = !link.version_of(write.side).is_empty() || is_on(Sabotage::DoubtedMarkStands);
+                    link.mark_on(write.side).is_some() && is_known
+                };
+                write.operation == Operation::Unmark || !unit.link.as_ref().is_some_and(stands)
             }
         }
     });

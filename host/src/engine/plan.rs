@@ -292,6 +292,8 @@ impl Decided {
         let gone = self.gone();
         let waits = matches!(&self.decision.verdict, Verdict::Waiting(why) if why == reason::SAFETY_STOP);
         if let Some((gone, _)) = gone.filter(|_| waits || self.leaves()) {
+            // The other one had left before, and is back.
+            link.removed = link.removed.filter(|&side| Some(side) != self.view.came_back);
             self.see_live(&mut link);
             self.owe_to_the_removed(&mut link, gone, &pair.mapping);
             return Some(link);
@@ -299,7 +301,10 @@ impl Decided {
         // An answer that was not carried out now is over: the record came back, or was edited since.
         link.delete_asked = false;
         link.removed = gone.map(|(side, _)| side).filter(|_| self.decision.verdict != Verdict::Forget);
-        link.away = gone.map_or(link.away, |(_, how)| how);
+        link.away = match &self.decision.verdict {
+            Verdict::NeedsAttention(why) if why == reason::RESTORED_ALONE => Away::Both,
+            _ => gone.map_or(link.away, |(_, how)| how),
+        };
         link.ended = self.decision.verdict == Verdict::Forget;
         // A mark in a record that lies in the bin is taken off should it come back, also from the end of its link.
         let is_away = link.removed.is_some() || link.ended;

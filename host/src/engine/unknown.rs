@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crmsync_core::decide::{Operation, reason};
 use crmsync_core::sabotage::{Sabotage, is_on};
-use crmsync_core::{Resemblance, Role, Side, retry};
+use crmsync_core::{MappingRow, Resemblance, Role, Side, retry};
 
 use super::error::Error;
 use super::remote::CreateClass;
@@ -196,7 +196,7 @@ async fn look_for_creates(
 }
 
 /// Class B without a field for our keys: the record would be among those that appeared since the intent, and all of them have been read.
-/// The one that shows all that we sent is ours; one that shows most of it is for a person to tell.
+/// The one that shows all that we sent is ours; one that shows half of it is for a person to tell.
 async fn look_among_arrivals(
     run: &RunSetup,
     pair: &PairSetup,
@@ -234,13 +234,15 @@ async fn look_among_arrivals(
     Ok(settlements.collect())
 }
 
-/// How much an unlinked record looks like what a create sent. Owners do not count: CRMs hand new records on.
+/// How much an unlinked record looks like what a create sent. Owners do not count, as CRMs hand new records on; nor do constants, which all
+/// of our copies show.
 fn resemblance(pair: &PairSetup, intent: &IntentRow, row: &InboxRow) -> Resemblance {
     if row.modified_at_ms < intent.admitted_at_ms - CLOCKS_APART_MS {
         return Resemblance::None;
     }
     let rows = intent.body.rows.iter().filter_map(|change| {
-        let mapping = pair.mapping.rows.iter().find(|row| row.key.0 == change.row && row.role != Role::Owner)?;
+        let tells = |row: &&MappingRow| !matches!(row.role, Role::Owner | Role::Constant(_));
+        let mapping = pair.mapping.rows.iter().filter(tells).find(|row| row.key.0 == change.row)?;
         Some((change.after.as_slice(), super::view::values_of(&row.image, mapping, intent.side)))
     });
     let rows: Vec<_> = rows.collect();

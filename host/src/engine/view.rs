@@ -119,6 +119,11 @@ pub(super) fn view(
         linked: unit.link.is_some(),
         scope: scope(unit, pair, is_referenced),
         marked,
+        came_back: unit
+            .link
+            .as_ref()
+            .and_then(|link| link.removed)
+            .filter(|&side| unit.side(side).is_some_and(|row| row.presence == PresenceWord::Live)),
         delete_asked: unit.link.as_ref().is_some_and(|link| link.delete_asked),
         saved_last,
         rows,

@@ -11,7 +11,7 @@ use crate::faults::FaultKind;
 use crate::host::{Order, as_approved};
 use crate::people::{FIELDS, POISON, TAGS, tags_of};
 use crate::plan::Kind;
-use crate::pulse::End;
+use crate::pulse::{Counted, End};
 use crate::scenarios::{Scenario, kind, unless, world};
 use crate::world::{FLOWS, MARK, MARK_FIELD, World};
 
@@ -20,6 +20,8 @@ pub(crate) const BITES: &[Scenario] = &[
     Scenario { name: "an edit is held against what its own side showed", live: own_base },
     Scenario { name: "the loser of a conflict is in the log", live: loser },
     Scenario { name: "a mark goes when the record comes back, from one bin or two", live: marks },
+    Scenario { name: "a mark that nobody answered is looked for", live: doubted_mark },
+    Scenario { name: "who comes back as the other one leaves stays", live: crossing },
     Scenario { name: "entries of both lists are on both sides", live: lists },
     Scenario { name: "an expired cursor begins anew", live: expired },
     Scenario { name: "nothing is decided on half a scan", live: half_a_scan },
@@ -307,7 +309,7 @@ fn taken_back() -> Vec<String> {
         wrong.extend(pair_of(DeletePolicy::Report, async |world| {
             world.type_in(Side::Right, "a", "Phone", "2");
             world.tick(5_000);
-            let order = Order { end: End::Killed(point), only_changes: false, ..world.calm(0) };
+            let order = Order { end: End::Killed(point), ..world.calm(0) };
             world.run(order).await;
             world.tick(5_000);
             // A write that the host does not know of is a window of its own.
@@ -373,7 +375,7 @@ fn another_write() -> Vec<String> {
             world.sync().await;
             world.type_in(Side::Right, "a", "Note", "another");
             world.tick(5_000);
-            let order = Order { end: End::Killed(point), only_changes: false, ..world.calm(0) };
+            let order = Order { end: End::Killed(point), ..world.calm(0) };
             world.run(order).await;
             world.settings[0].paused.clear();
             world.settle().await;
@@ -401,6 +403,49 @@ fn half_read() -> Vec<String> {
         let stands = Side::BOTH.into_iter().all(|side| world.value(side, "a", "Note") == "news");
         unless(stands, "the edit is not on both sides")
     })
+}
+
+fn doubted_mark() -> Vec<String> {
+    pair_of(DeletePolicy::Mark, async |world| {
+        world.delete(Side::Right, "a");
+        world.crms[0].lock().next_push = Some(FaultKind::Lost);
+        world.sync().await;
+        // When it is looked for, the login does not see the record.
+        let ids: Vec<String> = world.crms[0].live().into_keys().collect();
+        world.crms[0].hide(&ids, false, Some("own"));
+        world.tick(2 * QUIESCE_MS);
+        world.sync().await;
+        world.crms[0].hide(&[], false, None);
+        world.settle().await;
+        unless(world.is_marked(Side::Left, "a"), "a mark that was lost is taken for one that is there")
+    })
+}
+
+fn crossing() -> Vec<String> {
+    let mut wrong = pair_of(DeletePolicy::Recycle, async |world| {
+        world.delete(Side::Right, "a");
+        world.sync().await;
+        world.restore(Side::Left, "a");
+        world.sync().await;
+        world.delete(Side::Left, "a");
+        world.restore(Side::Right, "a");
+        world.settle().await;
+        let is_asked = world.reasons().await.contains(&"restored-alone".to_owned());
+        unless(
+            is_asked && world.entity(Side::Right, "a").is_some(),
+            "a record that came back was deleted, or not told of",
+        )
+    });
+    // A mark may come, as it can go.
+    wrong.extend(pair_of(DeletePolicy::Mark, async |world| {
+        world.delete(Side::Right, "a");
+        world.sync().await;
+        world.delete(Side::Left, "a");
+        world.restore(Side::Right, "a");
+        world.settle().await;
+        unless(world.is_marked(Side::Right, "a"), "the other record left, and nothing says so")
+    }));
+    wrong
 }
 
 fn arrival() -> Vec<String> {
@@ -472,7 +517,7 @@ fn frozen() -> Vec<String> {
             world.add(Side::Left, &[("Code", "n"), ("Name", "new")]);
             world.type_in(Side::Right, "a", "Phone", "2");
             world.tick(5_000);
-            let order = Order { end: End::Frozen(point), only_changes: true, ..world.calm(0) };
+            let order = Order { end: End::Frozen(point), counted: Counted::Changes, ..world.calm(0) };
             world.run(order).await;
             vec![]
         }));

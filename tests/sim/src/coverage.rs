@@ -46,6 +46,19 @@ impl Step {
         Step::Report,
     ];
 
+    /// Steps that a run does not come to often: a point among all points seldom meets them.
+    pub(crate) const RARE: &[Step] = &[
+        Step::Find,
+        Step::Find,
+        Step::Find,
+        Step::Check,
+        Step::Count,
+        Step::Sweep,
+        Step::Recover,
+        Step::Match,
+        Step::Report,
+    ];
+
     /// The step that a remote call or a step of the store, by its name, is part of.
     pub(crate) fn of(name: &str) -> Step {
         match name {

@@ -7,7 +7,7 @@ use crmsync_core::{DeletePolicy, Side, Value};
 
 use crate::host::{Ended, Order};
 use crate::plan::Kind;
-use crate::pulse::End;
+use crate::pulse::{Counted, End};
 use crate::scenarios::{kind, world};
 use crate::world::World;
 
@@ -105,7 +105,7 @@ fn people_work(world: &mut World) {
 async fn killed_at(world: &mut World, point: Option<usize>) -> (bool, Vec<String>) {
     world.tick(1_100);
     let end = point.map_or(End::Whole, End::Killed);
-    let order = Order { end, only_changes: true, ..world.calm(0) };
+    let order = Order { end, counted: Counted::Changes, ..world.calm(0) };
     let (ended, points) = world.run(order).await;
     (matches!(ended, Ended::Killed), points)
 }

@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 
 use crate::crm::MODULE;
 use crate::line::{Line, Weather};
-use crate::pulse::{Driven, End, Pulse};
+use crate::pulse::{Counted, Driven, End, Pulse};
 use crate::world::{FLOWS, MARK, MARK_FIELD, World};
 
 /// How long a lease lasts without renewal.
@@ -41,8 +41,8 @@ pub(crate) struct Order {
     pub(crate) end: End,
     pub(crate) weather: Weather,
     pub(crate) options: RunOptions,
-    /// Only points at which something changes count.
-    pub(crate) only_changes: bool,
+    /// What the point at which it ends is counted by.
+    pub(crate) counted: Counted,
 }
 
 pub(crate) fn open(folder: &Path) -> Store {
@@ -72,7 +72,7 @@ impl World {
         let run = store.begin_run(&lease, "test", self.now_ms()).await.expect("a run can begin");
         let pair = store.pair(self.tenant, flow, MODULE, MODULE).await.expect("the pair can be made");
         self.pairs[order.flow] = pair;
-        let pulse = Pulse::new(order.host, order.end, order.only_changes, self.log.clone(), self.disk.clone());
+        let pulse = Pulse::new(order.host, order.end, order.counted, self.log.clone(), self.disk.clone());
         let setup = self.setup(&order, lease, run, pair, &pulse);
         let options = order.options.clone();
         let ended = {
@@ -135,7 +135,7 @@ impl World {
         let lease = self.take(&store, order.flow, "").await.expect("the lease has expired");
         let run = store.begin_run(&lease, "test", self.now_ms()).await.expect("a run can begin");
         let other = Order { host, end: End::Whole, ..order.clone() };
-        let pulse = Pulse::new(host, End::Whole, false, self.log.clone(), self.disk.clone());
+        let pulse = Pulse::new(host, End::Whole, Counted::All, self.log.clone(), self.disk.clone());
         let setup = self.setup(&other, lease, run, self.pairs[order.flow], &pulse);
         let mut running = pin!(engine::run(&setup, &order.options));
         if let Driven::Done(Err(error)) = pulse.drive(running.as_mut()).await {
@@ -171,7 +171,7 @@ impl World {
         let pair = store.pair(self.tenant, FLOWS[0], MODULE, MODULE).await.expect("the pair can be made");
         self.pairs[0] = pair;
         let order = self.calm(0);
-        let pulse = Pulse::new(0, End::Whole, false, self.log.clone(), self.disk.clone());
+        let pulse = Pulse::new(0, End::Whole, Counted::All, self.log.clone(), self.disk.clone());
         let setup = self.setup(&order, lease, run, pair, &pulse);
         let preview = engine::preview(&setup, "settings", 0).await.expect("a calm preview");
         store.end_run(&setup.lease, run, true, String::new(), self.now_ms()).await.expect("a run can end");
@@ -187,7 +187,7 @@ impl World {
             end: End::Whole,
             weather: Weather::new(0, crmsync_sandbox::rng::Rng::new(0), self.log.clone()),
             options: RunOptions { sweep: true, ..RunOptions::default() },
-            only_changes: false,
+            counted: Counted::All,
         }
     }
 

@@ -6,13 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use crmsync_core::{DeletePolicy, FirstSync, Side};
 use crmsync_sandbox::rng::Rng;
 
+use crate::coverage::Step;
 use crate::crm::Habits;
-use crate::pulse::End;
+use crate::pulse::{Counted, End};
 
 /// Events of each seed.
 pub const EVENTS: usize = 240;
 /// Points of a long run, about.
 const POINTS: usize = 260;
+
+/// Points of a step that a run does not come to often.
+const RARE_POINTS: usize = 4;
 
 /// One thing that happens.
 #[derive(Clone, Copy, Debug)]
@@ -119,9 +123,10 @@ impl Kind {
             0..56 => Event::Act,
             56..66 => Event::Pass,
             66..88 => {
+                let points = if self.counted(number) == Counted::All { POINTS } else { RARE_POINTS };
                 let end = match rng.below(10) {
-                    0..5 => End::Killed(rng.below(POINTS)),
-                    5 | 6 => End::Frozen(rng.below(POINTS)),
+                    0..5 => End::Killed(rng.below(points)),
+                    5 | 6 => End::Frozen(rng.below(points)),
                     _ => End::Whole,
                 };
                 Event::Run { end, one_in: 2 + rng.below(40) }
@@ -132,6 +137,12 @@ impl Kind {
             96..98 => Event::Expire,
             _ => Event::LogOut,
         }
+    }
+
+    /// What the point is counted by at which the run of this event is killed, or freezes.
+    pub(crate) fn counted(&self, number: usize) -> Counted {
+        let mut rng = self.chance(number, "counted");
+        if rng.chance(20) { Counted::In(*rng.pick(Step::RARE)) } else { Counted::All }
     }
 
     /// Chance for what an event does.

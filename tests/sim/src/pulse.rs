@@ -27,6 +27,17 @@ pub(crate) enum End {
     Frozen(usize),
 }
 
+/// Which points of a run are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counted {
+    /// All.
+    All,
+    /// Those at which something has changed.
+    Changes,
+    /// Those of one step.
+    In(Step),
+}
+
 /// Everything that happened, in one number; and in lines, for those who want to read it.
 #[derive(Default)]
 pub(crate) struct Trace {
@@ -91,16 +102,15 @@ struct State {
 pub(crate) struct Pulse {
     host: usize,
     end: End,
-    /// Only points at which something has changed count.
-    only_changes: bool,
+    counted: Counted,
     log: Log,
     disk: Disk,
     state: Arc<Mutex<State>>,
 }
 
 impl Pulse {
-    pub(crate) fn new(host: usize, end: End, only_changes: bool, log: Log, disk: Disk) -> Pulse {
-        Pulse { host, end, only_changes, log, disk, state: Arc::default() }
+    pub(crate) fn new(host: usize, end: End, counted: Counted, log: Log, disk: Disk) -> Pulse {
+        Pulse { host, end, counted, log, disk, state: Arc::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -159,7 +169,11 @@ impl Pulse {
             if changed {
                 state.names.push(format!("{name}{}{about}", if about.is_empty() { "" } else { " " }));
             }
-            let counts = if self.only_changes { changed } else { true };
+            let counts = match self.counted {
+                Counted::All => true,
+                Counted::Changes => changed,
+                Counted::In(step) => Step::of(name) == step,
+            };
             let number = state.points;
             state.points += usize::from(counts);
             state.all += 1;

@@ -9,6 +9,7 @@ use crate::crm::Fields;
 use crate::host::{Ended, Order, as_approved};
 use crate::people::{Edit, FIELDS, POISON};
 use crate::plan::{Cut, Kind};
+use crate::pulse::{Counted, End};
 use crate::world::{FLOWS, World};
 
 /// All small worlds.
@@ -202,7 +203,7 @@ fn back_in_time() -> Vec<String> {
             let id = world.linked(Side::Left);
             world.crms[0].person_deletes(&id);
             world.tick(5_000);
-            let order = Order { end: crate::pulse::End::Killed(point), only_changes: true, ..world.calm(0) };
+            let order = Order { end: End::Killed(point), counted: Counted::Changes, ..world.calm(0) };
             world.run(order).await;
             if world.deleted_by_host() > 0 {
                 return vec![];
@@ -244,8 +245,8 @@ fn first_sync_deletes() -> Vec<String> {
     world(kind, async |world| {
         let preview = world.preview().await;
         // It stops as soon as something is linked.
-        let order = Order { options: as_approved(&preview), end: crate::pulse::End::Killed(40), ..world.calm(0) };
-        world.run(Order { only_changes: true, ..order }).await;
+        let order = Order { options: as_approved(&preview), end: End::Killed(40), ..world.calm(0) };
+        world.run(Order { counted: Counted::Changes, ..order }).await;
         let id = world.linked(Side::Left);
         world.crms[0].person_deletes(&id);
         world.tick(5_000);

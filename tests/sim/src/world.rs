@@ -216,7 +216,7 @@ impl World {
                 let weather = Weather::new(one_in, self.kind.chance(number, "weather"), self.log.clone());
                 let (flow, host) = (rng.below(self.settings.len()), rng.below(2));
                 let options = RunOptions { sweep: rng.chance(70), ..RunOptions::default() };
-                let order = Order { flow, host, end, weather, options, only_changes: false };
+                let order = Order { flow, host, end, weather, options, counted: self.kind.counted(number) };
                 match self.run(order).await.0 {
                     Ended::Report(_) => self.settings[flow].looked(),
                     Ended::Failed(error) => self.expect(&error),

@@ -51,6 +51,12 @@ pub(super) fn decide_removed(view: &View, policy: &Policy, gone: Side, why: Remo
         DeletePolicy::Report => return decision,
         _ if policy.hold => return Decision::only(Verdict::Waiting(reason::SAFETY_STOP.into())),
         DeletePolicy::Mark => Operation::Mark,
+        // Somebody took it back from the bin as the other one went there: that is no less than an edit.
+        DeletePolicy::Recycle | DeletePolicy::Delete
+            if view.came_back == Some(survivor) && !is_on(Sabotage::CrossingIsDelete) =>
+        {
+            return Decision::only(Verdict::NeedsAttention(reason::RESTORED_ALONE.into()));
+        }
         DeletePolicy::Recycle | DeletePolicy::Delete => Operation::Delete,
     };
     decision.writes.push(Write { side: survivor, operation, rows: vec![] });

@@ -42,6 +42,7 @@ pub(crate) fn pair(left: FieldView, right: FieldView) -> View {
         scope: Scope::In,
         marked: vec![],
         delete_asked: false,
+        came_back: None,
         saved_last: None,
         rows: vec![RowView { left, right, owed: Owed::Nobody, left_is_receipt: false, right_is_receipt: false }],
     }

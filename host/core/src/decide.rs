@@ -335,12 +335,22 @@ pub struct Decision {
     pub conflicts: Vec<Conflict>,
     /// Rows left out.
     pub held: Vec<HeldRow>,
+    /// Rows about which nothing is decided before both records have been read anew.
+    pub unread: Vec<usize>,
 }
 
 impl Decision {
     /// A verdict that writes and settles nothing.
     pub fn only(verdict: Verdict) -> Decision {
-        Decision { verdict, writes: vec![], settled: vec![], differs: vec![], conflicts: vec![], held: vec![] }
+        Decision {
+            verdict,
+            writes: vec![],
+            settled: vec![],
+            differs: vec![],
+            conflicts: vec![],
+            held: vec![],
+            unread: vec![],
+        }
     }
 }
 
@@ -482,6 +492,12 @@ fn first_time(
     }
     if merge::agrees(row, cell) {
         decision.settled.push(index);
+        return;
+    }
+    // What one side showed last is no agreement to hold the other one's news against: it may have been edited since, too.
+    let is_unread = [view.left, view.right].contains(&Presence::Unread) && !is_on(Sabotage::NewsAreAdoptedUnread);
+    if is_unread && Side::BOTH.into_iter().all(|side| cell.has_news(side)) {
+        decision.unread.push(index);
         return;
     }
     let filled = |side: Side| cell.side(side).shown.iter().any(Value::is_filled);

@@ -148,6 +148,8 @@ sabotages! {
     NewRowsAreIgnored,
     /// A create of an earlier run counts rows as sent that the mapping has lost.
     OldRowsAreSent,
+    /// News of both sides are agreed on anew although one of them was not read.
+    NewsAreAdoptedUnread,
     /// Nothing is read again for a row that is new to a link.
     NewRowsAreUnread,
     /// There is room for one mark in a link.

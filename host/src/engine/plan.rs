@@ -201,6 +201,9 @@ impl Decided {
         }
         let is_unread = |side: Side| self.view.presence(side) == Presence::Unread;
         let is_needed = |side: &Side| {
+            if !self.decision.unread.is_empty() {
+                return true;
+            }
             let mut rows = mapping.rows.iter().zip(&self.view.rows);
             rows.any(|(row, cell)| {
                 let is_known = |side: Side| cell.side(side).shown.iter().all(Value::is_read);
@@ -360,6 +363,7 @@ impl Decided {
             }
             let cell = &self.view.rows[index];
             let read = Side::BOTH.into_iter().all(|side| cell.side(side).shown.iter().all(Value::is_read));
+            let read = read && !self.decision.unread.contains(&index);
             // Rule 4: a row that was not read on both sides is not decided, and keeps what is known of it. What one of them shows is not
             // shown again: the record may rest by the time the other one's field is back.
             if !read {

@@ -35,6 +35,7 @@ pub(crate) const BITES: &[Scenario] = &[
     },
     Scenario { name: "the answer to one write says nothing of another one", live: another_write },
     Scenario { name: "what arrived is known, though the other side's field is away", live: half_read },
+    Scenario { name: "news of both sides are not agreed on before both were read", live: unread_news },
     Scenario { name: "who takes back what we wrote is no CRM that lost it", live: taken_back },
     Scenario { name: "a write that nobody answered is in the log", live: unanswered },
     Scenario { name: "a mark hides no difference", live: marked_difference },
@@ -446,6 +447,26 @@ fn crossing() -> Vec<String> {
         unless(world.is_marked(Side::Right, "a"), "the other record left, and nothing says so")
     }));
     wrong
+}
+
+fn unread_news() -> Vec<String> {
+    pair_of(DeletePolicy::Report, async |world| {
+        world.type_in(Side::Right, "a", "Phone", "2");
+        world.crms[0].lock().next_push = Some(FaultKind::Lost);
+        world.sync().await;
+        let ids: Vec<String> = world.crms[1].live().into_keys().collect();
+        world.crms[1].hide(&ids, false, Some("own"));
+        *world.settings[0].changes.entry("Phone").or_default() += 1;
+        world.type_in(Side::Right, "a", "Phone", "3");
+        world.type_in(Side::Left, "a", "Phone", "4");
+        world.tick(2 * QUIESCE_MS);
+        world.sync().await;
+        world.crms[1].hide(&[], false, None);
+        world.settle().await;
+        let shown = Side::BOTH.map(|side| world.value(side, "a", "Phone"));
+        let is_told = world.reasons().await.contains(&"differs".to_owned());
+        unless(is_told && shown == ["4", "3"], format!("S5: two edits are {shown:?}, and nobody was told"))
+    })
 }
 
 fn arrival() -> Vec<String> {

@@ -89,6 +89,8 @@ pub(crate) struct State {
     pub(crate) logged_out: bool,
     /// Records that the host deleted: id and what they showed.
     pub(crate) deleted_by_host: Vec<(String, Fields)>,
+    /// Of these, those that a person took back from the bin since.
+    pub(crate) taken_back: BTreeSet<u64>,
     /// The first finished read of the whole module said that it was not whole.
     pub(crate) told_incomplete: bool,
     /// The next page of a read of the whole module shows half of what there is, and says so.
@@ -194,6 +196,7 @@ impl Crm {
         let now_s = self.now_s();
         let mut state = self.lock();
         state.change(number(id), [], now_s);
+        state.taken_back.insert(number(id));
         if let Some(row) = state.rows.get_mut(&number(id)) {
             row.deleted = false;
         }
@@ -275,6 +278,7 @@ impl Crm {
                     return PushOutcome::Failed(Fault::Gone);
                 };
                 state.remove(id, now_s);
+                state.taken_back.remove(&id);
                 state.written.push(Written { id: row.id.clone(), operation: row.operation, code: code_of(&fields) });
                 state.deleted_by_host.push((row.id.clone(), fields));
                 let receipt = Receipt { id: row.id.clone(), version: String::new(), stored: None, existed: false };

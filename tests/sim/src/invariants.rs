@@ -154,6 +154,13 @@ impl<'a> Rest<'a> {
         };
         let restored = world.people().restored.clone();
         rest.twins = rest.entities_with(&["late-twin"]).into_iter().filter(|code| restored.contains(code)).collect();
+        // Without our key in it nothing says whose copy comes back: one that was deleted before anybody had heard of it is not found when it
+        // is looked for, and made again.
+        if sides.iter().any(|&crm| world.crms[crm].habits.keyless) {
+            let several = rest.by_code.iter().flatten().filter(|(_, records)| records.len() > 1);
+            let codes: Vec<String> = several.map(|(code, _)| code.clone()).collect();
+            rest.twins.extend(codes.into_iter().filter(|code| restored.contains(code)));
+        }
         rest.open = rest.entities_with(&["restored-alone", "delete-against-edit"]);
         rest.asked = rest.entities_with(&["outcome-unknown", "attempts-used-up", "differs-ask"]);
         // What breaks the connector is tried again and again; so is what the same record shows besides.
@@ -370,7 +377,7 @@ impl<'a> Rest<'a> {
         let mut wrong = Vec::new();
         for side in 0..2 {
             let state = self.world.crms[self.sides[side]].lock();
-            let is_away = |id: &String| state.rows.get(&number(id)).is_none_or(|row| row.deleted);
+            let is_away = |id: &String| !state.taken_back.contains(&number(id));
             for (id, fields) in state.deleted_by_host.iter().filter(|(id, _)| is_away(id)) {
                 let is_about = |line: &&JournalRow| {
                     line.action == "deleted" && id == if side == 0 { &line.left_id } else { &line.right_id }

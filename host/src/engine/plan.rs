@@ -15,8 +15,8 @@ use super::setup::{PairSetup, RunSetup};
 use super::unknown::Doubtful;
 use super::view::{Shown, view};
 use crate::store::{
-    COPIES_LEFT, COPIES_RIGHT, IntentBody, JournalLine, NewIntent, OutcomeNote, PresenceWord, RowBases, RowChange,
-    UnitCommit, UnitRow,
+    COPIES_LEFT, COPIES_RIGHT, InboxRow, IntentBody, JournalLine, NewIntent, OutcomeNote, PresenceWord, RowBases,
+    RowChange, UnitCommit, UnitRow,
 };
 
 /// One decided unit.
@@ -603,7 +603,7 @@ impl Decided {
                 }
             }
         }
-        let is_news = Side::BOTH.into_iter().any(|side| matches!(self.view.presence(side), Presence::Removed(_)));
+        let is_news = Side::BOTH.into_iter().any(|side| self.unit.side(side).is_some_and(InboxRow::leaves_untold));
         if let Some((side, Away::Kept(why))) = self.gone().filter(|_| is_news && self.unit.link.is_some()) {
             lines.push(line(
                 "removed",

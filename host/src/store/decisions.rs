@@ -11,7 +11,8 @@ use super::journal::{JournalLine, write_journal};
 use super::links::{LinkRow, find_link, next_generation, save_link};
 use super::outbox::IntentBody;
 use super::staging::{
-    INBOX_COLUMNS, InboxRow, InboxState, PresenceWord, id_column, inbox_row, parse_inbox, read_inbox, stage_unseen,
+    INBOX_COLUMNS, InboxRow, InboxState, PresenceWord, TOLD, id_column, inbox_row, parse_inbox, read_inbox,
+    stage_unseen,
 };
 use super::{Error, Lease, PairId, Store, Tx};
 
@@ -326,7 +327,9 @@ fn commit_unit(
     }
     for (rows, state) in [(&unit.held, "held"), (&unit.deciding, "deciding")] {
         for seq in rows {
-            tx.execute("UPDATE inbox SET state = ?2 WHERE seq = ?1", (seq, state))?;
+            let keep = "UPDATE inbox SET state = ?2, version = CASE WHEN presence IN ('live', 'unread', 'unseen') THEN version ELSE ?3 END
+                        WHERE seq = ?1";
+            tx.execute(keep, (seq, state, TOLD))?;
         }
     }
     for (side, record) in &unit.unseen {

@@ -108,7 +108,7 @@ impl Store {
             let result = connection.and_then(|connection| in_savepoint(connection, step));
             Box::new(move |committed: Result<(), Error>| {
                 // Whoever asked may have gone; the step stands all the same.
-                let _gone = answer.send(committed.and(result));
+                let _gone = answer.send(told(result, committed));
             })
         });
         self.hand_over(job).await?;
@@ -136,7 +136,7 @@ impl Store {
         let job: Job = Box::new(move |connection| {
             let result = connection.and_then(|connection| in_savepoint(connection, step));
             Box::new(move |committed: Result<(), Error>| {
-                if let Err(error) = committed.and(result) {
+                if let Err(error) = told(result, committed) {
                     tracing::warn!(%error, "the last step of this process failed");
                 }
                 // Whoever waited may have gone.
@@ -182,6 +182,12 @@ fn write_loop(connection: &Connection, jobs: &Receiver<Job>) {
             reply(failure.clone().map_or(Ok(()), |why| Err(Error::Refused(why))));
         }
     }
+}
+
+/// What a step came to. Its own error says more than that of a commit for which it left no transaction.
+fn told<T>(result: Result<T, Error>, committed: Result<(), Error>) -> Result<T, Error> {
+    let value = result?;
+    committed.map(|()| value)
 }
 
 fn in_savepoint<T>(connection: &Connection, step: impl FnOnce(&Tx<'_>) -> Result<T, Error>) -> Result<T, Error> {
@@ -251,4 +257,34 @@ pub(super) fn from_json<T: serde::de::DeserializeOwned>(what: &'static str, text
 /// Writes a JSON document. Only types that always serialise are stored.
 pub(super) fn to_json<T: serde::Serialize>(what: &'static str, value: &T) -> Result<String, Error> {
     serde_json::to_string(value).map_err(|error| Error::Unreadable { what, why: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_and_later_steps_go_on() {
+        let folder = std::env::temp_dir().join(format!("crmsync-full-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder can be made");
+        let sealer = Sealer::from_file(&folder.join("key")).expect("a key can be made");
+        let store = Store::open(&folder.join("state.db"), sealer).expect("a database can be made");
+        let resize = async |pages: u32| {
+            let limit = format!("PRAGMA max_page_count = {pages}");
+            store.step(move |tx| tx.one(&limit, [], |row| row.get::<_, i64>(0))).await.expect("a limit can be set");
+        };
+        let keep = async || {
+            let insert = |tx: &Tx<'_>| {
+                tx.execute("CREATE TABLE IF NOT EXISTS big (data BLOB)", [])?;
+                tx.execute("INSERT INTO big VALUES (zeroblob(100000))", [])
+            };
+            store.step(insert).await
+        };
+        resize(1).await;
+        let error = keep().await.expect_err("there is no room");
+        assert!(error.to_string().contains("full"), "{error}");
+        resize(100_000).await;
+        keep().await.expect("there is room");
+        std::fs::remove_dir_all(&folder).expect("the folder can be removed");
+    }
 }

@@ -138,7 +138,7 @@ pub struct InboxRow {
     pub state: InboxState,
     /// What is known of it.
     pub presence: PresenceWord,
-    /// Version.
+    /// Version; of a removal whether it was told.
     pub version: String,
     /// Time of its last change as the CRM tells it, milliseconds since 1970.
     pub modified_at_ms: i64,
@@ -146,6 +146,16 @@ pub struct InboxRow {
     pub create_key: String,
     /// What it shows.
     pub image: BTreeMap<String, Value>,
+}
+
+/// What stands in the place of a version in a removal that the log tells of.
+pub(super) const TOLD: &str = "told";
+
+impl InboxRow {
+    /// Whether the record left, and the log does not tell of it yet: a removal may be decided again and again, until people consent.
+    pub fn leaves_untold(&self) -> bool {
+        matches!(self.presence, PresenceWord::Removed(_)) && self.version != TOLD
+    }
 }
 
 impl Store {

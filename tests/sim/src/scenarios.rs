@@ -235,6 +235,10 @@ fn safety_stop() -> Vec<String> {
         delete(world, &codes[10..20]);
         sync(world).await;
         wrong.extend(unless(world.deleted_by_host() == 0, "a consent to ten deletes was taken for one to twenty"));
+        sync(world).await;
+        let journal = world.journal(0).await;
+        let told = journal.iter().filter(|line| line.action == "removed").count();
+        wrong.extend(unless(told == 20, format!("the log tells {told} times of twenty deletes")));
         wrong
     })
 }

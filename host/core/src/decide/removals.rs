@@ -12,15 +12,7 @@ const MODES: [DeletePolicy; 4] =
 fn decision(left: Presence, right: &str, deletes: DeletePolicy, direction: Direction) -> Decision {
     let mut view = pair(field(Some("1"), "1"), field(Some("1"), right));
     (view.left, view.right) = (left, Presence::Live);
-    let policy = Policy {
-        direction,
-        winner: Side::Left,
-        newest: false,
-        first_sync: FirstSync::FillEmpty,
-        deletes,
-        when_it_leaves: LeavePolicy::StopUpdating,
-        hold: false,
-    };
+    let policy = Policy { direction, deletes, ..recycling() };
     let decision = decide(&view, &PairMapping { rows: vec![row("Phone")], match_rules: vec![] }, &policy);
     assert!(decision.writes.iter().all(|write| write.side == Side::Right && write.rows.is_empty()));
     decision
@@ -79,12 +71,22 @@ fn what_was_not_deleted_deletes_nothing() {
 }
 
 #[test]
-fn an_edit_that_was_not_told_yet_counts_as_one() {
+fn who_comes_back_as_the_other_one_leaves_is_not_deleted_for_that() {
     let mut view = pair(field(Some("1"), "1"), field(Some("1"), "1"));
-    view.left = Presence::Removed(RemovalReason::Deleted);
-    view.rows[0].owed = Owed::Left;
+    (view.left, view.came_back) = (Presence::Removed(RemovalReason::Deleted), Some(Side::Right));
     let mapping = PairMapping { rows: vec![row("Phone")], match_rules: vec![] };
-    let policy = Policy {
+    let check = |deletes: DeletePolicy, expected: &str| {
+        let policy = Policy { deletes, ..recycling() };
+        assert_eq!(told(&decide(&view, &mapping, &policy)), expected, "{deletes:?}");
+    };
+    check(DeletePolicy::Report, "left deleted");
+    check(DeletePolicy::Mark, "left deleted, mark");
+    check(DeletePolicy::Recycle, "ask restored-alone");
+    check(DeletePolicy::Delete, "ask restored-alone");
+}
+
+fn recycling() -> Policy {
+    Policy {
         direction: Direction::Both,
         winner: Side::Left,
         newest: false,
@@ -92,10 +94,18 @@ fn an_edit_that_was_not_told_yet_counts_as_one() {
         deletes: DeletePolicy::Recycle,
         when_it_leaves: LeavePolicy::StopUpdating,
         hold: false,
-    };
-    assert_eq!(told(&decide(&view, &mapping, &policy)), "ask delete-against-edit");
+    }
+}
+
+#[test]
+fn an_edit_that_was_not_told_yet_counts_as_one() {
+    let mut view = pair(field(Some("1"), "1"), field(Some("1"), "1"));
+    view.left = Presence::Removed(RemovalReason::Deleted);
+    view.rows[0].owed = Owed::Left;
+    let mapping = PairMapping { rows: vec![row("Phone")], match_rules: vec![] };
+    assert_eq!(told(&decide(&view, &mapping, &recycling())), "ask delete-against-edit");
     view.rows[0].owed = Owed::Right;
-    assert_eq!(told(&decide(&view, &mapping, &policy)), "left deleted, delete");
+    assert_eq!(told(&decide(&view, &mapping, &recycling())), "left deleted, delete");
 }
 
 #[test]

@@ -172,6 +172,17 @@ fn another_row_hash_is_a_first_sync_of_its_field() {
 }
 
 #[test]
+fn news_of_both_are_not_adopted_before_both_were_read() {
+    let (left, right) = (field(Some("1"), "2"), field(Some("1"), "3"));
+    let mut view = pair(left, right);
+    let mapping = PairMapping { rows: vec![MappingRow { hash: 8, ..row("Phone") }], match_rules: vec![] };
+    assert_eq!(decide(&view, &mapping, &policy()).differs, [0]);
+    view.right = Presence::Unread;
+    let decision = decide(&view, &mapping, &policy());
+    assert_eq!((decision.unread.as_slice(), decision.settled.len(), decision.differs.len()), (&[0][..], 0, 0));
+}
+
+#[test]
 fn a_conflict_is_told_even_if_the_winner_has_to_wait() {
     let mut left = field(Some("1"), "2");
     left.carried = Carried::Held(reason::NO_COUNTERPART_VALUE.into());

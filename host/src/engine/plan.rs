@@ -622,13 +622,16 @@ impl Decided {
     }
 }
 
-/// What one side shows in a row about which nothing can be decided now: an edit is owed to the other side, and what we sent has arrived
-/// once the side shows anything else than before. The agreement is the former one, also of a row that means something else by now (S12).
+/// What one side shows in a row about which nothing can be decided now: an edit is owed to the other side, and what the side made of what we
+/// sent is known. What is owed to the side itself may be newer than that, and stays. The agreement is the former one, also of a row that
+/// means something else by now (S12).
 fn follow(bases: &mut RowBases, cell: &RowView, side: Side) {
     let shown = &cell.side(side).shown;
     let has_moved = |base: &&Base| base.values != *shown && shown.iter().all(Value::is_read);
     let Some(row_hash) = bases.side(side).as_ref().filter(has_moved).map(|base| base.row_hash) else { return };
-    bases.owed = if cell.edited(side) { bases.owed.and(side.other()) } else { bases.owed.without(side) };
+    if cell.edited(side) {
+        bases.owed = bases.owed.and(side.other());
+    }
     *bases.side_mut(side) = Some(Base::shown(row_hash, shown.clone()));
 }
 

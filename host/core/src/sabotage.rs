@@ -130,6 +130,8 @@ sabotages! {
     DropTheIntent,
     /// What was admitted and never answered counts as never sent.
     AdmittedIsUnsent,
+    /// A write that arrived pays whatever is owed by now.
+    ArrivalPaysDebts,
     /// A receipt pays no debt.
     DebtStays,
     /// A withdrawn write is not decided again.

@@ -631,6 +631,8 @@ fn follow(bases: &mut RowBases, cell: &RowView, side: Side) {
     let Some(row_hash) = bases.side(side).as_ref().filter(has_moved).map(|base| base.row_hash) else { return };
     if cell.edited(side) {
         bases.owed = bases.owed.and(side.other());
+    } else if is_on(Sabotage::ArrivalPaysDebts) {
+        bases.owed = bases.owed.without(side);
     }
     *bases.side_mut(side) = Some(Base::shown(row_hash, shown.clone()));
 }

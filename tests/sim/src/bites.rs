@@ -36,6 +36,7 @@ pub(crate) const BITES: &[Scenario] = &[
     Scenario { name: "the answer to one write says nothing of another one", live: another_write },
     Scenario { name: "what arrived is known, though the other side's field is away", live: half_read },
     Scenario { name: "news of both sides are not agreed on before both were read", live: unread_news },
+    Scenario { name: "what arrived pays no newer debt", live: newer_debt },
     Scenario { name: "who takes back what we wrote is no CRM that lost it", live: taken_back },
     Scenario { name: "a write that nobody answered is in the log", live: unanswered },
     Scenario { name: "a mark hides no difference", live: marked_difference },
@@ -466,6 +467,29 @@ fn unread_news() -> Vec<String> {
         let shown = Side::BOTH.map(|side| world.value(side, "a", "Phone"));
         let is_told = world.reasons().await.contains(&"differs".to_owned());
         unless(is_told && shown == ["4", "3"], format!("S5: two edits are {shown:?}, and nobody was told"))
+    })
+}
+
+fn newer_debt() -> Vec<String> {
+    pair_of(DeletePolicy::Report, async |world| {
+        world.type_in(Side::Right, "a", "Note", "first");
+        world.crms[0].lock().next_push = Some(FaultKind::Cut);
+        world.sync().await;
+        // It arrived. The next value cannot be written, and is owed.
+        let ids: Vec<String> = world.crms[0].live().into_keys().collect();
+        world.crms[0].hide(&ids, false, Some("own"));
+        world.type_in(Side::Right, "a", "Note", "second");
+        world.tick(2 * QUIESCE_MS);
+        world.sync().await;
+        world.crms[0].hide(&[], false, None);
+        world.crms[1].lock().vanished.insert("Note".into());
+        world.type_in(Side::Right, "a", "Name", "anna");
+        world.sync().await;
+        world.crms[1].lock().vanished.clear();
+        *world.settings[0].changes.entry("Phone").or_default() += 1;
+        world.settle().await;
+        let left = world.value(Side::Left, "a", "Note");
+        unless(left == "second", format!("I4: an edit is not told, as an earlier one had arrived: {left}"))
     })
 }
 

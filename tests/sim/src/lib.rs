@@ -13,6 +13,7 @@ mod coverage;
 mod crash_points;
 mod crm;
 mod disk;
+mod doubts;
 mod faults;
 mod host;
 mod hunt;

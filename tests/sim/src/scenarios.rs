@@ -14,7 +14,7 @@ use crate::world::{FLOWS, World};
 
 /// All small worlds.
 pub fn scenarios() -> impl Iterator<Item = &'static Scenario> {
-    SCENARIOS.iter().chain(crate::bites::BITES)
+    SCENARIOS.iter().chain(crate::bites::BITES).chain(crate::doubts::DOUBTS)
 }
 
 /// One small world.

@@ -173,7 +173,10 @@ impl People {
         let value = self.crms[crm].person_edits(id, field, Value::text(&typed));
         let code = fields["Code"].display();
         self.tell(crm, &format!("edit {id} ({code}), {field} = {typed:?}"));
-        self.edits.push(Edit { code, field, value });
+        // Who empties what is blank has changed nothing.
+        if fields.get(field).unwrap_or(&Value::Empty) != &value {
+            self.edits.push(Edit { code, field, value });
+        }
     }
 
     fn tag(&mut self, crm: usize, id: &str, fields: &Fields, token: String, avoid: &Avoid) {

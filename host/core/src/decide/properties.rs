@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::tests_support::{pair, row};
 use super::*;
 use crate::mapping::Direction;
-use crate::policy::{DeletePolicy, LeavePolicy};
+use crate::policy::{DeletePolicy, FirstSync, LeavePolicy, Winner};
 
 /// Few values, so that sides agree often; one is long enough to be cut.
 const TEXTS: [&str; 5] = ["", "a", "b", "Customer Care, Returns and Refunds", "Customer Care, Returns and Ref"];

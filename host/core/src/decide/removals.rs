@@ -3,7 +3,7 @@
 use super::tests_support::{field, pair, row};
 use super::*;
 use crate::mapping::Direction;
-use crate::policy::{DeletePolicy, LeavePolicy};
+use crate::policy::{DeletePolicy, FirstSync, LeavePolicy};
 use crate::record::Away;
 
 const MODES: [DeletePolicy; 4] =

@@ -3,7 +3,7 @@
 use super::tests_support::{field, pair, row};
 use super::*;
 use crate::mapping::{Direction, Sameness};
-use crate::policy::{DeletePolicy, LeavePolicy};
+use crate::policy::{DeletePolicy, FirstSync, LeavePolicy, Winner};
 
 fn policy() -> Policy {
     Policy {

@@ -7,7 +7,49 @@ use crmsync_core::sabotage::{Sabotage, is_on};
 
 use super::choice::{Choice, choice_of};
 use super::staging::{INBOX_COLUMNS, InboxRow, id_column, parse_inbox, read_inbox};
-use super::{Error, PairId, Tx};
+use super::{Error, Lease, PairId, Store, Tx};
+
+impl Store {
+    /// Judges all unlinked records by their match keys, strongest rule first: exactly one on each side is a pairing, several on a side
+    /// are marked. Rows that a new verdict concerns are decided again.
+    pub async fn refresh_pairings(&self, lease: &Lease, pair: PairId, rules: usize) -> Result<(), Error> {
+        let lease = lease.clone();
+        self.step(move |tx| {
+            lease.check(tx)?;
+            refresh_pairings(tx, &lease.tenant, pair, rules)
+        })
+        .await
+    }
+
+    /// Gives staged unlinked records new match keys if the match rules are not those of their keys: `rules_hash` tells the rules apart,
+    /// `keys` gives the keys of an image as (rule, key).
+    ///
+    /// Where rules name references, `references` has the pairs of the modules that they may point to, by side; keys are then made anew
+    /// whenever something was staged or linked there.
+    pub async fn rekey(
+        &self,
+        lease: &Lease,
+        pair: PairId,
+        rules_hash: String,
+        references: [BTreeMap<String, PairId>; 2],
+        keys: impl Fn(&InboxRow, &KnownAs<'_>) -> Result<Vec<(usize, String)>, Error> + Send + 'static,
+    ) -> Result<(), Error> {
+        let lease = lease.clone();
+        self.step(move |tx| {
+            lease.check(tx)?;
+            let rules_hash = with_links(tx, &lease.tenant, pair, &rules_hash, &references)?;
+            let known: Option<String> =
+                tx.one("SELECT match_rules FROM pair WHERE id = ?1", [pair], |row| row.get(0))?;
+            if known.as_ref() == Some(&rules_hash) {
+                return Ok(());
+            }
+            rekey(tx, &lease.tenant, pair, &references, &keys)?;
+            tx.execute("UPDATE pair SET match_rules = ?2 WHERE id = ?1", (pair, &rules_hash))?;
+            Ok(())
+        })
+        .await
+    }
+}
 
 /// Gives a record new match keys.
 pub(super) fn put_keys(
@@ -59,7 +101,7 @@ pub fn copies_on(side: Side) -> usize {
 const REKEY_ROWS: i64 = 500;
 
 /// New match keys for all staged records that are in no link.
-pub(super) fn rekey(
+fn rekey(
     tx: &Tx<'_>,
     tenant: &str,
     pair: PairId,
@@ -111,7 +153,7 @@ fn known_as(
 }
 
 /// The hash of match rules; with references, also of what is staged and of what the referenced records are known as.
-pub(super) fn with_links(
+fn with_links(
     tx: &Tx<'_>,
     tenant: &str,
     pair: PairId,
@@ -151,7 +193,7 @@ pub(super) fn forget_keys(tx: &Tx<'_>, tenant: &str, pair: PairId, side: Side, r
 }
 
 /// Judges all unlinked records by their match keys; see [`super::Store::refresh_pairings`].
-pub(super) fn refresh_pairings(tx: &Tx<'_>, tenant: &str, pair: PairId, rules: usize) -> Result<(), Error> {
+fn refresh_pairings(tx: &Tx<'_>, tenant: &str, pair: PairId, rules: usize) -> Result<(), Error> {
     tx.execute("DELETE FROM pairing WHERE tenant = ?1 AND pair = ?2", (tenant, pair))?;
     tx.execute(
         "UPDATE match_key SET verdict = 'open' WHERE tenant = ?1 AND pair = ?2 AND verdict <> 'open'",

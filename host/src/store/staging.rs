@@ -8,7 +8,7 @@ use rusqlite::Row;
 
 use super::cursors::{CursorRow, save_cursor};
 use super::driver::{from_json, to_json};
-use super::keys::{KnownAs, forget_keys, put_keys, refresh_pairings, rekey, with_links};
+use super::keys::{forget_keys, put_keys};
 use super::links::BOTH_LEFT;
 use super::{Error, Lease, PairId, Store, Tx};
 
@@ -162,17 +162,6 @@ impl Store {
         .await
     }
 
-    /// Judges all unlinked records by their match keys, strongest rule first: exactly one on each side is a pairing, several on a side
-    /// are marked. Rows that a new verdict concerns are decided again.
-    pub async fn refresh_pairings(&self, lease: &Lease, pair: PairId, rules: usize) -> Result<(), Error> {
-        let lease = lease.clone();
-        self.step(move |tx| {
-            lease.check(tx)?;
-            refresh_pairings(tx, &lease.tenant, pair, rules)
-        })
-        .await
-    }
-
     /// Ids of one side that should be there, after the given one, in order: those of links whose record did not leave, and unlinked live
     /// records. For sweeps.
     pub async fn known_ids(
@@ -194,35 +183,6 @@ impl Store {
                 own = side.as_str()
             );
             tx.all(&sql, (&tenant, pair, side.as_str(), &after, most as i64), |row| row.get(0))
-        })
-        .await
-    }
-
-    /// Gives staged unlinked records new match keys if the match rules are not those of their keys: `rules_hash` tells the rules apart,
-    /// `keys` gives the keys of an image as (rule, key).
-    ///
-    /// Where rules name references, `references` has the pairs of the modules that they may point to, by side; keys are then made anew
-    /// whenever something was staged or linked there.
-    pub async fn rekey(
-        &self,
-        lease: &Lease,
-        pair: PairId,
-        rules_hash: String,
-        references: [BTreeMap<String, PairId>; 2],
-        keys: impl Fn(&InboxRow, &KnownAs<'_>) -> Result<Vec<(usize, String)>, Error> + Send + 'static,
-    ) -> Result<(), Error> {
-        let lease = lease.clone();
-        self.step(move |tx| {
-            lease.check(tx)?;
-            let rules_hash = with_links(tx, &lease.tenant, pair, &rules_hash, &references)?;
-            let known: Option<String> =
-                tx.one("SELECT match_rules FROM pair WHERE id = ?1", [pair], |row| row.get(0))?;
-            if known.as_ref() == Some(&rules_hash) {
-                return Ok(());
-            }
-            rekey(tx, &lease.tenant, pair, &references, &keys)?;
-            tx.execute("UPDATE pair SET match_rules = ?2 WHERE id = ?1", (pair, &rules_hash))?;
-            Ok(())
         })
         .await
     }

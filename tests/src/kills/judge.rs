@@ -97,6 +97,22 @@ impl<'a> Evidence<'a> {
         self.journal.iter().any(|line| line.action == "conflict" && line.before.contains(value))
     }
 
+    /// Whether a write of ours to this record only names people whom somebody had deleted there by then: the CRM shows nothing of
+    /// that, and nobody can know before it was looked for.
+    fn names_the_deleted(&self, side: Side, event: &Event) -> bool {
+        let is_gone = |value: &Value| {
+            let named = value["r"].as_str().and_then(|reference| reference.split_once('/'));
+            let gone = |other: &Event| other.op == "delete" && other.at_ms <= event.at_ms;
+            named.is_some_and(|(_, id)| self.events[side as usize].iter().any(|other| other.id == id && gone(other)))
+        };
+        let written = |line: &JournalRow| -> BTreeMap<String, Vec<Value>> {
+            serde_json::from_str(&line.after).unwrap_or_default()
+        };
+        let lines = self.journal.iter().filter(|line| ["updated", "unknown"].contains(&line.action.as_str()));
+        let mut about = lines.filter(|line| [&line.left_id, &line.right_id].contains(&&event.id));
+        about.any(|line| !written(line).is_empty() && written(line).values().flatten().all(is_gone))
+    }
+
     fn ours(&self) -> impl Iterator<Item = (Side, &Event)> {
         let ours = |side: Side| self.events[side as usize].iter().map(move |event| (side, event));
         SIDES.into_iter().flat_map(ours).filter(|(_, event)| event.actor == Actor::Api)
@@ -214,7 +230,7 @@ fn one_field(evidence: &Evidence<'_>, tag: &str, field: &str, edits: &[(&Edit, &
             .map(|(_, value)| Wrong::Lost(story(value)))
             .collect()
     };
-    if left == right || kept_by_vtiger(field, &left) == right {
+    if left.trim() == right.trim() || kept_by_vtiger(field, &left).trim() == right.trim() {
         // What came before the value that stands was replaced by it; what came later must have lost to it, in the open.
         let stands = edits.iter().position(|(_, value)| *value == left);
         return lost(&edits[stands.map_or(0, |place| place + 1)..]);
@@ -287,7 +303,7 @@ fn twice(evidence: &Evidence<'_>) -> Vec<Wrong> {
                     }
                     made.insert(&event.id, tag);
                 }
-                "update" if ours && !changes_something(event) => {
+                "update" if ours && !changes_something(event) && !evidence.names_the_deleted(side, event) => {
                     let id = &event.id;
                     wrong.push(Wrong::Twice(format!(
                         "{id} on {side:?} was written with what it showed already (event {})",

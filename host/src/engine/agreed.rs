@@ -14,7 +14,9 @@ impl Decided {
         let mut link = match &self.unit.link {
             // Its staged records stay: what was edited meanwhile travels when the filter means them again. A write needs its link.
             Some(link) if self.leaves_link_alone() => {
-                return (!self.decision.writes.is_empty()).then(|| link.clone());
+                let mut link = link.clone();
+                self.forget_what_is_not_marked(&mut link);
+                return (!self.decision.writes.is_empty()).then_some(link);
             }
             // So do those that left the filter and wait for consent.
             Some(_) if self.gone().is_none() && matches!(self.decision.verdict, Verdict::Waiting(_)) => return None,
@@ -28,6 +30,7 @@ impl Decided {
             // The other one had left before, and is back.
             link.removed = link.removed.filter(|&side| Some(side) != self.view.came_back);
             self.see_live(&mut link);
+            self.forget_what_is_not_marked(&mut link);
             self.owe_to_the_removed(&mut link, gone, &pair.mapping);
             return Some(link);
         }
@@ -56,6 +59,16 @@ impl Decided {
             None => self.save_bases(&mut link, &pair.mapping, &pair.paused),
         }
         Some(link)
+    }
+
+    /// A mark that nobody answered, and that the record does not show: until it is written, it is not there.
+    fn forget_what_is_not_marked(&self, link: &mut LinkRow) {
+        let is_missing = |side: Side| {
+            let is_written =
+                self.decision.writes.iter().any(|write| (write.side, write.operation) == (side, Operation::Mark));
+            is_written && self.view.presence(side) == Presence::Live && !is_on(Sabotage::DoubtedMarkStands)
+        };
+        link.marks.retain(|mark| !is_missing(mark.side));
     }
 
     fn see_live(&self, link: &mut LinkRow) {

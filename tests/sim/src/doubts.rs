@@ -147,7 +147,7 @@ fn arrival() -> Vec<String> {
 }
 
 fn doubted_mark() -> Vec<String> {
-    pair_of(DeletePolicy::Mark, async |world| {
+    let mut wrong = pair_of(DeletePolicy::Mark, async |world| {
         world.delete(Side::Right, "a");
         world.crms[0].lock().next_push = Some(FaultKind::Lost);
         world.sync().await;
@@ -159,7 +159,25 @@ fn doubted_mark() -> Vec<String> {
         world.crms[0].hide(&[], false, None);
         world.settle().await;
         unless(world.is_marked(Side::Left, "a"), "a mark that was lost is taken for one that is there")
-    })
+    });
+    // Or it is killed as it is about to be marked again.
+    for point in (0..160).step_by(2) {
+        wrong.extend(pair_of(DeletePolicy::Mark, async |world| {
+            world.delete(Side::Right, "a");
+            world.crms[0].lock().next_push = Some(FaultKind::Lost);
+            world.sync().await;
+            world.tick(2 * QUIESCE_MS);
+            let order = Order { end: End::Killed(point), ..world.calm(0) };
+            world.run(order).await;
+            let ids: Vec<String> = world.crms[0].live().into_keys().collect();
+            world.crms[0].hide(&ids, false, Some("own"));
+            world.sync().await;
+            world.crms[0].hide(&[], false, None);
+            world.settle().await;
+            unless(world.is_marked(Side::Left, "a"), format!("killed at {point}, nobody marks it any more"))
+        }));
+    }
+    wrong
 }
 
 fn crossing() -> Vec<String> {

@@ -168,6 +168,8 @@ sabotages! {
     DoubtedMarkStands,
     /// Who comes back as the other one leaves is deleted for that.
     CrossingIsDelete,
+    /// Where records differ is forgotten as both leave.
+    DifferencesAreForgotten,
     /// A mark makes people forget where its record differs.
     MarkHidesDifferences,
     /// A staged record is looked up by its id, whosever it is.

@@ -28,6 +28,7 @@ pub(crate) const BITES: &[Scenario] = &[
     Scenario { name: "a row that is new to a link waits for what was not read", live: new_row },
     Scenario { name: "a row that means something else is agreed on anew without an edit", live: changed_row },
     Scenario { name: "a mark hides no difference", live: marked_difference },
+    Scenario { name: "where records differ is known after both were away", live: difference_after_both_bins },
     Scenario { name: "what was replaced since the preview is left to a person", live: unlisted },
     Scenario { name: "what is edited between the listing and the write is not overwritten", live: between },
     Scenario { name: "a host that froze commits nothing", live: frozen },
@@ -262,6 +263,25 @@ fn unlisted() -> Vec<String> {
         world.run(order).await;
         let stays = world.value(Side::Right, "a", "Name");
         unless(stays == "unseen", format!("S5: a value was replaced that no preview had listed: {stays}"))
+    })
+}
+
+fn difference_after_both_bins() -> Vec<String> {
+    pair_of(DeletePolicy::Report, async |world| {
+        world.add_both("d", [&[("Name", "one")], &[("Name", "two")]]);
+        world.settle().await;
+        let is_listed = async |world: &World| world.reasons().await.contains(&"differs".to_owned());
+        let mut wrong = unless(is_listed(world).await, "a difference is not listed");
+        for side in Side::BOTH {
+            world.delete(side, "d");
+            world.sync().await;
+        }
+        for side in Side::BOTH {
+            world.restore(side, "d");
+            world.sync().await;
+        }
+        wrong.extend(unless(is_listed(world).await, "S17: a difference is not listed any more"));
+        wrong
     })
 }
 

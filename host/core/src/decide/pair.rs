@@ -4,7 +4,8 @@ use super::{
     Conflict, Decision, FieldView, HeldRow, Operation, RowView, RowWrite, Verdict, View, Write, is_barred, may_write,
     reason, sendable,
 };
-use crate::mapping::{MappingRow, PairMapping, Role};
+use crate::link::made_of;
+use crate::mapping::{Direction, MappingRow, PairMapping, Role};
 use crate::merge::{self, ListView, Merged, Outcome, settle_conflict, union};
 use crate::normalise::same;
 use crate::policy::{FirstSync, Policy, Winner};
@@ -23,7 +24,12 @@ pub(super) fn decide_pair(view: &View, mapping: &PairMapping, policy: &Policy) -
         let cell = &view.rows[index];
         match merge::merge_row(row, cell) {
             Merged::First => first_time(index, row, view, policy, &mut decision, &mut writes),
-            Merged::Settled => settle(index, row, cell, &mut decision),
+            Merged::Settled => {
+                settle(index, row, cell, &mut decision);
+                if view.came_back.is_some() && is_difference(row, cell) && !decision.differs.contains(&index) {
+                    decision.differs.push(index);
+                }
+            }
             Merged::Take(from) if is_on(Sabotage::CompareTimes) => {
                 take(index, row, cell, policy, view.saved_last.unwrap_or(from), &mut decision, &mut writes)
             }
@@ -127,6 +133,18 @@ fn settle(index: usize, row: &MappingRow, cell: &RowView, decision: &mut Decisio
             decision.differs.push(index);
         }
     }
+}
+
+/// Whether both sides show something else where the row means them to show the same. What was noted of a pair is forgotten as both records
+/// leave; as they come back, it is noted again.
+fn is_difference(row: &MappingRow, cell: &RowView) -> bool {
+    let is_made = |from: Side| {
+        let carried = cell.side(from).carried.values();
+        carried.is_none_or(|carried| made_of(carried, &cell.side(from.other()).shown))
+    };
+    let is_meant =
+        row.direction == Direction::Both && row.role == Role::Plain && !is_on(Sabotage::DifferencesAreForgotten);
+    is_meant && cell.was_read() && !merge::agrees(row, cell) && !Side::BOTH.into_iter().any(is_made)
 }
 
 /// One side's values go to the other side.

@@ -59,6 +59,8 @@ pub struct RowView {
     pub right: FieldView,
     /// The sides to which a write was decided earlier that was never acknowledged, or was held back.
     pub owed: Owed,
+    /// The sides are known to differ, and people were told: neither value came from the other side.
+    pub differs: bool,
     /// The left version is the one that the CRM gave to our own write (S1).
     pub left_is_receipt: bool,
     /// The same for the right side.

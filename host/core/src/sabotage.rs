@@ -168,6 +168,8 @@ sabotages! {
     DoubtedMarkStands,
     /// Who comes back as the other one leaves is deleted for that.
     CrossingIsDelete,
+    /// What differed, and is replaced by an edit of the other side, is not kept in the log.
+    DifferingIsForgotten,
     /// Where records differ is forgotten as both leave.
     DifferencesAreForgotten,
     /// A mark makes people forget where its record differs.

@@ -470,8 +470,10 @@ impl Decided {
             let cell = &self.view.rows[conflict.row];
             let values = |side: Side| json(&cell.side(side).shown);
             let key = &mapping.rows[conflict.row].key;
+            let is_fought = Side::BOTH.into_iter().all(|side| cell.has_news(side));
+            let why = if cell.differs && !is_fought { reason::DIFFERS } else { "both-changed" };
             let mut tell = |side: Side, after: String, detail: &str| {
-                lines.push(line("conflict", Some(side), key, values(side), after, "both-changed", detail.to_owned()));
+                lines.push(line("conflict", Some(side), key, values(side), after, why, detail.to_owned()));
             };
             match conflict.winner {
                 Some(winner) => tell(winner.other(), values(winner), ""),

@@ -100,6 +100,7 @@ pub(super) fn view(
             left: FieldView { shown: left, base: base_of(unit, row, Side::Left).cloned(), carried: carried_left },
             right: FieldView { shown: right, base: base_of(unit, row, Side::Right).cloned(), carried: carried_right },
             owed: owed(unit, row),
+            differs: unit.differs.contains(&row.key.0),
             left_is_receipt: is_receipt[0],
             right_is_receipt: is_receipt[1],
         })

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crmsync_core::Value;
+use crmsync_core::decide::reason;
 use serde::Serialize;
 
 use super::attention::{PointShown, show};
@@ -132,7 +133,8 @@ pub fn in_words(line: &JournalRow, between: &[String; 2]) -> String {
         "undone" => format!("taken back in {written} {id}{}", changes(line)),
         "settled" => format!("settled anew in {written} {id}{}", changes(line)),
         "conflict" => format!(
-            "both sides changed {}: {other}'s {} stays, {written}'s {} is kept here",
+            "both sides {} {}: {other}'s {} stays, {written}'s {} is kept here",
+            if line.reason == reason::DIFFERS { "differed in" } else { "changed" },
             field(&line.field, line),
             quoted(&one(&line.after)),
             quoted(&one(&line.before))
@@ -260,6 +262,16 @@ mod tests {
                 ..line("conflict", "right")
             },
             "both sides changed title: alpha's \"Buyer\" stays, beta's \"Head\" is kept here",
+        );
+        check(
+            JournalRow {
+                field: "Title=title".into(),
+                before: r#"["Head"]"#.into(),
+                after: r#"["Buyer"]"#.into(),
+                reason: "differs".into(),
+                ..line("conflict", "right")
+            },
+            "both sides differed in title: alpha's \"Buyer\" stays, beta's \"Head\" is kept here",
         );
         check(
             JournalRow { after: r#"{"Last_Name=lastname":["Cruz"]}"#.into(), ..line("created", "left") },

@@ -33,6 +33,8 @@ pub struct UnitRow {
     pub left_alone: bool,
     /// Our key in an unlinked record belongs to a link already: a late twin of a create that was repeated.
     pub late_twin: bool,
+    /// Mapping rows in which the linked records are known to differ.
+    pub differs: BTreeSet<String>,
     /// The number of its link; of an unlinked record that of the link to come.
     pub generation: i64,
 }
@@ -248,6 +250,10 @@ fn unit_of(tx: &Tx<'_>, tenant: &str, pair: PairId, row: InboxRow) -> Result<Opt
                 |_| Ok(()),
             )?
             .is_some();
+    let differs = match &link {
+        Some(link) => differing_rows(tx, tenant, pair, &link.left_id)?,
+        None => BTreeSet::new(),
+    };
     let late_twin = link.is_none() && !row.create_key.is_empty() && key_is_linked(tx, tenant, pair, &row.create_key)?;
     let choice = if link.is_none() { choice_of(tx, tenant, pair, side, &own)? } else { None };
     let left_alone = choice == Some(Choice::LeftAlone);
@@ -260,7 +266,16 @@ fn unit_of(tx: &Tx<'_>, tenant: &str, pair: PairId, row: InboxRow) -> Result<Opt
         Side::Left => (Some(row), other_row),
         Side::Right => (other_row, Some(row)),
     };
-    Ok(Some(UnitRow { left, right, link, rule, several, left_alone, late_twin, generation }))
+    Ok(Some(UnitRow { left, right, link, rule, several, left_alone, late_twin, differs, generation }))
+}
+
+fn differing_rows(tx: &Tx<'_>, tenant: &str, pair: PairId, left_id: &str) -> Result<BTreeSet<String>, Error> {
+    let rows = tx.all(
+        "SELECT field FROM outcome WHERE tenant = ?1 AND pair = ?2 AND side = 'left' AND record = ?3 AND kind = 'differs'",
+        (tenant, pair, left_id),
+        |row| row.get(0),
+    )?;
+    Ok(rows.into_iter().collect())
 }
 
 pub(super) fn find_pairing(

@@ -28,6 +28,7 @@ pub(crate) const BITES: &[Scenario] = &[
     Scenario { name: "a row that is new to a link waits for what was not read", live: new_row },
     Scenario { name: "a row that means something else is agreed on anew without an edit", live: changed_row },
     Scenario { name: "a mark hides no difference", live: marked_difference },
+    Scenario { name: "what differed and was replaced is in the log", live: differing_loser },
     Scenario { name: "where records differ is known after both were away", live: difference_after_both_bins },
     Scenario { name: "what was replaced since the preview is left to a person", live: unlisted },
     Scenario { name: "what is edited between the listing and the write is not overwritten", live: between },
@@ -282,6 +283,22 @@ fn difference_after_both_bins() -> Vec<String> {
         }
         wrong.extend(unless(is_listed(world).await, "S17: a difference is not listed any more"));
         wrong
+    })
+}
+
+fn differing_loser() -> Vec<String> {
+    pair_of(DeletePolicy::Report, async |world| {
+        world.add_both("d", [&[("Name", "one")], &[("Name", "two")]]);
+        world.settle().await;
+        world.type_in(Side::Left, "d", "Name", "three");
+        world.sync().await;
+        let journal = world.journal(0).await;
+        let kept = journal.iter().filter(|line| line.action == "conflict" && line.before.contains("two")).count();
+        let both = Side::BOTH.map(|side| world.value(side, "d", "Name"));
+        unless(
+            kept == 1 && both == ["three", "three"],
+            format!("I4: {both:?}, and the log has what was there {kept} times"),
+        )
     })
 }
 

@@ -33,7 +33,16 @@ pub(super) fn decide_pair(view: &View, mapping: &PairMapping, policy: &Policy) -
             Merged::Take(from) if is_on(Sabotage::CompareTimes) => {
                 take(index, row, cell, policy, view.saved_last.unwrap_or(from), &mut decision, &mut writes)
             }
-            Merged::Take(from) => take(index, row, cell, policy, from, &mut decision, &mut writes),
+            Merged::Take(from) => {
+                take(index, row, cell, policy, from, &mut decision, &mut writes);
+                let to = from.other();
+                let is_written = writes[to as usize].last().is_some_and(|write| write.row == index);
+                // What it replaces came from nobody else, and is nowhere else.
+                let is_replaced = is_written && cell.side(to).shown.iter().any(Value::is_filled);
+                if cell.differs && is_replaced && !is_on(Sabotage::DifferingIsForgotten) {
+                    decision.conflicts.push(Conflict { row: index, winner: Some(from) });
+                }
+            }
             Merged::Conflict => {
                 conflict(index, row, view, policy, reason::BOTH_CHANGED_ASK, &mut decision, &mut writes)
             }

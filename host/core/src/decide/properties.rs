@@ -43,11 +43,12 @@ fn cell() -> impl Strategy<Value = RowView> {
         8 => Just(Owed::Nobody),
         2 => prop::sample::select(vec![Owed::Left, Owed::Right, Owed::Both]),
     ];
-    (side(), side(), owed, any::<bool>(), any::<bool>()).prop_map(
-        |(left, right, owed, left_is_receipt, right_is_receipt)| RowView {
+    (side(), side(), owed, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+        |(left, right, owed, differs, left_is_receipt, right_is_receipt)| RowView {
             left,
             right,
             owed,
+            differs,
             left_is_receipt,
             right_is_receipt,
         },
@@ -123,6 +124,7 @@ fn mirrored_view(view: &View) -> View {
             Owed::Right => Owed::Left,
             owed => owed,
         },
+        differs: cell.differs,
         left_is_receipt: cell.right_is_receipt,
         right_is_receipt: cell.left_is_receipt,
     });

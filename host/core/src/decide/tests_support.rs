@@ -44,6 +44,13 @@ pub(crate) fn pair(left: FieldView, right: FieldView) -> View {
         delete_asked: false,
         came_back: None,
         saved_last: None,
-        rows: vec![RowView { left, right, owed: Owed::Nobody, left_is_receipt: false, right_is_receipt: false }],
+        rows: vec![RowView {
+            left,
+            right,
+            owed: Owed::Nobody,
+            differs: false,
+            left_is_receipt: false,
+            right_is_receipt: false,
+        }],
     }
 }

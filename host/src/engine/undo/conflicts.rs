@@ -1,7 +1,7 @@
 //! Conflicts that a former winner decided, settled by the rules of today (S15): the value that was lost comes back, and goes to the other
 //! side as well. Only where both sides still show what the conflict had left, so never over a newer edit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crmsync_core::decide::{Carried, FieldView, RowView, decide_again};
 use crmsync_core::link::made_of;
@@ -62,6 +62,7 @@ pub(super) async fn plan(
             several: false,
             left_alone: false,
             late_twin: false,
+            differs: BTreeSet::new(),
             generation: link.as_ref().map_or(1, |link| link.generation),
         };
         for (key, lost) in sides[loser as usize].lost.iter().filter(|(_, lost)| !lost.is_over) {
@@ -125,6 +126,7 @@ fn settle(
         left: field(Side::Left, left),
         right: field(Side::Right, right),
         owed: Owed::Nobody,
+        differs: false,
         left_is_receipt: false,
         right_is_receipt: false,
     };

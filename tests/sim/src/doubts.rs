@@ -13,6 +13,10 @@ use crate::scenarios::{Scenario, kind, unless, world};
 /// All of them.
 pub(crate) const DOUBTS: &[Scenario] = &[
     Scenario {
+        name: "what a CRM makes of a value does not bounce, wherever the run was killed",
+        live: bounce_after_a_kill,
+    },
+    Scenario {
         name: "what is edited beside an empty place travels, though its row was changed",
         live: changed_while_away,
     },
@@ -283,4 +287,27 @@ fn late() -> Vec<String> {
         world.check_always();
         unless(world.entity(Side::Right, "n").is_some(), "the record was never made")
     })
+}
+
+fn bounce_after_a_kill() -> Vec<String> {
+    let mut wrong = Vec::new();
+    for point in (60..140).step_by(2) {
+        let mut kind = Kind { records: 0, ..kind(DeletePolicy::Report) };
+        kind.habits[0].capitals = Some("Name");
+        wrong.extend(world(kind, async |world| {
+            world.add_both("a", [&[("Name", "ANNA")], &[("Name", "ANNA")]]);
+            world.settle().await;
+            world.type_in(Side::Right, "a", "Name", "berta");
+            world.tick(5_000);
+            let order = Order { end: End::Killed(point), ..world.calm(0) };
+            world.run(order).await;
+            world.settle().await;
+            let shown = Side::BOTH.map(|side| world.value(side, "a", "Name"));
+            // What was never answered cannot be told from somebody's edit.
+            let is_answered = world.journal(0).await.iter().all(|line| line.action != "unknown");
+            let is_kept = !is_answered || shown == ["BERTA", "berta"];
+            unless(is_kept, format!("killed at {point}: what one CRM made of it came back: {shown:?}"))
+        }));
+    }
+    wrong
 }

@@ -229,10 +229,12 @@ fn marked_difference() -> Vec<String> {
         world.settle().await;
         world.delete(Side::Left, "a");
         world.sync().await;
+        let while_marked = world.reasons().await;
         world.restore(Side::Left, "a");
         world.sync().await;
-        let reasons = world.reasons().await;
-        unless(reasons.contains(&"differs".to_owned()), format!("S17: nothing says that both differ: {reasons:?}"))
+        let afterwards = world.reasons().await;
+        let is_told = [&while_marked, &afterwards].iter().all(|reasons| reasons.contains(&"differs".to_owned()));
+        unless(is_told, format!("S17: nothing says that both differ: {while_marked:?}, then {afterwards:?}"))
     })
 }
 

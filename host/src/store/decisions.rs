@@ -269,6 +269,7 @@ fn unit_of(tx: &Tx<'_>, tenant: &str, pair: PairId, row: InboxRow) -> Result<Opt
     Ok(Some(UnitRow { left, right, link, rule, several, left_alone, late_twin, differs, generation }))
 }
 
+/// Mapping rows of a pair about which people were told that both sides differ.
 fn differing_rows(tx: &Tx<'_>, tenant: &str, pair: PairId, left_id: &str) -> Result<BTreeSet<String>, Error> {
     let rows = tx.all(
         "SELECT field FROM outcome WHERE tenant = ?1 AND pair = ?2 AND side = 'left' AND record = ?3 AND kind = 'differs'",

@@ -89,7 +89,7 @@ pub(crate) struct State {
     pub(crate) logged_out: bool,
     /// Records that the host deleted: id and what they showed.
     pub(crate) deleted_by_host: Vec<(String, Fields)>,
-    /// Of these, those that a person took back from the bin since.
+    /// Records that a person took back from the bin, and the host has not deleted again.
     pub(crate) taken_back: BTreeSet<u64>,
     /// The first finished read of the whole module said that it was not whole.
     pub(crate) told_incomplete: bool,

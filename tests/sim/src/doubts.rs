@@ -12,6 +12,7 @@ use crate::scenarios::{Scenario, kind, unless, world};
 
 /// All of them.
 pub(crate) const DOUBTS: &[Scenario] = &[
+    Scenario { name: "what was read before a write is not held against it", live: read_before_a_write },
     Scenario {
         name: "what a CRM makes of a value does not bounce, wherever the run was killed",
         live: bounce_after_a_kill,
@@ -310,4 +311,29 @@ fn bounce_after_a_kill() -> Vec<String> {
         }));
     }
     wrong
+}
+
+fn read_before_a_write() -> Vec<String> {
+    pair_of(DeletePolicy::Report, async |world| {
+        // A value that waits for its field, and a row that has to be read anew on both sides.
+        world.crms[1].lock().read_only.insert("Phone".into());
+        world.settings[0].read_only.insert("Phone");
+        world.settings[0].out.insert("Note");
+        world.type_in(Side::Left, "a", "Phone", "2");
+        world.sync().await;
+        world.crms[1].lock().read_only.clear();
+        world.settings[0].read_only.clear();
+        world.settings[0].out.clear();
+        // The left record cannot be read; what is owed is written all the same, to a record that waits for it.
+        let ids: Vec<String> = world.crms[0].live().into_keys().collect();
+        world.crms[0].hide(&ids, false, Some("own"));
+        world.type_in(Side::Right, "a", "Note", "news");
+        world.sync().await;
+        world.crms[0].hide(&[], false, None);
+        // At once: a later run would see that the other side shows something else, and put it right again.
+        world.sync().await;
+        let shown = Side::BOTH.map(|side| [world.value(side, "a", "Phone"), world.value(side, "a", "Note")]);
+        let is_kept = shown.iter().all(|[phone, note]| phone == "2" && note == "news");
+        unless(is_kept, format!("I4: what we wrote is undone by what had been read before: {shown:?}"))
+    })
 }
